@@ -1,0 +1,15 @@
+#pragma once
+// The commands. Each adds itself to the application and, when it was the one given, sets `result` to its exit code.
+
+#include <CLI/CLI.hpp>
+
+namespace spikescope::cli {
+
+void addDevices(CLI::App& app, int& result);
+void addInspect(CLI::App& app, int& result);
+void addCompare(CLI::App& app, int& result);
+void addPlan(CLI::App& app, int& result);
+void addDecode(CLI::App& app, int& result);
+void addEncode(CLI::App& app, int& result);
+
+} // namespace spikescope::cli

@@ -1,0 +1,35 @@
+#pragma once
+// The command line's options, as the user gave them, and what they turn into.
+
+#include "core/run/session.h"
+
+#include <CLI/CLI.hpp>
+
+namespace spikescope::cli {
+
+struct ControlOptions {
+    std::vector<std::pair<std::string_view, std::string>> values; // by the control table's order; empty: not given
+    std::string configFile;
+
+    void addTo(CLI::App& command, bool withOp);
+    Result<Controls> controls() const;
+};
+
+struct OutputOptions {
+    bool json = false, quiet = false;
+    std::string report, csv, layers, failOver;
+
+    void addTo(CLI::App& command);
+    // Summary or table to standard output, files where they were asked for.
+    Result<void> write(const Recording& recording) const;
+    // The bytes of --fail-over, if given.
+    Result<std::optional<std::uint64_t>> limit() const;
+};
+
+// "FILE:KEY" or "FILE". A colon belongs to the name when a file of the whole name exists.
+InputFile splitKey(const std::string& text);
+
+// Says the error on standard error and gives the exit code of the contract.
+int exitWith(const Error& error);
+
+} // namespace spikescope::cli

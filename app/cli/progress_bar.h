@@ -1,0 +1,21 @@
+#pragma once
+// Progress on standard error: a bar that redraws itself on a terminal, a line for every tenth otherwise.
+
+#include "core/run/executor.h"
+
+namespace spikescope::cli {
+
+class ProgressBar {
+public:
+    explicit ProgressBar(bool quiet);
+    ~ProgressBar();
+    ProgressBar(const ProgressBar&) = delete;
+    ProgressBar& operator=(const ProgressBar&) = delete;
+    void show(const Progress& progress);
+
+private:
+    bool m_quiet, m_terminal, m_drawn = false;
+    std::uint32_t m_lastStep = 0;
+};
+
+} // namespace spikescope::cli

@@ -1,0 +1,182 @@
+// plan, decode and encode: one path from options to a Recording.
+
+#include "app/cli/commands.h"
+#include "app/cli/options.h"
+#include "app/cli/progress_bar.h"
+
+#include "core/base/text.h"
+#include "core/timeline/peak.h"
+
+#include <csignal>
+#include <filesystem>
+
+namespace spikescope::cli {
+
+namespace {
+
+CancelFlag cancelled;
+
+void onSignal(int) { cancelled.raise(); }
+
+void sayNotes(const Job& job, bool quiet) {
+    if (quiet) return;
+    for (const std::string& note : job.notes) fmt::print(stderr, "note: {}\n", note);
+}
+
+// Exit 4 when the reserved peak is over the limit, else `otherwise`.
+int checkLimit(const Recording& recording, std::optional<std::uint64_t> limit, int otherwise) {
+    const Peak peak = findPeak(recording);
+    if (!limit || peak.reserved <= *limit) return otherwise;
+    fmt::print(stderr, "spikescope-cli: the reserved peak of {} is over the limit of {}\n", formatBytes(peak.reserved), formatBytes(*limit));
+    return 4;
+}
+
+struct PlanCommand {
+    ControlOptions controls;
+    OutputOptions output;
+
+    Result<int> run() const {
+        TRY(const auto limit, output.limit());
+        TRY(Controls chosen, controls.controls());
+        TRY(const Job job, prepare(std::move(chosen), std::monostate{}));
+        sayNotes(job, output.quiet || output.json);
+        // A device is opened only when one is named: its block sizes then go into the plan.
+        HeapTraits traits;
+        DeviceInfo info;
+        if (!job.controls.device.empty()) {
+            TRY(const std::unique_ptr<Session> session, Session::open({.device = job.controls.device, .cacheFolder = {}}));
+            traits = session->heap().traits();
+            const DeviceReport& report = session->device().report();
+            info = {.name = report.name, .driver = report.driver, .kernels = {}, .heapBytes = report.heapBytes};
+        }
+        Recording recording = planJob(job, traits);
+        recording.device = std::move(info);
+        CHECK(output.write(recording));
+        if (recording.failure) fmt::print(stderr, "spikescope-cli: {}\n", recording.failure->message);
+        return checkLimit(recording, limit, recording.failure ? 2 : 0);
+    }
+};
+
+struct RunCommand {
+    VaeOp op;
+    ControlOptions controls;
+    OutputOptions output;
+    std::string inputFile, imageOut, tensorOut, kernels = "best";
+    std::optional<std::uint64_t> seed;
+    bool unscaled = false, validate = false;
+    int pngBits = 8;
+
+    Result<InputChoice> inputChoice() const {
+        if (seed && !inputFile.empty()) return fail(ErrorCode::BadUsage, "--latents and --seed exclude each other");
+        if (seed) return InputChoice(*seed);
+        if (inputFile.empty())
+            return fail(ErrorCode::BadUsage, "{}", op == VaeOp::Decode ? "decode needs --latents FILE[:KEY] or --seed N" : "encode needs --image FILE");
+        InputFile file = splitKey(inputFile);
+        file.scaled = !unscaled;
+        return InputChoice(std::move(file));
+    }
+
+    Result<std::vector<std::unique_ptr<OutputSink>>> sinks(const Job& job) const {
+        std::vector<std::unique_ptr<OutputSink>> all;
+        if (!imageOut.empty()) {
+            TRY(auto sink, pngSink(imageOut, job.family->backbone, job.outputShape(), pngBits));
+            all.push_back(std::move(sink));
+        }
+        if (!tensorOut.empty()) {
+            TRY(auto sink, tensorSink(tensorOut, op, *job.family, job.outputShape()));
+            all.push_back(std::move(sink));
+        }
+        return all;
+    }
+
+    Result<int> run() const {
+        if (kernels != "best" && kernels != "portable") return fail(ErrorCode::BadUsage, "kernels: {} is unknown; allowed: best, portable", quote(kernels));
+        if (pngBits != 8 && pngBits != 16) return fail(ErrorCode::BadUsage, "png-bits: {} is not possible; allowed: 8, 16", pngBits);
+        TRY(const auto limit, output.limit());
+        TRY(Controls chosen, controls.controls());
+        if (chosen.op != op) {
+            // A configuration may name the op; the command decides.
+            CHECK(setControl(chosen, "op", op == VaeOp::Decode ? "decode" : "encode"));
+        }
+        TRY(const InputChoice choice, inputChoice());
+        TRY(const Job job, prepare(std::move(chosen), choice));
+        sayNotes(job, output.quiet);
+        // Outputs are opened before the work, so that a folder that cannot be written costs nothing.
+        TRY(const auto outputs, sinks(job));
+        for (const std::string& path : {output.report, output.csv, output.layers})
+            if (!path.empty()) CHECK(checkWritable(path));
+        TRY(const std::unique_ptr<Session> session,
+            Session::open({.device = job.controls.device,
+                           .kernels = kernels == "portable" ? KernelChoice::Portable : KernelChoice::Best,
+                           .validate = validate}));
+        std::signal(SIGINT, onSignal);
+        std::signal(SIGTERM, onSignal);
+        RunOutcome outcome;
+        {
+            ProgressBar bar(output.quiet);
+            outcome = session->run(job, outputs, cancelled, [&](const Progress& p) { bar.show(p); });
+        }
+        if (outcome.error) {
+            const int code = exitWith(*outcome.error);
+            if (code != 1) CHECK(output.write(outcome.recording));
+            return code;
+        }
+        CHECK(output.write(outcome.recording));
+        if (session->validationMessages() > 0) {
+            fmt::print(stderr, "spikescope-cli: the validation layer had {} messages\n", session->validationMessages());
+            return 3;
+        }
+        return checkLimit(outcome.recording, limit, 0);
+    }
+
+private:
+    static Result<void> checkWritable(const std::string& path) {
+        TRY(const OutputFile probe, OutputFile::create(path)); // goes again without a trace
+        return {};
+    }
+};
+
+template <class Command>
+void whenGiven(CLI::App& sub, std::shared_ptr<Command> command, int& result) {
+    sub.callback([command, &result] {
+        const Result<int> code = command->run();
+        result = code ? *code : exitWith(code.error());
+    });
+}
+
+void addRun(CLI::App& app, int& result, VaeOp op) {
+    const bool decode = op == VaeOp::Decode;
+    CLI::App* sub = decode ? app.add_subcommand("decode", "Decode latents to a picture and record memory")
+                           : app.add_subcommand("encode", "Encode a picture to latents and record memory");
+    auto command = std::make_shared<RunCommand>(RunCommand{.op = op});
+    if (decode) {
+        sub->add_option("--latents", command->inputFile, "latents as the pipeline hands them over: FILE.safetensors[:KEY] or FILE.npy");
+        sub->add_flag("--latents-unscaled", command->unscaled, "the latents are the decoder's input already");
+        sub->add_option("--seed", command->seed, "synthetic latents instead");
+        sub->add_option("-o,--output", command->imageOut, "write the picture to FILE.png");
+        sub->add_option("--png-bits", command->pngBits, "8 or 16 bits a channel");
+    } else {
+        sub->add_option("--image", command->inputFile, "FILE.png, or FILE.safetensors[:KEY] with values as the encoder takes them");
+    }
+    sub->add_option("--tensor-out", command->tensorOut, decode ? "write the decoded tensor to FILE.safetensors" : "write mean and logvar to FILE.safetensors");
+    sub->add_option("--kernels", command->kernels, "best, or portable: the kernels that run everywhere");
+    sub->add_flag("--validate", command->validate, "run under Vulkan's validation layer");
+    command->controls.addTo(*sub, false);
+    command->output.addTo(*sub);
+    whenGiven(*sub, command, result);
+}
+
+} // namespace
+
+void addPlan(CLI::App& app, int& result) {
+    CLI::App* sub = app.add_subcommand("plan", "Say what a run would need, without a device");
+    auto command = std::make_shared<PlanCommand>();
+    command->controls.addTo(*sub, true);
+    command->output.addTo(*sub);
+    whenGiven(*sub, command, result);
+}
+
+void addDecode(CLI::App& app, int& result) { addRun(app, result, VaeOp::Decode); }
+void addEncode(CLI::App& app, int& result) { addRun(app, result, VaeOp::Encode); }
+
+} // namespace spikescope::cli

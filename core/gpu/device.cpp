@@ -1,0 +1,202 @@
+#include "core/gpu/device.h"
+
+#include "core/base/text.h"
+
+#include <fstream>
+#include <limits>
+
+namespace spikescope {
+
+namespace {
+
+constexpr std::uint32_t setsPerFrame = 4096, texelBuffersPerSet = 4;
+
+std::uint64_t availableMachineMemory() {
+    std::ifstream file("/proc/meminfo");
+    std::string key;
+    std::uint64_t kib = 0;
+    while (file >> key >> kib) {
+        if (key == "MemAvailable:") return kib * 1024;
+        file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+    }
+    return std::numeric_limits<std::uint64_t>::max();
+}
+
+} // namespace
+
+Result<std::unique_ptr<Device>> Device::open(std::shared_ptr<Instance> instance, const DeviceReport& report) {
+    auto device = std::unique_ptr<Device>(new Device);
+    device->m_instance = std::move(instance);
+    device->m_report = report;
+    VulkanFunctions& vk = device->vk = device->m_instance->vk;
+
+    const float priority = 1.0f;
+    const VkDeviceQueueCreateInfo queue{.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                                        .queueFamilyIndex = report.queueFamily,
+                                        .queueCount = 1,
+                                        .pQueuePriorities = &priority};
+    VkPhysicalDeviceVulkan12Features features12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+                                                .timelineSemaphore = VK_TRUE,
+                                                .bufferDeviceAddress = VK_TRUE};
+    VkPhysicalDeviceFeatures2 features{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &features12};
+    features.features.shaderInt64 = VK_TRUE;
+    std::vector<const char*> extensions;
+    if (report.memoryBudget) extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    const VkDeviceCreateInfo info{.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                                  .pNext = &features,
+                                  .queueCreateInfoCount = 1,
+                                  .pQueueCreateInfos = &queue,
+                                  .enabledExtensionCount = static_cast<std::uint32_t>(extensions.size()),
+                                  .ppEnabledExtensionNames = extensions.data()};
+    if (const VkResult result = vk.CreateDevice(report.handle, &info, nullptr, &device->m_device); result != VK_SUCCESS)
+        return fail(ErrorCode::NoDevice, "device {} ({}) cannot be opened: {}", report.index, report.name, resultName(result));
+    bool complete = true;
+#define X(function)                                                                                                    \
+    vk.function = reinterpret_cast<PFN_vk##function>(vk.GetDeviceProcAddr(device->m_device, "vk" #function));          \
+    complete = complete && vk.function;
+    SPIKESCOPE_DEVICE_FUNCTIONS(X)
+#undef X
+    if (!complete) return fail(ErrorCode::NoDevice, "the driver of {} lacks functions of Vulkan 1.2", report.name);
+    vk.GetDeviceQueue(device->m_device, report.queueFamily, 0, &device->m_queue);
+
+    VkPhysicalDeviceProperties2 properties{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
+    vk.GetPhysicalDeviceProperties2(report.handle, &properties);
+    device->m_limits = properties.properties.limits;
+    std::copy_n(properties.properties.pipelineCacheUUID, VK_UUID_SIZE, device->m_cacheUuid.begin());
+    VkPhysicalDeviceMemoryProperties2 memory{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
+    vk.GetPhysicalDeviceMemoryProperties2(report.handle, &memory);
+    device->m_memory = memory.memoryProperties;
+    std::uint32_t familyCount = 0;
+    vk.GetPhysicalDeviceQueueFamilyProperties(report.handle, &familyCount, nullptr);
+    std::vector<VkQueueFamilyProperties> queueFamilies(familyCount);
+    vk.GetPhysicalDeviceQueueFamilyProperties(report.handle, &familyCount, queueFamilies.data());
+    const std::uint32_t bits = queueFamilies[report.queueFamily].timestampValidBits;
+    device->m_timestampMask = bits >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1;
+
+    const VkSemaphoreTypeCreateInfo timelineType{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
+                                                 .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
+    const VkSemaphoreCreateInfo timeline{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &timelineType};
+    CHECK_VULKAN(vk.CreateSemaphore(device->m_device, &timeline, nullptr, &device->m_timeline), "making a semaphore");
+    const VkCommandPoolCreateInfo pool{.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                       .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT | VK_COMMAND_POOL_CREATE_TRANSIENT_BIT,
+                                       .queueFamilyIndex = report.queueFamily};
+    CHECK_VULKAN(vk.CreateCommandPool(device->m_device, &pool, nullptr, &device->m_pool), "making a command pool");
+    std::array<VkCommandBuffer, frameCount> commands{};
+    const VkCommandBufferAllocateInfo allocate{.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                               .commandPool = device->m_pool,
+                                               .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+                                               .commandBufferCount = frameCount};
+    CHECK_VULKAN(vk.AllocateCommandBuffers(device->m_device, &allocate, commands.data()), "making command buffers");
+    for (std::size_t i = 0; i < frameCount; ++i) {
+        Frame& frame = device->m_frames[i];
+        frame.commands = commands[i];
+        const VkDescriptorPoolSize size{.type = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER,
+                                        .descriptorCount = setsPerFrame * texelBuffersPerSet};
+        const VkDescriptorPoolCreateInfo descriptors{.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+                                                     .maxSets = setsPerFrame,
+                                                     .poolSizeCount = 1,
+                                                     .pPoolSizes = &size};
+        if (report.cpuKernels)
+            CHECK_VULKAN(vk.CreateDescriptorPool(device->m_device, &descriptors, nullptr, &frame.descriptors), "making a descriptor pool");
+    }
+    return device;
+}
+
+Device::~Device() {
+    if (!m_device) return;
+    if (vk.DeviceWaitIdle) vk.DeviceWaitIdle(m_device);
+    for (Frame& frame : m_frames) {
+        for (const VkBufferView view : frame.views) vk.DestroyBufferView(m_device, view, nullptr);
+        if (frame.descriptors) vk.DestroyDescriptorPool(m_device, frame.descriptors, nullptr);
+    }
+    if (m_pool) vk.DestroyCommandPool(m_device, m_pool, nullptr);
+    if (m_timeline) vk.DestroySemaphore(m_device, m_timeline, nullptr);
+    if (vk.DestroyDevice) vk.DestroyDevice(m_device, nullptr);
+}
+
+Result<std::uint32_t> Device::memoryType(std::uint32_t allowedBits, VkMemoryPropertyFlags wanted, VkMemoryPropertyFlags preferred) const {
+    for (const VkMemoryPropertyFlags flags : {wanted | preferred, wanted})
+        for (std::uint32_t i = 0; i < m_memory.memoryTypeCount; ++i)
+            if ((allowedBits >> i & 1u) && (m_memory.memoryTypes[i].propertyFlags & flags) == flags) return i;
+    return fail(ErrorCode::Unsupported, "{} has no memory of the kind needed (flags {:#x})", m_report.name, wanted);
+}
+
+std::uint64_t Device::bytesFree() const {
+    if (m_report.cpu) return availableMachineMemory();
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+    VkPhysicalDeviceMemoryProperties2 memory{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,
+                                             .pNext = m_report.memoryBudget ? &budget : nullptr};
+    vk.GetPhysicalDeviceMemoryProperties2(m_report.handle, &memory);
+    std::uint64_t free = 0;
+    for (std::uint32_t i = 0; i < memory.memoryProperties.memoryHeapCount; ++i) {
+        if (!(memory.memoryProperties.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)) continue;
+        const std::uint64_t total = m_report.memoryBudget ? budget.heapBudget[i] : memory.memoryProperties.memoryHeaps[i].size;
+        const std::uint64_t used = m_report.memoryBudget ? budget.heapUsage[i] : 0;
+        free = std::max(free, total > used ? total - used : 0);
+    }
+    return free;
+}
+
+void Device::recycle(Frame& frame) {
+    for (const VkBufferView view : frame.views) vk.DestroyBufferView(m_device, view, nullptr);
+    frame.views.clear();
+    if (frame.descriptors) vk.ResetDescriptorPool(m_device, frame.descriptors, 0);
+    frame.submission = 0;
+}
+
+Result<VkCommandBuffer> Device::beginCommands() {
+    m_frame = (m_frame + 1) % frameCount;
+    Frame& frame = m_frames[m_frame];
+    if (frame.submission) CHECK(wait(frame.submission));
+    recycle(frame);
+    const VkCommandBufferBeginInfo begin{.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                         .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+    CHECK_VULKAN(vk.BeginCommandBuffer(frame.commands, &begin), "beginning commands");
+    return frame.commands;
+}
+
+Result<std::uint64_t> Device::submit() {
+    Frame& frame = m_frames[m_frame];
+    CHECK_VULKAN(vk.EndCommandBuffer(frame.commands), "ending commands");
+    const std::uint64_t value = m_submitted + 1;
+    const VkTimelineSemaphoreSubmitInfo timeline{.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
+                                                 .signalSemaphoreValueCount = 1,
+                                                 .pSignalSemaphoreValues = &value};
+    const VkSubmitInfo info{.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+                            .pNext = &timeline,
+                            .commandBufferCount = 1,
+                            .pCommandBuffers = &frame.commands,
+                            .signalSemaphoreCount = 1,
+                            .pSignalSemaphores = &m_timeline};
+    CHECK_VULKAN(vk.QueueSubmit(m_queue, 1, &info, VK_NULL_HANDLE), "submitting work");
+    m_submitted = frame.submission = value;
+    return value;
+}
+
+Result<void> Device::wait(std::uint64_t submission) {
+    if (submission == 0) return {};
+    const VkSemaphoreWaitInfo info{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
+                                   .semaphoreCount = 1,
+                                   .pSemaphores = &m_timeline,
+                                   .pValues = &submission};
+    CHECK_VULKAN(vk.WaitSemaphores(m_device, &info, std::numeric_limits<std::uint64_t>::max()), "waiting for the device");
+    return {};
+}
+
+Result<VkBufferView> Device::temporaryView(const VkBufferViewCreateInfo& info) {
+    VkBufferView view = VK_NULL_HANDLE;
+    CHECK_VULKAN(vk.CreateBufferView(m_device, &info, nullptr, &view), "making a buffer view");
+    m_frames[m_frame].views.push_back(view);
+    return view;
+}
+
+void recordBarrier(const Device& device, VkCommandBuffer commands) {
+    constexpr VkPipelineStageFlags stages = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    const VkMemoryBarrier barrier{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                  .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+                                  .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
+                                                   VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT};
+    device.vk.CmdPipelineBarrier(commands, stages, stages, 0, 1, &barrier, 0, nullptr, 0, nullptr);
+}
+
+} // namespace spikescope

@@ -1,0 +1,72 @@
+#pragma once
+// A logical device with one queue, and the pieces that work is made of: command buffers in flight, pipelines, timestamps.
+// Not thread-safe: one thread drives a device.
+
+#include "core/gpu/instance.h"
+
+#include <array>
+#include <cstddef>
+#include <span>
+
+namespace spikescope {
+
+class Device {
+public:
+    static Result<std::unique_ptr<Device>> open(std::shared_ptr<Instance> instance, const DeviceReport& report);
+    ~Device();
+    Device(const Device&) = delete;
+    Device& operator=(const Device&) = delete;
+
+    VulkanFunctions vk; // of this device
+    VkDevice handle() const { return m_device; }
+    const DeviceReport& report() const { return m_report; }
+    const Instance& instance() const { return *m_instance; }
+    const VkPhysicalDeviceLimits& limits() const { return m_limits; }
+    const std::uint8_t* cacheUuid() const { return m_cacheUuid.data(); } // VK_UUID_SIZE bytes; changes with the driver
+    std::uint64_t timestampMask() const { return m_timestampMask; }
+
+    // The first memory type with all of `wanted`, if possible one with `preferred` too.
+    Result<std::uint32_t> memoryType(std::uint32_t allowedBits, VkMemoryPropertyFlags wanted, VkMemoryPropertyFlags preferred) const;
+    std::uint64_t bytesFree() const; // of the device-local heap by the driver's budget; of a CPU device the machine's memory
+
+    // Work is submitted in order; submissions are numbered from 1.
+    Result<VkCommandBuffer> beginCommands(); // waits when too many are in flight
+    Result<std::uint64_t> submit();          // what beginCommands() gave
+    Result<void> wait(std::uint64_t submission);
+    Result<void> waitAll() { return wait(m_submitted); }
+    std::uint64_t submitted() const { return m_submitted; }
+    VkDescriptorPool descriptorPool() const { return m_frames[m_frame].descriptors; } // of the commands being recorded
+    // A buffer view that lives until the commands being recorded have run.
+    Result<VkBufferView> temporaryView(const VkBufferViewCreateInfo& info);
+
+private:
+    static constexpr std::size_t frameCount = 4;
+    struct Frame {
+        VkCommandBuffer commands = VK_NULL_HANDLE;
+        VkDescriptorPool descriptors = VK_NULL_HANDLE;
+        std::vector<VkBufferView> views;
+        std::uint64_t submission = 0; // 0: not in flight
+    };
+
+    Device() = default;
+    void recycle(Frame& frame);
+
+    std::shared_ptr<Instance> m_instance;
+    DeviceReport m_report;
+    VkPhysicalDeviceLimits m_limits{};
+    std::array<std::uint8_t, VK_UUID_SIZE> m_cacheUuid{};
+    VkPhysicalDeviceMemoryProperties m_memory{};
+    std::uint64_t m_timestampMask = 0;
+    VkDevice m_device = VK_NULL_HANDLE;
+    VkQueue m_queue = VK_NULL_HANDLE;
+    VkCommandPool m_pool = VK_NULL_HANDLE;
+    VkSemaphore m_timeline = VK_NULL_HANDLE;
+    std::array<Frame, frameCount> m_frames;
+    std::size_t m_frame = 0;
+    std::uint64_t m_submitted = 0;
+};
+
+// Memory written by earlier shaders and copies is seen by later ones.
+void recordBarrier(const Device& device, VkCommandBuffer commands);
+
+} // namespace spikescope

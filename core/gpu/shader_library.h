@@ -1,0 +1,57 @@
+#pragma once
+// Compute pipelines by shader and defines: GLSL embedded in the program, compiled by glslang at first use, kept on disk as
+// SPIR-V and in the driver's pipeline cache.
+
+#include "core/gpu/device.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace spikescope {
+
+// GLSL by file name, from shaders/; made by the build.
+struct ShaderSource { std::string_view name, text; };
+std::span<const ShaderSource> shaderSources();
+
+struct Define { std::string name, value; };
+
+struct Pipeline {
+    VkPipeline handle = VK_NULL_HANDLE;
+    VkPipelineLayout layout = VK_NULL_HANDLE;
+    VkDescriptorSetLayout texelSet = VK_NULL_HANDLE; // none: the kernel takes addresses alone
+};
+
+// Layout of every kernel: 128 bytes of push constants, and up to four uniform texel buffers for kernels that want them.
+constexpr std::uint32_t pushBytes = 128, texelBuffers = 4;
+
+class ShaderLibrary {
+public:
+    // cacheFolder: empty for none. A damaged or foreign cache is ignored.
+    static Result<std::unique_ptr<ShaderLibrary>> create(Device& device, std::string cacheFolder);
+    ~ShaderLibrary(); // writes the pipeline cache if anything is new
+
+    enum class Inputs : std::uint8_t { Addresses, Texels };
+    Result<Pipeline> pipeline(std::string_view shader, const std::vector<Define>& defines, Inputs inputs = Inputs::Addresses);
+
+private:
+    explicit ShaderLibrary(Device& device, std::string cacheFolder) : m_device(device), m_folder(std::move(cacheFolder)) {}
+    Result<std::vector<std::uint32_t>> spirv(std::string_view shader, const std::vector<Define>& defines);
+    std::string pipelineCachePath() const;
+
+    Device& m_device;
+    std::string m_folder;
+    VkDescriptorSetLayout m_texelSet = VK_NULL_HANDLE;
+    VkPipelineLayout m_plainLayout = VK_NULL_HANDLE, m_texelLayout = VK_NULL_HANDLE;
+    VkPipelineCache m_cache = VK_NULL_HANDLE;
+    std::map<std::string, Pipeline> m_pipelines;
+    bool m_changed = false;
+};
+
+// Where caches go: $XDG_CACHE_HOME/spikescope or ~/.cache/spikescope; empty when there is no home.
+std::string defaultCacheFolder();
+
+// GLSL to SPIR-V 1.5. The shader's includes are other shader sources.
+Result<std::vector<std::uint32_t>> compileShader(std::string_view shader, const std::vector<Define>& defines);
+
+} // namespace spikescope

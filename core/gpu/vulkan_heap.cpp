@@ -1,0 +1,107 @@
+#include "core/gpu/vulkan_heap.h"
+
+#include "core/base/checked.h"
+#include "core/base/text.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace spikescope {
+
+namespace {
+
+constexpr VkBufferUsageFlags usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
+                                     VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT |
+                                     VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
+constexpr std::uint32_t nvidia = 0x10de;
+
+VkBufferCreateInfo bufferOf(std::uint64_t bytes) {
+    return {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, .size = bytes, .usage = usage, .sharingMode = VK_SHARING_MODE_EXCLUSIVE};
+}
+
+} // namespace
+
+Result<std::unique_ptr<VulkanHeap>> VulkanHeap::create(Device& device) {
+    // The smallest buffer tells how the driver rounds; with sizes in multiples of that it rounds no more.
+    const VkBufferCreateInfo info = bufferOf(1);
+    VkBuffer buffer = VK_NULL_HANDLE;
+    CHECK_VULKAN(device.vk.CreateBuffer(device.handle(), &info, nullptr, &buffer), "making a buffer");
+    VkMemoryRequirements needs{};
+    device.vk.GetBufferMemoryRequirements(device.handle(), buffer, &needs);
+    device.vk.DestroyBuffer(device.handle(), buffer, nullptr);
+    HeapTraits traits;
+    traits.granularity = std::max({traits.granularity, std::bit_ceil(needs.size), std::bit_ceil(needs.alignment),
+                                   std::bit_ceil(device.limits().minTexelBufferOffsetAlignment)});
+    // NVIDIA's driver reports 4 GiB and gives single allocations of at least 40; there the heap is the limit.
+    VkPhysicalDeviceProperties2 properties{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
+    device.vk.GetPhysicalDeviceProperties2(device.report().handle, &properties);
+    traits.largestBlock = properties.properties.vendorID == nvidia ? device.report().heapBytes : device.report().largestAllocation;
+    return std::unique_ptr<VulkanHeap>(new VulkanHeap(device, traits));
+}
+
+VulkanHeap::~VulkanHeap() {
+    for (const auto& [id, block] : m_blocks) destroy(block);
+}
+
+void VulkanHeap::destroy(const Block& block) {
+    if (block.buffer) m_device.vk.DestroyBuffer(m_device.handle(), block.buffer, nullptr);
+    if (block.memory) m_device.vk.FreeMemory(m_device.handle(), block.memory, nullptr);
+}
+
+Result<HeapBlock> VulkanHeap::allocate(std::uint64_t bytes, MemoryKind kind) {
+    if (bytes > m_traits.largestBlock)
+        return fail(ErrorCode::OutOfDeviceMemory, "one block of {} is more than the device's largest, {}", formatBytes(bytes),
+                    formatBytes(m_traits.largestBlock));
+    // Memory of a CPU device is the machine's: past what is free the system would end the process instead of refusing.
+    if (m_device.report().cpu && bytes > bytesFree())
+        return fail(ErrorCode::OutOfDeviceMemory, "{} wanted, {} free", formatBytes(bytes), formatBytes(bytesFree()));
+    Block block;
+    HeapBlock result{.id = m_next, .bytes = bytes};
+    if (auto filled = fill(block, result, bytes, kind); !filled) {
+        destroy(block);
+        return tl::unexpected<Error>(std::move(filled.error()));
+    }
+    m_blocks.emplace(m_next++, block);
+    return result;
+}
+
+Result<void> VulkanHeap::fill(Block& block, HeapBlock& result, std::uint64_t bytes, MemoryKind kind) {
+    const VulkanFunctions& vk = m_device.vk;
+    const VkBufferCreateInfo info = bufferOf(bytes);
+    const std::string what = fmt::format("{} wanted, {} free", formatBytes(bytes), formatBytes(bytesFree()));
+    CHECK_VULKAN(vk.CreateBuffer(m_device.handle(), &info, nullptr, &block.buffer), what);
+    VkMemoryRequirements needs{};
+    vk.GetBufferMemoryRequirements(m_device.handle(), block.buffer, &needs);
+    if (needs.size != bytes)
+        return fail(ErrorCode::Unsupported, "the driver wants {} bytes for a buffer of {}, which no plan can know", needs.size, bytes);
+    const bool host = kind == MemoryKind::HostVisible;
+    TRY(const std::uint32_t type,
+        m_device.memoryType(needs.memoryTypeBits,
+                            host ? VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT
+                                 : VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT,
+                            host ? VK_MEMORY_PROPERTY_HOST_CACHED_BIT : 0));
+    const VkMemoryAllocateFlagsInfo flags{.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+                                          .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
+    const VkMemoryAllocateInfo memory{.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                      .pNext = &flags,
+                                      .allocationSize = bytes,
+                                      .memoryTypeIndex = type};
+    CHECK_VULKAN(vk.AllocateMemory(m_device.handle(), &memory, nullptr, &block.memory), what);
+    CHECK_VULKAN(vk.BindBufferMemory(m_device.handle(), block.buffer, block.memory, 0), what);
+    if (host) {
+        void* mapped = nullptr;
+        CHECK_VULKAN(vk.MapMemory(m_device.handle(), block.memory, 0, VK_WHOLE_SIZE, 0, &mapped), "mapping staging memory");
+        block.mapped = static_cast<std::byte*>(mapped);
+    }
+    const VkBufferDeviceAddressInfo address{.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = block.buffer};
+    result.address = vk.GetBufferDeviceAddress(m_device.handle(), &address);
+    return {};
+}
+
+void VulkanHeap::free(const HeapBlock& block) {
+    const auto found = m_blocks.find(block.id);
+    destroy(found->second);
+    m_blocks.erase(found);
+}
+
+} // namespace spikescope

@@ -1,0 +1,102 @@
+#pragma once
+// What is computed, without memory and without a device: ops over values with inferred shapes. The order of the nodes is
+// the order of execution.
+
+#include "core/base/error.h"
+#include "core/base/id.h"
+#include "core/graph/shape.h"
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace spikescope {
+
+using ValueId = Id<struct ValueTag>;
+using WeightId = Id<struct WeightTag>;
+using LayerId = Id<struct LayerTag>;
+
+// A parameter by its diffusers name and its shape in the checkpoint (convolutions: out, in, kh, kw).
+struct Weight {
+    std::string name;
+    std::vector<std::uint64_t> dims;
+};
+
+struct Conv2d {
+    ValueId in;
+    WeightId weight;
+    std::optional<WeightId> bias;
+    std::uint32_t kernel = 3; // 1 or 3, square
+    std::uint32_t stride = 1; // 1 or 2
+    std::uint32_t padBegin = 1, padEnd = 1; // zero rows above and below; columns likewise
+};
+// y = (x - mean) / sqrt(variance + eps) * gamma + beta, mean and variance over a group of channels of one picture.
+struct GroupNorm {
+    ValueId in;
+    WeightId gamma, beta;
+    std::uint32_t groups = 32;
+    float eps = 1e-6f;
+};
+struct Silu { ValueId in; };             // x * sigmoid(x)
+struct Relu { ValueId in; };
+struct TanhClamp { ValueId in; };        // 3 tanh(x / 3)
+struct Add { ValueId a, b; };
+struct UpsampleNearest { ValueId in; };  // twice the height and width
+struct Attention {                       // softmax(q kᵀ scale) v, one head over all positions of a picture
+    ValueId q, k, v;
+    float scale = 1.0f;
+};
+
+using Op = std::variant<Conv2d, GroupNorm, Silu, Relu, TanhClamp, Add, UpsampleNearest, Attention>;
+
+struct Node {
+    Op op;
+    LayerId layer;
+    ValueId out;
+};
+
+struct Graph {
+    std::vector<Shape> values;       // by ValueId
+    std::vector<Weight> weights;     // by WeightId, in order of first use
+    std::vector<std::string> layers; // by LayerId: module paths of the checkpoint
+    std::vector<Node> nodes;
+    ValueId input, output;
+
+    const Shape& shape(ValueId value) const { return values[value.index]; }
+};
+
+// Appends ops and infers their shapes. The first mistake (channels that do not fit, sizes past 2^48 elements) is kept and
+// comes out of finish(); after it every call is harmless.
+class GraphBuilder {
+public:
+    ValueId input(Shape shape);
+    // `path` is the module; parameters are path + ".weight" and path + ".bias".
+    ValueId conv(const std::string& path, ValueId in, std::uint64_t outChannels, std::uint32_t kernel, bool bias = true);
+    ValueId convDown(const std::string& path, ValueId in, std::uint64_t outChannels, std::uint32_t padBegin, bool bias = true);
+    // A linear layer over the channels of each pixel: weights [out, in].
+    ValueId linear(const std::string& path, ValueId in, std::uint64_t outChannels);
+    ValueId groupNorm(const std::string& path, ValueId in, std::uint32_t groups, float eps);
+    ValueId silu(ValueId in) { return unary(Silu{in}, in); }
+    ValueId relu(ValueId in) { return unary(Relu{in}, in); }
+    ValueId tanhClamp(const std::string& path, ValueId in);
+    ValueId add(const std::string& path, ValueId a, ValueId b);
+    ValueId upsample(const std::string& path, ValueId in);
+    ValueId attention(const std::string& path, ValueId q, ValueId k, ValueId v, float scale);
+
+    const Shape& shape(ValueId value) const { return m_graph.shape(value); }
+    Result<Graph> finish(ValueId output);
+
+private:
+    ValueId conv(const std::string& path, ValueId in, std::vector<std::uint64_t> weightDims, Conv2d op, bool bias);
+    ValueId unary(Op op, ValueId in);
+    ValueId append(Op op, LayerId layer, Shape out);
+    LayerId layer(const std::string& path);
+    WeightId weight(std::string name, std::vector<std::uint64_t> dims);
+    void mistake(std::string sentence);
+
+    Graph m_graph;
+    std::optional<Error> m_error;
+};
+
+} // namespace spikescope

@@ -1,0 +1,53 @@
+#pragma once
+// From a Program's calls to dispatches of shaders on one device: which variant, with which push constants, over how many
+// workgroups. Kernels take exactly the tensors that the Program names and nothing else.
+
+#include "core/gpu/shader_library.h"
+#include "core/kernels/weight_packing.h"
+#include "core/memory/allocator.h"
+#include "core/program/program.h"
+
+#include <memory>
+
+namespace spikescope {
+
+// Where a live tensor lies.
+struct BoundTensor {
+    VkBuffer buffer = VK_NULL_HANDLE;
+    std::uint64_t offset = 0;  // in the buffer, bytes
+    std::uint64_t address = 0; // on the device
+};
+using Bindings = std::vector<BoundTensor>; // by TensorId
+
+struct TexelView {
+    VkBuffer buffer = VK_NULL_HANDLE;
+    std::uint64_t offset = 0, bytes = 0;
+    VkFormat format = VK_FORMAT_UNDEFINED;
+};
+
+struct Dispatch {
+    Pipeline pipeline;
+    std::array<std::byte, pushBytes> push{};
+    std::uint32_t pushSize = 0;
+    std::array<std::uint32_t, 3> groups{1, 1, 1};
+    std::vector<TexelView> views; // bindings 0, 1, …; empty: the kernel has no descriptors
+};
+
+enum class KernelChoice : std::uint8_t { Best, Portable };
+
+// One way of computing every call.
+class Kernels {
+public:
+    // The CPU device gets kernels of its own unless the portable ones are asked for.
+    static std::unique_ptr<Kernels> create(const Device& device, ShaderLibrary& library, KernelChoice choice);
+    virtual ~Kernels() = default;
+
+    virtual std::string_view name() const = 0;
+    // How the weights of a convolution are to be laid out for encode().
+    virtual WeightPacking packing(const ConvCall& call, const Program& program) const = 0;
+    // Appends the call's dispatches; each waits for the one before. Pipelines are made at first need.
+    virtual Result<void> encode(const KernelCall& call, const Program& program, const Bindings& bindings,
+                                std::vector<Dispatch>& dispatches) = 0;
+};
+
+} // namespace spikescope

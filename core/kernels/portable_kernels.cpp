@@ -1,0 +1,188 @@
+#include "core/kernels/portable_kernels.h"
+
+#include "core/base/checked.h"
+
+#include <algorithm>
+
+namespace spikescope {
+
+std::string shaderType(DType dtype) {
+    switch (dtype) {
+    case DType::F32: return "F32";
+    case DType::F16: return "F16";
+    case DType::BF16: return "BF16";
+    }
+    return {};
+}
+
+void addActivation(std::vector<Define>& defines, Activation activation) {
+    if (activation == Activation::Silu) defines.push_back({"ACTIVATION_SILU", "1"});
+    if (activation == Activation::Relu) defines.push_back({"ACTIVATION_RELU", "1"});
+}
+
+void PortableKernels::setGroups(Dispatch& dispatch, std::uint64_t threads, std::uint64_t groupSize) {
+    // Vulkan promises 65535 groups to an axis; shaders fold x and y into one number.
+    constexpr std::uint64_t longest = 65535;
+    const std::uint64_t groups = divideUp(threads, groupSize);
+    const std::uint64_t x = std::min(groups, longest);
+    dispatch.groups = {static_cast<std::uint32_t>(x), static_cast<std::uint32_t>(divideUp(groups, x)), 1};
+}
+
+WeightPacking PortableKernels::packing(const ConvCall& call, const Program& program) const {
+    const std::uint64_t out = program.tensor(call.out).shape.c, in = program.tensor(call.in).shape.c, taps = call.kernel * call.kernel;
+    return out % 4 == 0 ? packTapInOut(out, in, taps) : packOutTapIn(out, in, taps);
+}
+
+Result<void> PortableKernels::encode(const KernelCall& call, const Program& program, const Bindings& bindings,
+                                     std::vector<Dispatch>& dispatches) {
+    const Target target{program, bindings, dispatches};
+    return std::visit(
+        [&](const auto& c) -> Result<void> {
+            using T = std::decay_t<decltype(c)>;
+            if constexpr (std::is_same_v<T, ConvCall>) return conv(c, target);
+            else if constexpr (std::is_same_v<T, GroupNormStatsCall>) {
+                CHECK(normStats(c, target));
+                return normCoefficients(c, target);
+            } else if constexpr (std::is_same_v<T, GroupNormApplyCall>) return normApply(c, target);
+            else if constexpr (std::is_same_v<T, AttentionCall>) return attention(c, target);
+            else return tanhClamp(c, target);
+        },
+        call);
+}
+
+Result<void> PortableKernels::conv(const ConvCall& call, const Target& target) {
+    struct Push {
+        std::uint64_t in, weight, bias, residual, out;
+        std::uint32_t pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels;
+        std::int32_t pad;
+    };
+    const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
+    const Push push{.in = target.address(call.in),
+                    .weight = target.address(call.weight),
+                    .bias = target.address(call.bias),
+                    .residual = target.address(call.residual),
+                    .out = target.address(call.out),
+                    .pictures = static_cast<std::uint32_t>(in.shape.n),
+                    .inHeight = static_cast<std::uint32_t>(in.shape.h),
+                    .inWidth = static_cast<std::uint32_t>(in.shape.w),
+                    .inChannels = static_cast<std::uint32_t>(in.shape.c),
+                    .outHeight = static_cast<std::uint32_t>(out.shape.h),
+                    .outWidth = static_cast<std::uint32_t>(out.shape.w),
+                    .outChannels = static_cast<std::uint32_t>(out.shape.c),
+                    .pad = static_cast<std::int32_t>(call.padBegin)};
+    std::vector<Define> defines{{"IN", shaderType(in.dtype)},
+                                {"WEIGHT", shaderType(target.tensor(call.weight).dtype)},
+                                {"KERNEL", std::to_string(call.kernel)}};
+    if (call.bias) defines.push_back({"BIAS", "1"});
+    if (out.shape.c % 4 != 0) {
+        const bool plain = out.shape.c < 4 && out.dtype == DType::F32 && call.stride == 1 && !call.upsample && !call.residual &&
+                           call.activation == Activation::None && in.shape.c % 4 == 0;
+        if (!plain) return fail(ErrorCode::Unsupported, "no kernel makes {} channels this way", out.shape.c);
+        defines.push_back({"OUTPUTS", std::to_string(out.shape.c)});
+        return add(target, "conv_few_outputs.comp", defines, push, out.shape.n * out.shape.pixels(), 64);
+    }
+    if (in.shape.c % 4 != 0) {
+        if (in.dtype != DType::F32) return fail(ErrorCode::Unsupported, "no kernel reads {} channels of {}", in.shape.c, spikescope::name(in.dtype));
+        defines.push_back({"FEW_INPUTS", "1"});
+    }
+    defines.push_back({"OUT", shaderType(out.dtype)});
+    defines.push_back({"STRIDE", std::to_string(call.stride)});
+    if (call.upsample) defines.push_back({"UPSAMPLE", "1"});
+    if (call.residual) defines.push_back({"RESIDUAL", shaderType(target.tensor(*call.residual).dtype)});
+    addActivation(defines, call.activation);
+    const std::uint64_t quads = divideUp<std::uint64_t>(out.shape.w, 4);
+    return add(target, "conv.comp", defines, push, out.shape.n * out.shape.h * quads * (out.shape.c / 4), 64);
+}
+
+Result<void> PortableKernels::normStats(const GroupNormStatsCall& call, const Target& target) {
+    struct Push {
+        std::uint64_t in, partials;
+        std::uint32_t pictures, slices, groups, channels;
+        std::uint64_t pixels;
+    };
+    const Tensor& in = target.tensor(call.in);
+    if (in.shape.c / call.groups % 4 != 0)
+        return fail(ErrorCode::Unsupported, "no kernel norms groups of {} channels", in.shape.c / call.groups);
+    const Push push{.in = target.address(call.in),
+                    .partials = target.address(call.partials),
+                    .pictures = static_cast<std::uint32_t>(in.shape.n),
+                    .slices = static_cast<std::uint32_t>(call.slices),
+                    .groups = call.groups,
+                    .channels = static_cast<std::uint32_t>(in.shape.c),
+                    .pixels = in.shape.pixels()};
+    return add(target, "group_norm_stats.comp", {{"IN", shaderType(in.dtype)}}, push, in.shape.n * call.slices, 1);
+}
+
+Result<void> PortableKernels::normCoefficients(const GroupNormStatsCall& call, const Target& target) {
+    struct Push {
+        std::uint64_t partials, gamma, beta, coefficients;
+        std::uint32_t pictures, slices, groups, channels;
+        float eps;
+    };
+    const Tensor& in = target.tensor(call.in);
+    const Push push{.partials = target.address(call.partials),
+                    .gamma = target.address(call.gamma),
+                    .beta = target.address(call.beta),
+                    .coefficients = target.address(call.coefficients),
+                    .pictures = static_cast<std::uint32_t>(in.shape.n),
+                    .slices = static_cast<std::uint32_t>(call.slices),
+                    .groups = call.groups,
+                    .channels = static_cast<std::uint32_t>(in.shape.c),
+                    .eps = call.eps};
+    return add(target, "group_norm_coefficients.comp", {}, push, in.shape.n * call.groups, 1);
+}
+
+Result<void> PortableKernels::normApply(const GroupNormApplyCall& call, const Target& target) {
+    struct Push {
+        std::uint64_t in, coefficients, out, pixels;
+        std::uint32_t pictures, channels;
+    };
+    const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
+    const Push push{.in = target.address(call.in),
+                    .coefficients = target.address(call.coefficients),
+                    .out = target.address(call.out),
+                    .pixels = in.shape.pixels(),
+                    .pictures = static_cast<std::uint32_t>(in.shape.n),
+                    .channels = static_cast<std::uint32_t>(in.shape.c)};
+    std::vector<Define> defines{{"IN", shaderType(in.dtype)}, {"OUT", shaderType(out.dtype)}};
+    addActivation(defines, call.activation);
+    return add(target, "group_norm_apply.comp", defines, push, in.shape.elements() / 4, 64);
+}
+
+Result<void> PortableKernels::attention(const AttentionCall& call, const Target& target) {
+    const Tensor &q = target.tensor(call.q), &out = target.tensor(call.out);
+    const std::uint64_t pixels = q.shape.pixels(), rowBytes = q.shape.c * sizeOf(q.dtype), pictureBytes = pixels * rowBytes;
+    const std::vector<Define> types{{"IN", shaderType(q.dtype)}, {"OUT", shaderType(out.dtype)}};
+    const auto keys = static_cast<std::uint32_t>(pixels), channels = static_cast<std::uint32_t>(q.shape.c);
+    const std::uint32_t stride = roundUp(keys, 4u);
+    const std::uint64_t scores = target.address(call.scores);
+    for (std::uint64_t picture = 0; picture < q.shape.n; ++picture) {
+        const std::uint64_t base = picture * pictureBytes;
+        for (std::uint64_t first = 0; first < pixels; first += call.chunkRows) {
+            const auto rows = static_cast<std::uint32_t>(std::min(call.chunkRows, pixels - first));
+            struct ScoresPush { std::uint64_t q, k, scores; std::uint32_t rows, keys, stride, channels; float scale; };
+            CHECK(add(target, "attention_scores.comp", types,
+                      ScoresPush{target.address(call.q) + base + first * rowBytes, target.address(call.k) + base, scores, rows, keys,
+                                 stride, channels, call.scale},
+                      divideUp(rows, 4u) * std::uint64_t{divideUp(keys, 4u)}, 64));
+            struct SoftmaxPush { std::uint64_t scores; std::uint32_t rows, keys, stride; };
+            CHECK(add(target, "softmax.comp", {}, SoftmaxPush{scores, rows, keys, stride}, rows, 1));
+            struct ValuesPush { std::uint64_t scores, v, out; std::uint32_t rows, keys, stride, channels; };
+            CHECK(add(target, "attention_values.comp", types,
+                      ValuesPush{scores, target.address(call.v) + base, target.address(call.out) + base + first * rowBytes, rows, keys,
+                                 stride, channels},
+                      divideUp(rows, 4u) * std::uint64_t{channels / 4}, 64));
+        }
+    }
+    return {};
+}
+
+Result<void> PortableKernels::tanhClamp(const TanhClampCall& call, const Target& target) {
+    struct Push { std::uint64_t in, out, blocks; };
+    const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
+    const std::uint64_t blocks = in.shape.elements() / 4;
+    return add(target, "tanh_clamp.comp", {{"IN", shaderType(in.dtype)}, {"OUT", shaderType(out.dtype)}},
+               Push{target.address(call.in), target.address(call.out), blocks}, blocks, 64);
+}
+
+} // namespace spikescope

@@ -1,0 +1,63 @@
+#pragma once
+// Kernels that are right on every device: buffer device addresses, no optional feature.
+
+#include "core/kernels/kernels.h"
+
+namespace spikescope {
+
+class PortableKernels : public Kernels {
+public:
+    explicit PortableKernels(ShaderLibrary& library) : m_library(library) {}
+
+    std::string_view name() const override { return "portable"; }
+    WeightPacking packing(const ConvCall& call, const Program& program) const override;
+    Result<void> encode(const KernelCall& call, const Program& program, const Bindings& bindings,
+                        std::vector<Dispatch>& dispatches) override;
+
+protected:
+    // What every kernel's encoding needs at hand.
+    struct Target {
+        const Program& program;
+        const Bindings& bindings;
+        std::vector<Dispatch>& dispatches;
+
+        const Tensor& tensor(TensorId id) const { return program.tensor(id); }
+        std::uint64_t address(TensorId id) const { return bindings[id.index].address; }
+        std::uint64_t address(std::optional<TensorId> id) const { return id ? address(*id) : 0; }
+    };
+
+    virtual Result<void> conv(const ConvCall& call, const Target& target);
+    virtual Result<void> normStats(const GroupNormStatsCall& call, const Target& target);
+    virtual Result<void> normApply(const GroupNormApplyCall& call, const Target& target);
+    virtual Result<void> attention(const AttentionCall& call, const Target& target);
+    Result<void> normCoefficients(const GroupNormStatsCall& call, const Target& target);
+    Result<void> tanhClamp(const TanhClampCall& call, const Target& target);
+
+    // One dispatch of `threads` threads in groups of `groupSize`, without descriptors.
+    template <class Push>
+    Result<void> add(const Target& target, std::string_view shader, const std::vector<Define>& defines, const Push& push,
+                     std::uint64_t threads, std::uint64_t groupSize) {
+        TRY(Dispatch dispatch, make(shader, defines, push));
+        setGroups(dispatch, threads, groupSize);
+        target.dispatches.push_back(std::move(dispatch));
+        return {};
+    }
+    template <class Push>
+    Result<Dispatch> make(std::string_view shader, const std::vector<Define>& defines, const Push& push) {
+        static_assert(sizeof(Push) <= pushBytes && std::is_trivially_copyable_v<Push>);
+        Dispatch dispatch;
+        TRY(dispatch.pipeline, m_library.pipeline(shader, defines));
+        std::memcpy(dispatch.push.data(), &push, sizeof push);
+        dispatch.pushSize = sizeof push;
+        return dispatch;
+    }
+    static void setGroups(Dispatch& dispatch, std::uint64_t threads, std::uint64_t groupSize);
+
+    ShaderLibrary& m_library;
+};
+
+// The storage types as shaders name them, and defines of an activation.
+std::string shaderType(DType dtype);
+void addActivation(std::vector<Define>& defines, Activation activation);
+
+} // namespace spikescope

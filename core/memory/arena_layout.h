@@ -1,0 +1,31 @@
+#pragma once
+// Offsets for tensors whose lifetimes are known: two tensors share bytes only if they never live at the same time.
+// Long-lived tensors first, then largest first into the lowest gap that fits, the usual greedy for this problem.
+
+#include "core/base/error.h"
+#include "core/memory/heap.h"
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace spikescope {
+
+struct Lifetime {
+    std::uint32_t begin = 0, end = 0; // alive in [begin, end), any common clock
+    std::uint64_t bytes = 0;
+};
+
+struct ArenaLayout {
+    struct Spot {
+        std::uint32_t chunk = 0;
+        std::uint64_t offset = 0; // in the chunk, a multiple of the granularity
+    };
+    std::vector<Spot> spots;                // by index into the lifetimes
+    std::vector<std::uint64_t> chunkBytes;  // one chunk, or more where a device limits the size of a block
+};
+
+// Fails with OutOfDeviceMemory when one tensor is larger than the largest block.
+Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapTraits& traits);
+
+} // namespace spikescope

@@ -1,0 +1,45 @@
+#include "core/memory/recorder.h"
+
+namespace spikescope {
+
+void Recorder::event(EventKind kind, std::uint32_t tensor, std::uint64_t address, std::uint64_t bytes) {
+    m_recording.events.push_back({.kind = kind,
+                                  .phase = m_phase,
+                                  .tensor = tensor,
+                                  .op = static_cast<std::uint32_t>(m_recording.ops.size()),
+                                  .address = address,
+                                  .bytes = bytes,
+                                  .allocated = m_allocated,
+                                  .reserved = m_reserved,
+                                  .workspace = m_workspace});
+}
+
+void Recorder::alloc(std::uint32_t tensor, std::uint64_t address, std::uint64_t bytes) {
+    m_allocated += bytes;
+    if (m_recording.tensors[tensor].category == Category::Workspace) m_workspace += bytes;
+    event(EventKind::Alloc, tensor, address, bytes);
+}
+
+void Recorder::free(std::uint32_t tensor, std::uint64_t address, std::uint64_t bytes) {
+    m_allocated -= bytes;
+    if (m_recording.tensors[tensor].category == Category::Workspace) m_workspace -= bytes;
+    event(EventKind::Free, tensor, address, bytes);
+}
+
+void Recorder::reserve(std::uint64_t address, std::uint64_t bytes) {
+    m_reserved += bytes;
+    event(EventKind::Reserve, noIndex, address, bytes);
+}
+
+void Recorder::returned(std::uint64_t address, std::uint64_t bytes) {
+    m_reserved -= bytes;
+    event(EventKind::Return, noIndex, address, bytes);
+}
+
+std::uint32_t Recorder::op(RecordedOp op) {
+    op.phase = m_phase;
+    m_recording.ops.push_back(std::move(op));
+    return static_cast<std::uint32_t>(m_recording.ops.size() - 1);
+}
+
+} // namespace spikescope

@@ -1,0 +1,34 @@
+#pragma once
+// Writes the Recording of a plan or run and keeps the running totals that each event carries.
+
+#include "core/memory/recording.h"
+
+#include <array>
+
+namespace spikescope {
+
+class Recorder {
+public:
+    explicit Recorder(Recording& recording) : m_recording(recording) {}
+
+    void phase(Phase phase) { m_phase = phase; }
+    Phase phase() const { return m_phase; }
+    void alloc(std::uint32_t tensor, std::uint64_t address, std::uint64_t bytes);
+    void free(std::uint32_t tensor, std::uint64_t address, std::uint64_t bytes);
+    void reserve(std::uint64_t address, std::uint64_t bytes);
+    void returned(std::uint64_t address, std::uint64_t bytes);
+    // Returns the op's index, for its times later.
+    std::uint32_t op(RecordedOp op);
+
+    std::uint64_t allocated() const { return m_allocated; }
+    std::uint64_t reserved() const { return m_reserved; }
+
+private:
+    void event(EventKind kind, std::uint32_t tensor, std::uint64_t address, std::uint64_t bytes);
+
+    Recording& m_recording;
+    Phase m_phase = Phase::Load;
+    std::uint64_t m_allocated = 0, m_reserved = 0, m_workspace = 0;
+};
+
+} // namespace spikescope

@@ -1,0 +1,46 @@
+#include "core/memory/recording.h"
+
+namespace spikescope {
+
+std::string_view name(Category category) {
+    switch (category) {
+    case Category::Weights: return "weights";
+    case Category::Activation: return "activation";
+    case Category::Workspace: return "workspace";
+    case Category::Image: return "image";
+    case Category::Staging: return "staging";
+    case Category::Resident: return "resident";
+    }
+    return "?";
+}
+
+std::string_view name(Phase phase) {
+    switch (phase) {
+    case Phase::Load: return "load";
+    case Phase::TextEncode: return "text encode";
+    case Phase::Denoise: return "denoise";
+    case Phase::Decode: return "decode";
+    case Phase::Encode: return "encode";
+    case Phase::Write: return "write";
+    }
+    return "?";
+}
+
+std::string_view name(EventKind kind) {
+    switch (kind) {
+    case EventKind::Alloc: return "alloc";
+    case EventKind::Free: return "free";
+    case EventKind::Reserve: return "reserve";
+    case EventKind::Return: return "return";
+    }
+    return "?";
+}
+
+std::int64_t Recording::timeNs(const Event& event) const {
+    if (ops.empty()) return 0;
+    const bool atBegin = event.kind == EventKind::Alloc || event.kind == EventKind::Reserve;
+    if (atBegin && event.op < ops.size()) return ops[event.op].beginNs;
+    return event.op == 0 ? ops.front().beginNs : ops[event.op - 1].endNs;
+}
+
+} // namespace spikescope

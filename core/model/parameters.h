@@ -1,0 +1,51 @@
+#pragma once
+// Where a graph's parameters come from: a checkpoint or the generator. Values are read element by element, so that
+// nothing but the staging buffer ever holds a copy.
+
+#include "core/graph/float_convert.h"
+#include "core/graph/graph.h"
+#include "core/model/checkpoint.h"
+#include "core/model/synthetic.h"
+
+#include <cstring>
+#include <variant>
+
+namespace spikescope {
+
+// Elements of one parameter in the checkpoint's row-major order.
+template <DType dtype>
+struct StoredValues {
+    const std::byte* data;
+    float operator[](std::uint64_t index) const {
+        if constexpr (dtype == DType::F32) {
+            float value;
+            std::memcpy(&value, data + 4 * index, 4);
+            return value;
+        } else {
+            std::uint16_t bits;
+            std::memcpy(&bits, data + 2 * index, 2);
+            return dtype == DType::F16 ? fp16ToFloat(bits) : bf16ToFloat(bits);
+        }
+    }
+};
+using ParameterValues = std::variant<StoredValues<DType::F32>, StoredValues<DType::F16>, StoredValues<DType::BF16>, SyntheticTensor>;
+
+class Parameters {
+public:
+    explicit Parameters(std::uint64_t seed) : m_seed(seed) {}
+    explicit Parameters(Checkpoint checkpoint) : m_checkpoint(std::move(checkpoint)) {}
+
+    // Finds every weight. BadInput names how many are missing and the first five, a wrong shape, or a dtype that is no
+    // float. `what` says whose they are: "the flux1 decoder".
+    Result<void> bind(std::span<const Weight> weights, std::string_view what);
+
+    ParameterValues values(const Weight& weight) const;
+    // The pages of a mapped parameter may go: it has been read.
+    void consumed(const Weight& weight) const;
+
+private:
+    std::uint64_t m_seed = 0;
+    std::optional<Checkpoint> m_checkpoint;
+};
+
+} // namespace spikescope

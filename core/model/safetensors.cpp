@@ -1,0 +1,363 @@
+#include "core/model/safetensors.h"
+
+#include "core/base/checked.h"
+#include "core/base/text.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <numeric>
+#include <utility>
+
+namespace spikescope {
+
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "tensor bytes are used as they stand in the file");
+
+constexpr std::uint64_t lengthBytes = 8;
+constexpr std::uint64_t longestHeader = 100'000'000; // the reference implementation's limit
+constexpr std::size_t mostTensors = 1'000'000;
+constexpr std::size_t mostMetadata = 100'000;
+constexpr std::size_t highestRank = 8;
+constexpr std::string_view metadataKey = "__metadata__";
+
+// quote() under a name that std::quoted, which the JSON library brings in, does not take over by argument lookup.
+std::string shown(std::string_view name) { return spikescope::quote(name); }
+
+struct Format {
+    std::string_view text;
+    std::uint64_t bits;
+    std::optional<DType> dtype;
+};
+
+constexpr std::array formats = {
+    Format{"F32", 32, DType::F32},      Format{"F16", 16, DType::F16},          Format{"BF16", 16, DType::BF16},
+    Format{"F64", 64, std::nullopt},    Format{"F8_E4M3", 8, std::nullopt},     Format{"F8_E5M2", 8, std::nullopt},
+    Format{"F8_E8M0", 8, std::nullopt}, Format{"F8_E4M3FNUZ", 8, std::nullopt}, Format{"F8_E5M2FNUZ", 8, std::nullopt},
+    Format{"F6_E2M3", 6, std::nullopt}, Format{"F6_E3M2", 6, std::nullopt},     Format{"F4", 4, std::nullopt},
+    Format{"C64", 64, std::nullopt},    Format{"I64", 64, std::nullopt},        Format{"I32", 32, std::nullopt},
+    Format{"I16", 16, std::nullopt},    Format{"I8", 8, std::nullopt},          Format{"U64", 64, std::nullopt},
+    Format{"U32", 32, std::nullopt},    Format{"U16", 16, std::nullopt},        Format{"U8", 8, std::nullopt},
+    Format{"BOOL", 8, std::nullopt},
+};
+
+// Takes the header's JSON token by token, so that repeated keys are seen, nothing nests deeper than the format does,
+// and no more is kept than the tensors themselves. Every bool is "go on"; after false, error() says why.
+class HeaderReader {
+public:
+    HeaderReader(std::string_view file, std::uint64_t headerBytes, std::uint64_t fileBytes)
+        : m_file(file)
+        , m_headerBytes(headerBytes)
+        , m_dataStart(lengthBytes + headerBytes)
+        , m_dataBytes(fileBytes - m_dataStart) {}
+
+    std::vector<TensorView>& tensors() { return m_tensors; }
+    std::map<std::string, std::string>& metadata() { return m_metadata; }
+    Error& error() { return m_error; }
+
+    bool null() { return unexpected("null"); }
+    bool boolean(bool) { return unexpected("a boolean"); }
+    bool number_float(double, const std::string& text) { return unexpected("the number " + shown(text)); }
+    bool number_integer(std::int64_t value) { return unexpected(fmt::format("the number {}", value)); }
+    bool binary(nlohmann::json::binary_t&) { return unexpected("binary data"); }
+
+    bool number_unsigned(std::uint64_t value) {
+        if (m_place == Place::Shape) {
+            if (m_tensor.shape.size() == highestRank)
+                return refuse("tensor {} has more than {} dimensions", shown(m_tensor.name), highestRank);
+            m_tensor.shape.push_back(value);
+            return true;
+        }
+        if (m_place == Place::Offsets) {
+            if (m_offsetCount == m_offsets.size())
+                return refuse("tensor {} has more than two data_offsets", shown(m_tensor.name));
+            m_offsets[m_offsetCount++] = value;
+            return true;
+        }
+        return unexpected(fmt::format("the number {}", value));
+    }
+
+    bool string(std::string& value) {
+        if (m_place == Place::Metadata) {
+            if (m_metadata.size() == mostMetadata) return refuse("has more than {} metadata entries", mostMetadata);
+            if (!m_metadata.emplace(m_metadataName, value).second)
+                return refuse("has metadata {} twice", shown(m_metadataName));
+            return true;
+        }
+        if (m_place == Place::Tensor && m_field == Field::Dtype) {
+            m_tensor.dtypeText = value;
+            return true;
+        }
+        return unexpected("the text " + shown(value));
+    }
+
+    bool key(std::string& text) {
+        switch (m_place) {
+        case Place::Names:
+            if (text == metadataKey) {
+                if (std::exchange(m_metadataSeen, true)) return refuse("has {} twice", shown(text));
+            } else if (m_tensors.size() == mostTensors) {
+                return refuse("has more than {} tensors", mostTensors);
+            }
+            m_tensor = TensorView{};
+            m_tensor.name = text;
+            return true;
+        case Place::Tensor: return tensorField(text);
+        case Place::Metadata: m_metadataName = text; return true;
+        default: return unexpected("the key " + shown(text));
+        }
+    }
+
+    bool start_object(std::size_t) {
+        if (m_place == Place::Outside) {
+            m_place = Place::Names;
+        } else if (m_place == Place::Names && m_tensor.name == metadataKey) {
+            m_place = Place::Metadata;
+        } else if (m_place == Place::Names) {
+            m_place = Place::Tensor;
+            m_field = Field::None;
+            m_fieldsSeen = {};
+            m_offsetCount = 0;
+        } else {
+            return unexpected("an object");
+        }
+        return true;
+    }
+
+    bool end_object() {
+        if (m_place == Place::Tensor && !finishTensor()) return false;
+        m_place = m_place == Place::Names ? Place::Outside : Place::Names;
+        return true;
+    }
+
+    bool start_array(std::size_t) {
+        if (m_place != Place::Tensor) return unexpected("a list");
+        if (m_field == Field::Shape)
+            m_place = Place::Shape;
+        else if (m_field == Field::Offsets)
+            m_place = Place::Offsets;
+        else
+            return unexpected("a list");
+        return true;
+    }
+
+    bool end_array() {
+        m_place = Place::Tensor;
+        return true;
+    }
+
+    bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception&) {
+        return refuse("the header is not valid JSON at byte {} of {}", position, m_headerBytes);
+    }
+
+private:
+    enum class Place { Outside, Names, Tensor, Shape, Offsets, Metadata };
+    enum class Field { None, Dtype, Shape, Offsets };
+
+    template <class... Args> bool refuse(fmt::format_string<Args...> text, Args&&... args) {
+        m_error = Error{ErrorCode::BadInput,
+                        fmt::format("{}: {}.", shown(m_file), fmt::format(text, std::forward<Args>(args)...))};
+        return false;
+    }
+
+    bool unexpected(const std::string& what) {
+        switch (m_place) {
+        case Place::Outside: return refuse("the header is {} instead of an object", what);
+        case Place::Names: return refuse("{} is {} instead of an object", shown(m_tensor.name), what);
+        case Place::Tensor: return refuse("tensor {} has {} as its {}", shown(m_tensor.name), what, fieldName(m_field));
+        case Place::Shape: return refuse("tensor {} has {} in its shape", shown(m_tensor.name), what);
+        case Place::Offsets: return refuse("tensor {} has {} in its data_offsets", shown(m_tensor.name), what);
+        case Place::Metadata: return refuse("metadata {} is {} instead of text", shown(m_metadataName), what);
+        }
+        return false;
+    }
+
+    static std::string_view fieldName(Field field) {
+        switch (field) {
+        case Field::Dtype: return "dtype";
+        case Field::Shape: return "shape";
+        case Field::Offsets: return "data_offsets";
+        case Field::None: break;
+        }
+        return "field";
+    }
+
+    bool tensorField(const std::string& text) {
+        m_field = Field::None;
+        for (const Field field : {Field::Dtype, Field::Shape, Field::Offsets})
+            if (text == fieldName(field)) m_field = field;
+        if (m_field == Field::None)
+            return refuse("tensor {} has the unknown field {}", shown(m_tensor.name), shown(text));
+        if (std::exchange(m_fieldsSeen[static_cast<std::size_t>(m_field)], true))
+            return refuse("tensor {} has {} twice", shown(m_tensor.name), text);
+        return true;
+    }
+
+    bool finishTensor() {
+        const std::string tensor = shown(m_tensor.name);
+        for (const Field field : {Field::Dtype, Field::Shape, Field::Offsets})
+            if (!m_fieldsSeen[static_cast<std::size_t>(field)])
+                return refuse("tensor {} has no {}", tensor, fieldName(field));
+        if (m_offsetCount != 2) return refuse("tensor {} has {} data_offsets instead of 2", tensor, m_offsetCount);
+
+        const auto [begin, end] = m_offsets;
+        if (begin > end) return refuse("tensor {} ends at byte {} before it begins at {}", tensor, end, begin);
+        if (end > m_dataBytes)
+            return refuse("tensor {} ends at byte {} of the data, but the file has only {} bytes of it", tensor, end,
+                          m_dataBytes);
+
+        const auto format = std::ranges::find(formats, m_tensor.dtypeText, &Format::text);
+        if (format == formats.end())
+            return refuse("tensor {} has the unknown dtype {}", tensor, shown(m_tensor.dtypeText));
+
+        std::optional<std::uint64_t> elements = 1;
+        for (const std::uint64_t dimension : m_tensor.shape)
+            if (elements) elements = checkedMultiply(*elements, dimension);
+        const auto bits = elements ? checkedMultiply(*elements, format->bits) : std::nullopt;
+        if (!bits)
+            return refuse("tensor {} of shape {} {} has more bytes than a number can say", tensor,
+                          shapeText(m_tensor.shape), format->text);
+        if (*bits % 8 != 0)
+            return refuse("tensor {} of shape {} {} does not fill whole bytes", tensor, shapeText(m_tensor.shape),
+                          format->text);
+        if (*bits / 8 != end - begin)
+            return refuse("tensor {} of shape {} {} takes {} bytes, but its data_offsets {} to {} hold {}", tensor,
+                          shapeText(m_tensor.shape), format->text, *bits / 8, begin, end, end - begin);
+        const std::uint64_t alignment = std::max<std::uint64_t>(format->bits / 8, 1);
+        if (begin % alignment != 0)
+            return refuse("tensor {} begins at byte {} of the data, which is no multiple of {}, the size of {}", tensor,
+                          begin, alignment, format->text);
+
+        m_tensor.dtype = format->dtype;
+        m_tensor.elements = *elements;
+        m_tensor.offset = m_dataStart + begin;
+        m_tensor.bytes = end - begin;
+        m_tensors.push_back(std::move(m_tensor));
+        return true;
+    }
+
+    std::string_view m_file;
+    std::uint64_t m_headerBytes;
+    std::uint64_t m_dataStart;
+    std::uint64_t m_dataBytes;
+    std::vector<TensorView> m_tensors;
+    std::map<std::string, std::string> m_metadata;
+    Error m_error;
+
+    Place m_place = Place::Outside;
+    TensorView m_tensor; // the one being read; its name is the last key of the header
+    Field m_field = Field::None;
+    std::array<bool, 4> m_fieldsSeen = {}; // by Field
+    std::array<std::uint64_t, 2> m_offsets = {};
+    std::size_t m_offsetCount = 0;
+    std::string m_metadataName;
+    bool m_metadataSeen = false;
+};
+
+// Expects the tensors in the order of their bytes.
+Result<void> checkTiling(const std::vector<TensorView>& tensors, std::uint64_t dataStart, std::uint64_t fileBytes,
+                         const std::string& file) {
+    const TensorView* previous = nullptr; // the last one that has bytes
+    std::uint64_t expected = dataStart;
+    for (const TensorView& tensor : tensors) {
+        const std::uint64_t begin = tensor.offset - dataStart;
+        if (tensor.offset < expected)
+            return fail(ErrorCode::BadInput,
+                        "{}: tensor {} begins at byte {} of the data, inside tensor {}, which ends "
+                        "at {}.",
+                        shown(file), shown(tensor.name), begin, shown(previous->name), expected - dataStart);
+        if (tensor.offset > expected)
+            return fail(ErrorCode::BadInput, "{}: bytes {} to {} of the data, before tensor {}, belong to no tensor.",
+                        shown(file), expected - dataStart, begin, shown(tensor.name));
+        if (tensor.bytes == 0) continue;
+        expected += tensor.bytes;
+        previous = &tensor;
+    }
+    if (expected != fileBytes)
+        return fail(ErrorCode::BadInput, "{}: the tensors end at byte {}, but the file has {} bytes.", shown(file),
+                    expected, fileBytes);
+    return {};
+}
+
+} // namespace
+
+Result<Safetensors> Safetensors::open(const std::string& path) {
+    TRY(MappedFile file, MappedFile::open(path));
+    TRY(Safetensors result, parse(file.bytes(), path));
+    result.m_file = std::move(file);
+    return result;
+}
+
+Result<Safetensors> Safetensors::parse(std::span<const std::byte> bytes, std::string fileName) try {
+    if (bytes.size() < lengthBytes)
+        return fail(ErrorCode::BadInput, "{}: has {} bytes, too few for a safetensors header.", shown(fileName),
+                    bytes.size());
+    std::uint64_t headerBytes = 0;
+    std::memcpy(&headerBytes, bytes.data(), lengthBytes);
+    if (headerBytes > bytes.size() - lengthBytes)
+        return fail(
+            ErrorCode::BadInput,
+            "{}: says its header has {} bytes, but the file has only {}; it is cut off or not a safetensors file.",
+            shown(fileName), headerBytes, bytes.size());
+    if (headerBytes > longestHeader)
+        return fail(ErrorCode::BadInput, "{}: says its header has {} bytes; the most is {}.", shown(fileName),
+                    headerBytes, longestHeader);
+
+    const std::string_view header(reinterpret_cast<const char*>(bytes.data()) + lengthBytes, headerBytes);
+    if (!header.starts_with('{'))
+        return fail(ErrorCode::BadInput, "{}: the header does not begin with '{{'.", shown(fileName));
+    // The JSON reader would take a zero byte for the end and ignore what follows.
+    if (const std::size_t zero = header.find('\0'); zero != std::string_view::npos)
+        return fail(ErrorCode::BadInput, "{}: the header is not valid JSON at byte {} of {}.", shown(fileName),
+                    zero + 1, headerBytes);
+
+    HeaderReader reader(fileName, headerBytes, bytes.size());
+    if (!nlohmann::json::sax_parse(header.begin(), header.end(), &reader))
+        return tl::unexpected<Error>(std::move(reader.error()));
+
+    Safetensors result;
+    result.m_bytes = bytes;
+    result.m_tensors = std::move(reader.tensors());
+    result.m_metadata = std::move(reader.metadata());
+    // Sorted by both ends, as the reference does: a tensor without bytes may share its place with the next.
+    std::ranges::stable_sort(result.m_tensors, {},
+                             [](const TensorView& tensor) { return std::pair(tensor.offset, tensor.bytes); });
+
+    // Sorted rather than hashed: a hostile file can choose names that collide.
+    result.m_byName.resize(result.m_tensors.size());
+    std::iota(result.m_byName.begin(), result.m_byName.end(), 0u);
+    const auto nameOf = [&](std::uint32_t index) -> const std::string& { return result.m_tensors[index].name; };
+    std::ranges::sort(result.m_byName, {}, nameOf);
+    if (const auto twin = std::ranges::adjacent_find(result.m_byName, {}, nameOf); twin != result.m_byName.end())
+        return fail(ErrorCode::BadInput, "{}: has tensor {} twice.", shown(fileName), shown(nameOf(*twin)));
+
+    CHECK(checkTiling(result.m_tensors, lengthBytes + headerBytes, bytes.size(), fileName));
+    result.m_fileName = std::move(fileName);
+    return result;
+} catch (const std::bad_alloc&) {
+    return fail(ErrorCode::OutOfHostMemory, "There is not enough memory to read a safetensors header.");
+}
+
+const TensorView* Safetensors::find(std::string_view name) const {
+    const auto nameOf = [&](std::uint32_t index) -> std::string_view { return m_tensors[index].name; };
+    const auto place = std::ranges::lower_bound(m_byName, name, {}, nameOf);
+    return place != m_byName.end() && nameOf(*place) == name ? &m_tensors[*place] : nullptr;
+}
+
+std::span<const std::byte> Safetensors::data(const TensorView& tensor) const {
+    return m_bytes.subspan(tensor.offset, tensor.bytes);
+}
+
+void Safetensors::dropPages(const TensorView& tensor) const {
+    if (m_file) m_file->dropPages(tensor.offset, tensor.bytes);
+}
+
+std::string shapeText(std::span<const std::uint64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+} // namespace spikescope

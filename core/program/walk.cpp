@@ -1,0 +1,171 @@
+#include "core/program/walk.h"
+
+#include "core/base/text.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace spikescope {
+
+namespace {
+
+class Walk {
+public:
+    Walk(const Program& program, Allocator& allocator, Recording& recording, Recorder& recorder, Machine& machine)
+        : m_program(program), m_allocator(allocator), m_recording(recording), m_recorder(recorder), m_machine(machine)
+        , m_live(program.tensors.size()) {}
+
+    Result<void> run(const CancelFlag& cancel) {
+        CHECK(m_allocator.begin());
+        for (const Step& step : m_program.steps) {
+            if (cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
+            CHECK(std::visit([this](const auto& s) { return carryOut(s); }, step));
+        }
+        return {};
+    }
+
+    void freeEverything() {
+        for (std::size_t i = 0; i < m_live.size(); ++i)
+            if (m_live[i]) release(TensorId{static_cast<std::uint32_t>(i)});
+        m_allocator.end();
+    }
+
+    // The layer and tensor of the step that failed, for the report.
+    LayerId layer;
+    TensorId tensor;
+
+private:
+    Result<void> carryOut(const PhaseStep& step) {
+        m_recorder.phase(step.phase);
+        m_machine.enter(step.phase);
+        return {};
+    }
+    Result<void> carryOut(const AcquireStep& step) {
+        const Tensor& wanted = m_program.tensor(step.tensor);
+        tensor = step.tensor;
+        layer = wanted.layer;
+        auto placement = m_allocator.allocate(step.tensor.index, wanted.bytes, wanted.kind());
+        if (!placement) {
+            Error error = std::move(placement.error());
+            error.message = fmt::format("layer {}, tensor {} of {}: {}", quote(m_program.layers[wanted.layer.index]),
+                                        quote(wanted.name), formatBytes(wanted.bytes), error.message);
+            return tl::unexpected<Error>(std::move(error));
+        }
+        m_live[step.tensor.index] = *placement;
+        m_machine.bind(step.tensor, *placement);
+        return {};
+    }
+    Result<void> carryOut(const ReleaseStep& step) {
+        if (m_allocator.freeReachesDriver() || m_program.tensor(step.tensor).kind() == MemoryKind::HostVisible) CHECK(m_machine.evaluate());
+        release(step.tensor);
+        return {};
+    }
+    Result<void> carryOut(const UploadStep& step) {
+        return m_machine.upload(step, recordTransfer("upload", step.tensor));
+    }
+    Result<void> carryOut(const DownloadStep& step) {
+        return m_machine.download(step, recordTransfer("download", step.tensor));
+    }
+    Result<void> carryOut(const DispatchStep& step) {
+        tensor = output(step.call);
+        layer = step.layer;
+        const Tensor& out = m_program.tensor(tensor);
+        return m_machine.dispatch(step, m_recorder.op({.name = kernelName(step.call),
+                                                       .layer = step.layer.index,
+                                                       .flops = flops(step.call, m_program),
+                                                       .outputBytes = out.bytes,
+                                                       .dtype = std::string(name(out.dtype))}));
+    }
+    Result<void> carryOut(const EvaluateStep&) { return m_machine.evaluate(); }
+
+    std::uint32_t recordTransfer(const char* opName, TensorId id) {
+        const Tensor& moved = m_program.tensor(id);
+        tensor = id;
+        layer = moved.layer;
+        return m_recorder.op({.name = opName,
+                              .layer = moved.layer.index,
+                              .outputBytes = moved.bytes,
+                              .dtype = std::string(name(moved.dtype))});
+    }
+    void release(TensorId id) {
+        m_machine.unbind(id);
+        m_allocator.free(id.index, *m_live[id.index], m_program.tensor(id).kind());
+        m_live[id.index].reset();
+    }
+
+    const Program& m_program;
+    Allocator& m_allocator;
+    Recording& m_recording;
+    Recorder& m_recorder;
+    Machine& m_machine;
+    std::vector<std::optional<Placement>> m_live;
+};
+
+std::string_view failureName(ErrorCode code) {
+    switch (code) {
+    case ErrorCode::OutOfDeviceMemory: return "out_of_device_memory";
+    case ErrorCode::OutOfHostMemory: return "out_of_host_memory";
+    case ErrorCode::DeviceLost: return "device_lost";
+    case ErrorCode::Cancelled: return "cancelled";
+    default: return "error";
+    }
+}
+
+} // namespace
+
+Result<void> walk(const Program& program, Allocator& allocator, Recording& recording, Recorder& recorder, Machine& machine,
+                  const CancelFlag& cancel) {
+    Walk walk(program, allocator, recording, recorder, machine);
+    Result<void> result = walk.run(cancel);
+    if (!result) {
+        // What is in flight still uses the memory; a lost device has nothing in flight.
+        (void)machine.evaluate();
+        recording.failure = failureOf(result.error(), program, allocator.heap().bytesFree(),
+                                      static_cast<std::uint32_t>(recording.events.size()), walk.tensor, walk.layer);
+    }
+    walk.freeEverything();
+    return result;
+}
+
+Failure failureOf(const Error& error, const Program& program, std::uint64_t bytesFree, std::uint32_t event, TensorId tensor,
+                  LayerId layer) {
+    if (!tensor.valid() && error.code == ErrorCode::OutOfDeviceMemory) {
+        const auto largest = std::ranges::max_element(program.tensors, {}, &Tensor::bytes);
+        tensor = TensorId{static_cast<std::uint32_t>(largest - program.tensors.begin())};
+        layer = largest->layer;
+    }
+    Failure failure{.code = std::string(failureName(error.code)), .message = error.message, .bytesFree = bytesFree, .event = event};
+    if (layer.valid()) failure.layer = program.layers[layer.index];
+    if (tensor.valid()) {
+        failure.tensor = program.tensor(tensor).name;
+        failure.bytesWanted = program.tensor(tensor).bytes;
+    }
+    return failure;
+}
+
+void describe(const Program& program, Recording& recording) {
+    recording.layers = program.layers;
+    recording.tensors.reserve(program.tensors.size());
+    for (const Tensor& tensor : program.tensors)
+        recording.tensors.push_back({.name = tensor.name,
+                                     .layer = tensor.layer.index,
+                                     .category = tensor.category,
+                                     .dtype = std::string(name(tensor.dtype)),
+                                     .shape = tensor.dims,
+                                     .bytes = tensor.bytes});
+}
+
+std::vector<Lifetime> lifetimes(const Program& program) {
+    std::vector<Lifetime> lives(program.tensors.size());
+    for (std::uint32_t i = 0; i < program.steps.size(); ++i) {
+        if (const auto* acquire = std::get_if<AcquireStep>(&program.steps[i])) {
+            lives[acquire->tensor.index].begin = i;
+            lives[acquire->tensor.index].bytes = program.tensor(acquire->tensor).bytes;
+        } else if (const auto* release = std::get_if<ReleaseStep>(&program.steps[i])) {
+            lives[release->tensor.index].end = i;
+        }
+    }
+    return lives;
+}
+
+} // namespace spikescope

@@ -1,0 +1,253 @@
+#include "core/run/executor.h"
+
+#include "core/base/checked.h"
+#include "core/base/text.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace spikescope {
+
+Executor::Executor(Device& device, VulkanHeap& heap, Kernels& kernels, const Program& program, const ExecutorIo& io)
+    : m_device(device), m_heap(heap), m_kernels(kernels), m_program(program), m_io(io), m_bindings(program.tensors.size())
+    , m_placements(program.tensors.size()), m_packings(program.tensors.size()) {}
+
+Result<std::unique_ptr<Executor>> Executor::create(Device& device, VulkanHeap& heap, Kernels& kernels, const Program& program,
+                                                   const ExecutorIo& io) {
+    auto executor = std::unique_ptr<Executor>(new Executor(device, heap, kernels, program, io));
+    for (const Step& step : program.steps) {
+        executor->m_opCount += std::holds_alternative<DispatchStep>(step) || std::holds_alternative<UploadStep>(step) ||
+                               std::holds_alternative<DownloadStep>(step);
+        const auto* dispatch = std::get_if<DispatchStep>(&step);
+        if (!dispatch) continue;
+        if (const auto* conv = std::get_if<ConvCall>(&dispatch->call))
+            executor->m_packings[conv->weight.index] = kernels.packing(*conv, program);
+        // Pipelines are made now, outside of every op's time; the addresses do not matter yet.
+        CHECK(kernels.encode(dispatch->call, program, executor->m_bindings, executor->m_dispatches));
+        executor->m_dispatches.clear();
+    }
+    const VkQueryPoolCreateInfo queries{.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
+                                        .queryType = VK_QUERY_TYPE_TIMESTAMP,
+                                        .queryCount = 2 * std::max(executor->m_opCount, 1u)};
+    CHECK_VULKAN(device.vk.CreateQueryPool(device.handle(), &queries, nullptr, &executor->m_queries), "making timestamps");
+    return executor;
+}
+
+Executor::~Executor() {
+    if (m_queries) m_device.vk.DestroyQueryPool(m_device.handle(), m_queries, nullptr);
+}
+
+void Executor::enter(Phase phase) {
+    const auto now = std::chrono::steady_clock::now();
+    if (phase == Phase::Load) m_loadBegin = m_loadEnd = now;
+    else if (m_loadEnd == m_loadBegin) m_loadEnd = now;
+}
+
+double Executor::loadMs() const { return std::chrono::duration<double, std::milli>(m_loadEnd - m_loadBegin).count(); }
+
+void Executor::bind(TensorId tensor, const Placement& placement) {
+    m_placements[tensor.index] = placement;
+    m_bindings[tensor.index] = {.buffer = m_heap.buffer(placement.block.id), .offset = placement.offset, .address = placement.address()};
+}
+
+void Executor::unbind(TensorId tensor) {
+    m_placements[tensor.index] = {};
+    m_bindings[tensor.index] = {};
+}
+
+Result<VkCommandBuffer> Executor::begin() {
+    TRY(VkCommandBuffer commands, m_device.beginCommands());
+    recordBarrier(m_device, commands);
+    return commands;
+}
+
+Result<void> Executor::submit() {
+    TRY(const std::uint64_t submission, m_device.submit());
+    // A CPU device gains nothing from work in flight, and this way a cancel waits for one op at most.
+    if (m_device.report().cpu) CHECK(m_device.wait(submission));
+    return {};
+}
+
+void Executor::beginOp(VkCommandBuffer commands, std::uint32_t op) {
+    m_device.vk.CmdResetQueryPool(commands, m_queries, 2 * op, 2);
+    m_device.vk.CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, m_queries, 2 * op);
+}
+
+void Executor::endOp(VkCommandBuffer commands, std::uint32_t op) {
+    m_device.vk.CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, m_queries, 2 * op + 1);
+}
+
+void Executor::report(std::uint32_t op, LayerId layer) const {
+    if (m_io.progress) m_io.progress({.done = op, .total = m_opCount, .layer = m_program.layers[layer.index]});
+}
+
+Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
+    const Tensor& tensor = m_program.tensor(step.tensor);
+    const Placement& staging = m_placements[step.staging.index];
+    const Placement& target = m_placements[step.tensor.index];
+    std::byte* mapped = m_heap.mapped(staging.block.id) + staging.offset;
+    const std::uint64_t half = staging.bytes / 2 / 16 * 16, size = sizeOf(tensor.dtype), elements = tensor.bytes / size;
+    report(op, tensor.layer);
+    for (std::uint64_t done = 0; done < elements;) {
+        if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
+        const std::uint64_t count = std::min(elements - done, half / size);
+        // The host fills one half while the device copies from the other.
+        m_half ^= 1;
+        CHECK(m_device.wait(m_halfBusy[m_half]));
+        const std::uint64_t at = m_half ? half : 0;
+        if (tensor.weight) {
+            const Weight& weight = m_program.weights[tensor.weight->index];
+            const WeightPacking& packing = m_packings[step.tensor.index];
+            packWeights(m_io.parameters.values(weight), packing.empty() ? packAsStored(elements) : packing, tensor.dtype, done, count, mapped + at);
+        } else {
+            m_io.input.read(done, std::span(reinterpret_cast<float*>(mapped + at), count));
+        }
+        TRY(VkCommandBuffer commands, begin());
+        if (done == 0) beginOp(commands, op);
+        const VkBufferCopy region{.srcOffset = staging.offset + at, .dstOffset = target.offset + done * size, .size = count * size};
+        m_device.vk.CmdCopyBuffer(commands, m_bindings[step.staging.index].buffer, m_bindings[step.tensor.index].buffer, 1, &region);
+        done += count;
+        if (done == elements) endOp(commands, op);
+        CHECK(submit());
+        m_halfBusy[m_half] = m_device.submitted();
+    }
+    if (tensor.weight) m_io.parameters.consumed(m_program.weights[tensor.weight->index]);
+    return {};
+}
+
+Result<void> Executor::record(VkCommandBuffer commands, const Dispatch& dispatch) {
+    const VulkanFunctions& vk = m_device.vk;
+    vk.CmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.handle);
+    if (!dispatch.views.empty()) {
+        const VkDescriptorSetAllocateInfo allocate{.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+                                                   .descriptorPool = m_device.descriptorPool(),
+                                                   .descriptorSetCount = 1,
+                                                   .pSetLayouts = &dispatch.pipeline.texelSet};
+        VkDescriptorSet set = VK_NULL_HANDLE;
+        CHECK_VULKAN(vk.AllocateDescriptorSets(m_device.handle(), &allocate, &set), "making a descriptor set");
+        std::array<VkBufferView, texelBuffers> views{};
+        std::array<VkWriteDescriptorSet, texelBuffers> writes{};
+        for (std::uint32_t i = 0; i < texelBuffers; ++i) {
+            // Bindings that a kernel does not use repeat its first one.
+            if (i < dispatch.views.size()) {
+                const TexelView& view = dispatch.views[i];
+                TRY(views[i], m_device.temporaryView({.sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
+                                                      .buffer = view.buffer,
+                                                      .format = view.format,
+                                                      .offset = view.offset,
+                                                      .range = view.bytes}));
+            } else {
+                views[i] = views[0];
+            }
+            writes[i] = {.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+                         .dstSet = set,
+                         .dstBinding = i,
+                         .descriptorCount = 1,
+                         .descriptorType = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER,
+                         .pTexelBufferView = &views[i]};
+        }
+        vk.UpdateDescriptorSets(m_device.handle(), texelBuffers, writes.data(), 0, nullptr);
+        vk.CmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.layout, 0, 1, &set, 0, nullptr);
+    }
+    vk.CmdPushConstants(commands, dispatch.pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, dispatch.pushSize, dispatch.push.data());
+    vk.CmdDispatch(commands, dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
+    return {};
+}
+
+Result<void> Executor::dispatch(const DispatchStep& step, std::uint32_t op) {
+    report(op, step.layer);
+    m_dispatches.clear();
+    CHECK(m_kernels.encode(step.call, m_program, m_bindings, m_dispatches));
+    // A long op, such as attention over a large picture, goes out in pieces, so that it can be cancelled.
+    constexpr std::size_t perSubmission = 48;
+    for (std::size_t first = 0; first < m_dispatches.size(); first += perSubmission) {
+        if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
+        TRY(VkCommandBuffer commands, begin());
+        if (first == 0) beginOp(commands, op);
+        const std::size_t last = std::min(first + perSubmission, m_dispatches.size());
+        for (std::size_t i = first; i < last; ++i) {
+            if (i > first) recordBarrier(m_device, commands);
+            CHECK(record(commands, m_dispatches[i]));
+        }
+        if (last == m_dispatches.size()) endOp(commands, op);
+        CHECK(submit());
+    }
+    return {};
+}
+
+void Executor::countNonFinite(std::span<const float> values, std::uint64_t n, std::uint64_t y) {
+    const Tensor* out = nullptr;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        if (std::isfinite(values[i])) continue;
+        if (m_nonFinite++ == 0) {
+            for (const Step& step : m_program.steps)
+                if (const auto* download = std::get_if<DownloadStep>(&step)) out = &m_program.tensor(download->tensor);
+            const std::uint64_t c = i % out->shape.c, x = i / out->shape.c % out->shape.w, row = i / out->shape.c / out->shape.w;
+            m_firstNonFinite = fmt::format("picture {}, row {}, column {}, channel {}", n, y + row, x, c);
+        }
+    }
+}
+
+Result<void> Executor::download(const DownloadStep& step, std::uint32_t op) {
+    const Tensor& tensor = m_program.tensor(step.tensor);
+    const Placement& staging = m_placements[step.staging.index];
+    const std::uint64_t rowBytes = tensor.shape.w * tensor.shape.c * sizeOf(tensor.dtype), rowsAtOnce = staging.bytes / rowBytes;
+    report(op, tensor.layer);
+    for (std::uint64_t n = 0; n < tensor.shape.n; ++n)
+        for (std::uint64_t y = 0; y < tensor.shape.h; y += rowsAtOnce) {
+            if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
+            const std::uint64_t rows = std::min(rowsAtOnce, tensor.shape.h - y);
+            TRY(VkCommandBuffer commands, begin());
+            if (n == 0 && y == 0) beginOp(commands, op);
+            const VkBufferCopy region{.srcOffset = m_placements[step.tensor.index].offset + (n * tensor.shape.h + y) * rowBytes,
+                                      .dstOffset = staging.offset,
+                                      .size = rows * rowBytes};
+            m_device.vk.CmdCopyBuffer(commands, m_bindings[step.tensor.index].buffer, m_bindings[step.staging.index].buffer, 1, &region);
+            const VkMemoryBarrier toHost{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                         .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
+                                         .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
+            m_device.vk.CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &toHost, 0, nullptr, 0, nullptr);
+            if (n + 1 == tensor.shape.n && y + rows == tensor.shape.h) endOp(commands, op);
+            CHECK(submit());
+            CHECK(m_device.waitAll());
+            const auto* values = reinterpret_cast<const float*>(m_heap.mapped(staging.block.id) + staging.offset);
+            const std::span<const float> band(values, rows * tensor.shape.w * tensor.shape.c);
+            countNonFinite(band, n, y);
+            for (const auto& sink : m_io.sinks) CHECK(sink->write(n, y, rows, band));
+        }
+    report(m_opCount, tensor.layer);
+    // A picture with holes in it is not a result: nothing is saved and the reason is said.
+    if (m_nonFinite)
+        return fail(ErrorCode::BadInput, "{} values of the output are no finite numbers, the first at {}; activations overflowed (fp16 ends at 65504, bf16 does not)",
+                    m_nonFinite, m_firstNonFinite);
+    return {};
+}
+
+Result<void> Executor::evaluate() { return m_device.waitAll(); }
+
+Result<void> Executor::readTimes(std::vector<RecordedOp>& ops) const {
+    const std::size_t count = std::min<std::size_t>(ops.size(), m_opCount);
+    if (count == 0) return {};
+    std::vector<std::array<std::uint64_t, 2>> results(2 * count); // value, available
+    const VkResult result = m_device.vk.GetQueryPoolResults(m_device.handle(), m_queries, 0, static_cast<std::uint32_t>(2 * count),
+                                                            results.size() * sizeof results[0], results.data(), sizeof results[0],
+                                                            VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WITH_AVAILABILITY_BIT);
+    if (result != VK_SUCCESS && result != VK_NOT_READY) return tl::unexpected<Error>(vulkanError(result, "reading timestamps"));
+    const double period = m_device.limits().timestampPeriod;
+    const std::uint64_t mask = m_device.timestampMask();
+    std::int64_t last = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto time = [&](std::size_t query) {
+            // Differences under the mask survive a counter that wraps.
+            const std::uint64_t ticks = (results[query][0] - results[0][0]) & mask;
+            return static_cast<std::int64_t>(static_cast<double>(ticks) * period);
+        };
+        // What never ran takes no time, where the last op ended.
+        ops[i].beginNs = results[2 * i][1] ? std::max(time(2 * i), last) : last;
+        ops[i].endNs = results[2 * i + 1][1] ? std::max(time(2 * i + 1), ops[i].beginNs) : ops[i].beginNs;
+        last = ops[i].endNs;
+    }
+    return {};
+}
+
+} // namespace spikescope

@@ -1,0 +1,74 @@
+#pragma once
+// Carries a Program's steps out on a Vulkan device.
+
+#include "core/gpu/vulkan_heap.h"
+#include "core/kernels/kernels.h"
+#include "core/model/parameters.h"
+#include "core/program/walk.h"
+#include "core/run/latents.h"
+#include "core/run/sinks.h"
+
+#include <chrono>
+
+namespace spikescope {
+
+struct Progress {
+    std::uint32_t done = 0, total = 0; // ops
+    std::string_view layer;
+};
+
+struct ExecutorIo {
+    const Parameters& parameters;
+    const Input& input;
+    std::span<const std::unique_ptr<OutputSink>> sinks;
+    const CancelFlag& cancel;
+    std::function<void(const Progress&)> progress; // may be empty
+};
+
+class Executor final : public Machine {
+public:
+    static Result<std::unique_ptr<Executor>> create(Device& device, VulkanHeap& heap, Kernels& kernels, const Program& program,
+                                                    const ExecutorIo& io);
+    ~Executor() override;
+
+    void enter(Phase phase) override;
+    void bind(TensorId tensor, const Placement& placement) override;
+    void unbind(TensorId tensor) override;
+    Result<void> upload(const UploadStep& step, std::uint32_t op) override;
+    Result<void> dispatch(const DispatchStep& step, std::uint32_t op) override;
+    Result<void> download(const DownloadStep& step, std::uint32_t op) override;
+    Result<void> evaluate() override;
+
+    // Begin and end of every op that ran, in nanoseconds since the first one began. Call after the walk.
+    Result<void> readTimes(std::vector<RecordedOp>& ops) const;
+    double loadMs() const; // host time of the load phase
+
+private:
+    Executor(Device& device, VulkanHeap& heap, Kernels& kernels, const Program& program, const ExecutorIo& io);
+    Result<VkCommandBuffer> begin();
+    Result<void> submit();
+    void beginOp(VkCommandBuffer commands, std::uint32_t op);
+    void endOp(VkCommandBuffer commands, std::uint32_t op);
+    Result<void> record(VkCommandBuffer commands, const Dispatch& dispatch);
+    void countNonFinite(std::span<const float> values, std::uint64_t n, std::uint64_t y);
+    void report(std::uint32_t op, LayerId layer) const;
+
+    Device& m_device;
+    VulkanHeap& m_heap;
+    Kernels& m_kernels;
+    const Program& m_program;
+    ExecutorIo m_io;
+    Bindings m_bindings;
+    std::vector<Placement> m_placements;
+    std::vector<WeightPacking> m_packings; // by TensorId; empty for what is not a convolution's weight
+    std::vector<Dispatch> m_dispatches;
+    std::uint32_t m_opCount = 0;
+    VkQueryPool m_queries = VK_NULL_HANDLE;
+    std::uint64_t m_halfBusy[2] = {0, 0}; // the submission that reads each half of the staging buffer
+    int m_half = 0;
+    std::chrono::steady_clock::time_point m_loadBegin{}, m_loadEnd{};
+    std::uint64_t m_nonFinite = 0;
+    std::string m_firstNonFinite;
+};
+
+} // namespace spikescope

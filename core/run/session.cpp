@@ -1,0 +1,172 @@
+#include "core/run/session.h"
+
+#include "core/base/text.h"
+#include "core/program/lower.h"
+#include "core/timeline/peak.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+
+namespace spikescope {
+
+namespace {
+
+constexpr std::uint64_t defaultSide = 1024;
+
+std::uint64_t hostPeakBytes() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024; // Linux counts in KiB
+}
+
+// The family that the controls name, or the checkpoint's own.
+Result<const Family*> chooseFamily(const Controls& controls, const Checkpoint* checkpoint, std::vector<std::string>& notes) {
+    const Family* wanted = controls.model.empty() ? nullptr : findFamily(controls.model);
+    if (!checkpoint) return wanted ? wanted : &families().front();
+    const auto& candidates = checkpoint->candidates();
+    std::vector<std::string> names;
+    for (const Family* family : candidates) names.emplace_back(family->name);
+    if (wanted) {
+        if (std::ranges::find(candidates, wanted) == candidates.end())
+            return fail(ErrorCode::BadInput, "file {}: its tensors are those of {}, not of model {}", quote(checkpoint->file().fileName()),
+                        joined(names, " or "), wanted->name);
+        return wanted;
+    }
+    if (names.size() > 1)
+        notes.push_back(fmt::format("the checkpoint's tensors fit {}; taken as {} (--model chooses; they differ in how latents are scaled)",
+                                    joined(names, ", "), names.front()));
+    return candidates.front();
+}
+
+Result<std::optional<Input>> readInput(const Family& family, const Controls& controls, const InputChoice& choice,
+                                       const Parameters& parameters) {
+    if (const auto* seed = std::get_if<std::uint64_t>(&choice)) {
+        const std::uint64_t width = controls.width ? controls.width : defaultSide, height = controls.height ? controls.height : defaultSide;
+        TRY(Input input, syntheticLatents(family, width, height, controls.batch, *seed));
+        return input;
+    }
+    const auto* file = std::get_if<InputFile>(&choice);
+    if (!file) return std::optional<Input>{};
+    const bool png = file->path.ends_with(".png") || file->path.ends_with(".PNG");
+    if (controls.op == VaeOp::Encode && png) {
+        TRY(Picture picture, readPng(file->path));
+        return pictureInput(family, std::move(picture));
+    }
+    TRY(HostTensor tensor, readTensorFile(file->path, file->key));
+    if (controls.op == VaeOp::Encode) {
+        TRY(Input input, imageInput(std::move(tensor), file->path));
+        return input;
+    }
+    TRY(Input input, latentsInput(family, std::move(tensor), file->scaled, parameters, file->path));
+    return input;
+}
+
+} // namespace
+
+OutputShape Job::outputShape() const {
+    for (const Step& step : program.steps)
+        if (const auto* download = std::get_if<DownloadStep>(&step)) {
+            const Shape& shape = program.tensor(download->tensor).shape;
+            return {.n = shape.n, .h = shape.h, .w = shape.w, .c = shape.c};
+        }
+    return {};
+}
+
+Result<Job> prepare(Controls controls, const InputChoice& choice) {
+    CHECK(checkControls(controls));
+    Job job;
+    std::optional<Checkpoint> checkpoint;
+    if (!controls.syntheticSeed()) {
+        TRY(checkpoint, Checkpoint::open(controls.weights));
+        const bool decode = controls.op == VaeOp::Decode;
+        if (!(decode ? checkpoint->hasDecoder() : checkpoint->hasEncoder()))
+            return fail(ErrorCode::BadInput, "file {}: it holds {} alone, op {} needs the other half", quote(controls.weights),
+                        decode ? "an encoder" : "a decoder", decode ? "decode" : "encode");
+    }
+    TRY(job.family, chooseFamily(controls, checkpoint ? &*checkpoint : nullptr, job.notes));
+    job.parameters = checkpoint ? Parameters(std::move(*checkpoint)) : Parameters(*controls.syntheticSeed());
+
+    const auto* file = std::get_if<InputFile>(&choice);
+    if (controls.op == VaeOp::Decode && file && file->scaled)
+        CHECK(job.parameters.bind(latentStatistics(*job.family), "the packed latents' statistics"));
+    TRY(job.input, readInput(*job.family, controls, choice, job.parameters));
+    if (job.input) {
+        if ((controls.width && controls.width != job.input->width) || (controls.height && controls.height != job.input->height))
+            return fail(ErrorCode::BadUsage, "size {}x{}: the input makes {}x{} pixels", controls.width, controls.height, job.input->width,
+                        job.input->height);
+        if (controls.batch != 1 && controls.batch != job.input->batch)
+            return fail(ErrorCode::BadUsage, "batch {}: the input holds {}", controls.batch, job.input->batch);
+        controls.width = job.input->width;
+        controls.height = job.input->height;
+        controls.batch = job.input->batch;
+    }
+    if (controls.width == 0) controls.width = controls.height = defaultSide;
+    controls.model = job.family->name;
+
+    TRY(const Graph graph, buildGraph(*job.family, controls.op, controls.width, controls.height, controls.batch));
+    CHECK(job.parameters.bind(graph.weights, fmt::format("the {} {}", job.family->name, controls.op == VaeOp::Decode ? "decoder" : "encoder")));
+    job.program = lower(graph, controls);
+    job.controls = std::move(controls);
+    return job;
+}
+
+Recording planJob(const Job& job, const HeapTraits& traits) {
+    VirtualHeap heap(traits);
+    return plan(job.program, job.controls, heap);
+}
+
+Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options) {
+    auto session = std::unique_ptr<Session>(new Session);
+    TRY(std::shared_ptr<Instance> instance, Instance::create({.validate = options.validate}));
+    TRY(const DeviceReport report, instance->choose(options.device));
+    TRY(session->m_device, Device::open(std::move(instance), report));
+    TRY(session->m_heap, VulkanHeap::create(*session->m_device));
+    TRY(session->m_shaders, ShaderLibrary::create(*session->m_device, options.cacheFolder));
+    session->m_kernels = Kernels::create(*session->m_device, *session->m_shaders, options.kernels);
+    return session;
+}
+
+Result<void> Session::runSteps(const Job& job, const ExecutorIo& io, Recording& recording) {
+    Recorder recorder(recording);
+    auto allocator = makeAllocator(job.program, job.controls.allocatorPolicy(), *m_heap, recorder);
+    if (!allocator) {
+        recording.failure = failureOf(allocator.error(), job.program, m_heap->bytesFree(), 0);
+        return tl::unexpected<Error>(allocator.error());
+    }
+    TRY(const std::unique_ptr<Executor> executor, Executor::create(*m_device, *m_heap, *m_kernels, job.program, io));
+    const Result<void> walked = walk(job.program, **allocator, recording, recorder, *executor, io.cancel);
+    const Result<void> timed = executor->readTimes(recording.ops);
+    recording.loadMs = executor->loadMs();
+    CHECK(walked);
+    return timed;
+}
+
+RunOutcome Session::run(const Job& job, std::span<const std::unique_ptr<OutputSink>> sinks, const CancelFlag& cancel,
+                        std::function<void(const Progress&)> progress) {
+    RunOutcome outcome;
+    Recording& recording = outcome.recording;
+    recording.kind = "run";
+    recording.device = {.name = m_device->report().name, .driver = m_device->report().driver, .kernels = std::string(m_kernels->name()),
+                        .heapBytes = m_device->report().heapBytes};
+    recording.controls = controlValues(job.controls);
+    describe(job.program, recording);
+    const Peak predicted = findPeak(planJob(job, m_heap->traits()));
+    recording.predicted = {predicted.allocated, predicted.reserved};
+
+    Result<void> result = runSteps(job, {.parameters = job.parameters, .input = *job.input, .sinks = sinks, .cancel = cancel, .progress = std::move(progress)}, recording);
+    const auto inOp = [](const RecordedOp& op) { return op.phase == Phase::Decode || op.phase == Phase::Encode; };
+    const auto first = std::ranges::find_if(recording.ops, inOp);
+    if (first != recording.ops.end()) {
+        const auto last = std::find_if(recording.ops.rbegin(), recording.ops.rend(), inOp);
+        recording.durationMs = static_cast<double>(last->endNs - first->beginNs) / 1e6;
+    }
+    recording.hostPeakBytes = hostPeakBytes();
+    if (result)
+        for (const auto& sink : sinks)
+            if (result = sink->commit(); !result) break;
+    if (!result) outcome.error = std::move(result.error());
+    return outcome;
+}
+
+} // namespace spikescope

@@ -1,0 +1,169 @@
+#include "core/timeline/layer_table.h"
+
+#include "core/base/text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+
+namespace spikescope {
+
+namespace {
+
+constexpr std::size_t longestCell = 64; // characters; the longest module path of the known checkpoints has 50
+
+bool isContinuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
+
+std::size_t characters(std::string_view text) {
+    return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return !isContinuation(c); }));
+}
+
+std::string printable(std::string_view text) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const auto c = static_cast<unsigned char>(text[i]);
+        // U+0080 to U+009F are control characters too, two bytes long in UTF-8.
+        const bool wideControl = c == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+        out += c < 0x20 || c == 0x7f || wideControl ? '?' : text[i];
+        if (wideControl) ++i;
+    }
+    if (characters(out) <= longestCell) return out;
+    std::size_t start = out.size();
+    for (std::size_t kept = 0; kept < longestCell - 1; ++kept)
+        do --start;
+        while (isContinuation(out[start]));
+    return "…" + out.substr(start);
+}
+
+// Rows of uploads reach over other rows, so of all rows around the op the highest is meant.
+std::optional<std::size_t> peakRow(const std::vector<LayerRow>& rows, const Peak& peak) {
+    std::optional<std::size_t> found;
+    if (peak.eventIndex == noIndex) return found;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        if (peak.opIndex < rows[i].firstOp || peak.opIndex > rows[i].lastOp) continue;
+        if (!found || rows[i].peakBytes >= rows[*found].peakBytes) found = i;
+    }
+    return found;
+}
+
+// Indices of the rows to show, in order of execution.
+std::vector<std::size_t> shownRows(const std::vector<LayerRow>& rows, std::optional<std::size_t> marked,
+                                   std::size_t maxRows) {
+    std::vector<std::size_t> shown(rows.size());
+    std::iota(shown.begin(), shown.end(), std::size_t{0});
+    if (maxRows == 0 || rows.size() <= maxRows) return shown;
+    std::ranges::stable_sort(shown, [&](std::size_t a, std::size_t b) {
+        const bool aMarked = a == marked, bMarked = b == marked;
+        return aMarked != bMarked ? aMarked : rows[a].peakBytes > rows[b].peakBytes;
+    });
+    shown.resize(maxRows);
+    std::ranges::sort(shown);
+    return shown;
+}
+
+} // namespace
+
+std::vector<LayerRow> layerTable(const Recording& recording) {
+    std::vector<LayerRow> rows;
+    std::optional<std::size_t> uploads, previous;
+    std::vector<std::uint64_t> mostFlops; // of one op, by row
+    std::uint32_t previousLayer = 0;
+    std::size_t nextEvent = 0;
+    std::uint64_t allocated = 0, workspace = 0;
+
+    for (std::uint32_t i = 0; i < recording.ops.size(); ++i) {
+        const RecordedOp& op = recording.ops[i];
+        // Releases of what op i - 1 no longer needs and acquisitions for op i both lie at boundary i, in this order.
+        for (; nextEvent < recording.events.size() && recording.events[nextEvent].op <= i; ++nextEvent) {
+            allocated = recording.events[nextEvent].allocated;
+            workspace = recording.events[nextEvent].workspace;
+        }
+
+        const bool upload = op.phase == Phase::Load && op.name == "upload";
+        std::optional<std::size_t> place;
+        if (upload)
+            place = uploads;
+        else if (previous && previous != uploads && previousLayer == op.layer && rows[*previous].phase == op.phase)
+            place = previous;
+        if (!place) {
+            place = rows.size();
+            rows.push_back({.name = upload ? "weights" : std::string(layerName(recording, op.layer)),
+                            .op = op.name,
+                            .phase = op.phase,
+                            .dtype = op.dtype,
+                            .beginNs = op.beginNs,
+                            .endNs = op.endNs,
+                            .firstOp = i});
+            mostFlops.push_back(0);
+            if (upload) uploads = place;
+        }
+
+        LayerRow& row = rows[*place];
+        if (op.flops >= mostFlops[*place]) {
+            mostFlops[*place] = op.flops;
+            row.op = op.name;
+        }
+        row.dtype = !upload || row.dtype == op.dtype ? op.dtype : "mixed";
+        row.beginNs = std::min(row.beginNs, op.beginNs);
+        row.endNs = std::max(row.endNs, op.endNs);
+        row.peakBytes = std::max(row.peakBytes, allocated);
+        row.workspaceBytes = std::max(row.workspaceBytes, workspace);
+        row.outputBytes = upload ? row.outputBytes + op.outputBytes : op.outputBytes;
+        row.flops += op.flops;
+        row.lastOp = i;
+        previous = place;
+        previousLayer = op.layer;
+    }
+    return rows;
+}
+
+std::string alignedText(const std::vector<std::vector<std::string>>& lines, std::size_t leftColumns) {
+    std::vector<std::vector<std::string>> cells;
+    std::vector<std::size_t> widths;
+    for (const std::vector<std::string>& line : lines) {
+        std::vector<std::string>& row = cells.emplace_back();
+        for (const std::string& cell : line) {
+            row.push_back(printable(cell));
+            if (widths.size() < row.size()) widths.push_back(0);
+            widths[row.size() - 1] = std::max(widths[row.size() - 1], characters(row.back()));
+        }
+    }
+    std::string text;
+    for (const std::vector<std::string>& row : cells) {
+        std::string line;
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            if (i != 0) line += "  ";
+            const std::string padding(widths[i] - characters(row[i]), ' ');
+            line += i < leftColumns ? row[i] + padding : padding + row[i];
+        }
+        line.erase(line.find_last_not_of(' ') + 1);
+        text += line + '\n';
+    }
+    return text;
+}
+
+std::string formatLayerTable(const std::vector<LayerRow>& rows, const Peak& peak, std::size_t maxRows) {
+    const bool timed = std::ranges::any_of(rows, [](const LayerRow& row) { return row.beginNs != 0 || row.endNs != 0; });
+    const std::optional<std::size_t> marked = peakRow(rows, peak);
+    const std::vector<std::size_t> shown = shownRows(rows, marked, maxRows);
+
+    std::vector<std::vector<std::string>> lines;
+    const auto addLine = [&](std::vector<std::string> line) {
+        if (!timed) line.erase(line.begin() + 4);
+        lines.push_back(std::move(line));
+    };
+    addLine({"", "layer", "op", "dtype", "time", "peak", "workspace", "output"});
+    for (std::size_t i : shown) {
+        const LayerRow& row = rows[i];
+        addLine({marked == i ? "→" : "", row.name, row.op, row.dtype,
+                 formatDuration(static_cast<double>(row.endNs - row.beginNs) / 1e6), formatBytes(row.peakBytes),
+                 formatBytes(row.workspaceBytes), formatBytes(row.outputBytes)});
+    }
+    std::string text = alignedText(lines, 4);
+    if (shown.size() < rows.size()) text += fmt::format("and {} rows with lower peaks\n", rows.size() - shown.size());
+    return text;
+}
+
+} // namespace spikescope

@@ -1,0 +1,69 @@
+#include "core/timeline/peak.h"
+
+#include <algorithm>
+
+namespace spikescope {
+
+namespace {
+
+std::uint64_t lessAtLeastZero(std::uint64_t from, std::uint64_t bytes) { return from - std::min(from, bytes); }
+
+std::string_view peakLayer(const Recording& recording, const Event& event) {
+    if (!recording.ops.empty()) {
+        const std::size_t op = std::min<std::size_t>(event.op, recording.ops.size() - 1);
+        return layerName(recording, recording.ops[op].layer);
+    }
+    if (event.tensor < recording.tensors.size()) return layerName(recording, recording.tensors[event.tensor].layer);
+    return {};
+}
+
+} // namespace
+
+std::string_view layerName(const Recording& recording, std::uint32_t layer) {
+    return layer < recording.layers.size() ? std::string_view(recording.layers[layer]) : std::string_view();
+}
+
+Peak findPeak(const Recording& recording) {
+    Peak peak;
+    std::array<std::uint64_t, categoryCount> live{};
+    for (std::size_t i = 0; i < recording.events.size(); ++i) {
+        const Event& event = recording.events[i];
+        if (event.tensor < recording.tensors.size()) {
+            std::uint64_t& bytes = live[static_cast<std::size_t>(recording.tensors[event.tensor].category)];
+            if (event.kind == EventKind::Alloc) bytes += event.bytes;
+            if (event.kind == EventKind::Free) bytes = lessAtLeastZero(bytes, event.bytes);
+        }
+        const std::uint64_t fixed = live[static_cast<std::size_t>(Category::Weights)] +
+                                    live[static_cast<std::size_t>(Category::Resident)];
+        peak.reserved = std::max(peak.reserved, event.reserved);
+        peak.working = std::max(peak.working, lessAtLeastZero(event.allocated, fixed));
+        if (i == 0 || event.allocated > peak.allocated) {
+            peak.allocated = event.allocated;
+            peak.byCategory = live;
+            peak.eventIndex = static_cast<std::uint32_t>(i);
+        }
+    }
+    if (peak.eventIndex == noIndex) return peak;
+
+    const Event& event = recording.events[peak.eventIndex];
+    peak.layer = peakLayer(recording, event);
+    peak.opIndex = event.op;
+    if (!recording.ops.empty())
+        peak.opIndex = std::min(event.op, static_cast<std::uint32_t>(recording.ops.size() - 1));
+    peak.phase = event.phase;
+    peak.timeNs = recording.timeNs(event);
+    return peak;
+}
+
+std::vector<PhasePeak> phasePeaks(const Recording& recording) {
+    std::vector<PhasePeak> peaks;
+    for (const Event& event : recording.events) {
+        auto peak = std::ranges::find(peaks, event.phase, &PhasePeak::phase);
+        if (peak == peaks.end()) peak = peaks.insert(peaks.end(), PhasePeak{.phase = event.phase});
+        peak->allocated = std::max(peak->allocated, event.allocated);
+        peak->reserved = std::max(peak->reserved, event.reserved);
+    }
+    return peaks;
+}
+
+} // namespace spikescope

@@ -1,0 +1,39 @@
+#pragma once
+// Where memory was highest. Taken from events, never from samples, in one pass; of equal heights the first counts.
+
+#include "core/memory/recording.h"
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace spikescope {
+
+struct Peak {
+    // Three maxima in bytes, each over all events and not necessarily at the same one. All that follows describes the
+    // event of the allocated peak.
+    std::uint64_t allocated = 0, reserved = 0, working = 0;
+    std::array<std::uint64_t, categoryCount> byCategory{}; // sums to `allocated`
+    std::string layer;                                     // of the op that was about to run; in a replay, of the tensor
+    std::uint32_t opIndex = 0;                             // past the end of the ops: the last op
+    Phase phase = Phase::Load;
+    std::int64_t timeNs = 0;            // device time since the first op
+    std::uint32_t eventIndex = noIndex; // noIndex when there are no events
+};
+
+// Everything zero for a Recording without events.
+Peak findPeak(const Recording& recording);
+
+struct PhasePeak {
+    Phase phase = Phase::Load;
+    std::uint64_t allocated = 0, reserved = 0; // bytes, over the events of this phase
+};
+
+// Phases in the order in which they first have an event; a phase without events is not listed.
+std::vector<PhasePeak> phasePeaks(const Recording& recording);
+
+// Empty for an index that is not in the table: a replay may know no layers.
+std::string_view layerName(const Recording& recording, std::uint32_t layer);
+
+} // namespace spikescope

@@ -1,0 +1,85 @@
+#version 460
+// 3×3 or 1×1 convolution (KERNEL), stride STRIDE, of an NHWC map. Weights: [tap][in][out]. One thread makes four pixels of a
+// row in four output channels. Output channels are a multiple of four; so are input channels unless FEW_INPUTS.
+// Defines: IN OUT WEIGHT RESIDUAL (types, no RESIDUAL: none is added), KERNEL, STRIDE, UPSAMPLE, BIAS, FEW_INPUTS (input is F32),
+// ACTIVATION_RELU.
+// Groups of 64 threads over pictures × rows × ceil(width / 4) × channels / 4, channels fastest.
+#include "common.glsl"
+
+layout(local_size_x = 64) in;
+layout(push_constant, std430) uniform Push {
+    uint64_t inAddress, weightAddress, biasAddress, residualAddress, outAddress;
+    uint pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels; // extents of the stored maps
+    int pad;
+};
+
+#ifdef UPSAMPLE
+#define SOURCE(i) ((i) >> 1)
+#define LIMIT(extent) (2 * int(extent))
+#else
+#define SOURCE(i) (i)
+#define LIMIT(extent) int(extent)
+#endif
+
+void main() {
+    uint channelBlocks = outChannels / 4, quads = (outWidth + 3) / 4;
+    uint64_t item = linearThread();
+    if (item >= uint64_t(pictures) * outHeight * quads * channelBlocks) return;
+    uint block = uint(item % channelBlocks);
+    uint64_t position = item / channelBlocks;
+    int x0 = int(position % quads) * 4;
+    int y = int((position / quads) % outHeight);
+    uint picture = uint(position / (uint64_t(quads) * outHeight));
+
+    vec4 sum[4];
+#ifdef BIAS
+    vec4 first = load4F32(biasAddress, block);
+#else
+    vec4 first = vec4(0);
+#endif
+    [[unroll]] for (int p = 0; p < 4; ++p) sum[p] = first;
+
+    [[dont_unroll]] for (int tap = 0; tap < KERNEL * KERNEL; ++tap) {
+        int iy = y * STRIDE + tap / KERNEL - pad;
+        if (iy < 0 || iy >= LIMIT(inHeight)) continue;
+        uint64_t row = (uint64_t(picture) * inHeight + SOURCE(iy)) * inWidth;
+        uint64_t pixel[4];
+        float inside[4];
+        [[unroll]] for (int p = 0; p < 4; ++p) {
+            int ix = (x0 + p) * STRIDE + tap % KERNEL - pad;
+            bool valid = ix >= 0 && ix < LIMIT(inWidth);
+            inside[p] = valid ? 1.0 : 0.0;
+            pixel[p] = row + (valid ? SOURCE(ix) : 0);
+        }
+        uint64_t weight = uint64_t(tap) * inChannels * channelBlocks + block;
+#ifdef FEW_INPUTS
+        for (uint c = 0; c < inChannels; ++c) {
+            vec4 w = LOAD4(WEIGHT)(weightAddress, weight + uint64_t(c) * channelBlocks);
+            [[unroll]] for (int p = 0; p < 4; ++p)
+                if (inside[p] != 0.0) sum[p] += load1F32(inAddress, pixel[p] * inChannels + c) * w;
+        }
+#else
+        uint inBlocks = inChannels / 4;
+        [[dont_unroll]] for (uint c = 0; c < inBlocks; ++c) {
+            vec4 w[4];
+            [[unroll]] for (int k = 0; k < 4; ++k)
+                w[k] = LOAD4(WEIGHT)(weightAddress, weight + uint64_t(4 * c + k) * channelBlocks);
+            [[unroll]] for (int p = 0; p < 4; ++p) {
+                vec4 v = LOAD4(IN)(inAddress, pixel[p] * inBlocks + c);
+                if (inside[p] == 0.0) v = vec4(0);
+                sum[p] = fma(vec4(v.x), w[0], fma(vec4(v.y), w[1], fma(vec4(v.z), w[2], fma(vec4(v.w), w[3], sum[p]))));
+            }
+        }
+#endif
+    }
+
+    uint64_t outRow = (uint64_t(picture) * outHeight + y) * outWidth;
+    [[unroll]] for (int p = 0; p < 4; ++p) {
+        if (x0 + p >= int(outWidth)) break;
+        uint64_t index = (outRow + x0 + p) * channelBlocks + block;
+#ifdef RESIDUAL
+        sum[p] += LOAD4(RESIDUAL)(residualAddress, index);
+#endif
+        STORE4(OUT)(outAddress, index, ACTIVATE(sum[p]));
+    }
+}

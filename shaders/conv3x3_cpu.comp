@@ -1,0 +1,132 @@
+#version 460
+// 3x3 convolution for Mesa's CPU device: y = [relu](conv(x) + bias [+ residual]), maps NHWC, sums in fp32.
+//
+// x [n][hIn][wIn][c], y and residual [n][h][w][k]; c % 4 == 0, k % KT == 0; h and w as they come; residual may be y itself.
+//   bindings  0 x   1 packed weights   2 residual (RESIDUAL, type OUT_*)   3 bias, fp32, four a texel (BIAS)
+//   push      uint64 y address, int h, w (output), hIn, wIn (input), c, k      (32 bytes; the address aligned to four elements)
+//   groups    ceil(w / PV), ceil(h / 8), n * (k / KT)                           (local size 8: a lane is an output row)
+//   defines   KT 16|8|4|3 (3: k = 3, no residual), PV pixels a lane, BIAS, RESIDUAL, RELU,
+//             UPSAMPLE (nearest x2 on load: hIn = h/2, wIn = w/2, rounded up),
+//             STRIDE 2 with PAD 0 or 1 (rows and columns of zeros above and left; below and right as the sizes need)
+//   packing   element (co, ci, ky, kx) lies at, for whole kt = co / KT:
+//             ((kt * 3 + ky) * (c / 4) + ci / 4) * 12 * KT + ((co % KT) * 4 + ci % 4) * 3 + kx       as many as the weights
+//
+// A lane keeps PV x KT sums. Per four channels and ky it fetches PV + 2 texels of its row; the weights of all lanes come with
+// one fetch for 32 of them, and a shuffle with a constant lane spreads one over the vector. The twelve products of a step are
+// summed apart and then added: shorter chains, and a smaller rounding error.
+#include "cpu_common.glsl"
+#ifndef KT
+#define KT 16
+#endif
+#ifndef PV
+#define PV (KT > 8 ? 4 : 6)
+#endif
+#ifndef STRIDE
+#define STRIDE 1
+#endif
+#ifndef PAD
+#define PAD 1
+#endif
+#define NI ((PV - 1) * STRIDE + 3)   // input columns of a tile
+#define NT (3 * KT)                  // texels of weights per four channels and ky
+#define NW ((NT + 7) / 8)
+layout(local_size_x = 8) in;
+layout(set = 0, binding = 0) uniform ACT_BUFFER xMap;
+layout(set = 0, binding = 1) uniform W_BUFFER weights;
+layout(set = 0, binding = 2) uniform OUT_BUFFER residualMap;
+layout(set = 0, binding = 3) uniform textureBuffer biasVector;
+layout(push_constant) uniform Push { uvec2 y; int h, w, hIn, wIn, c, k; } p;
+
+void main() {
+    const int lane = int(gl_LocalInvocationID.x), h = p.h, w = p.w, hIn = p.hIn, wIn = p.wIn, c4 = p.c >> 2, k = p.k;
+    const int ox = int(gl_WorkGroupID.x) * PV, oy = int(gl_WorkGroupID.y) * 8 + lane;
+    const int tiles = k / KT, n = int(gl_WorkGroupID.z) / tiles, kt = int(gl_WorkGroupID.z) - n * tiles;
+
+    float acc[PV][KT];
+    [[unroll]] for (int v = 0; v < PV; v++) [[unroll]] for (int j = 0; j < KT; j++) acc[v][j] = 0.0;
+
+    int wAt = kt * 3 * c4 * NT + lane;
+    const int wLast = tiles * 3 * c4 * NT - 1;
+    [[dont_unroll]] for (int ky = 0; ky < 3; ky++) {
+        int at[NI];
+        bool inside[NI];
+        int iy = oy * STRIDE + ky - PAD;
+#ifdef UPSAMPLE
+        bool rowInside = iy >= 0 && iy < h;
+        int row = (n * hIn + (iy >> 1)) * wIn;
+#else
+        bool rowInside = iy >= 0 && iy < hIn;
+        int row = (n * hIn + iy) * wIn;
+#endif
+        [[unroll]] for (int v = 0; v < NI; v++) {
+            int ix = ox * STRIDE + v - PAD;
+#ifdef UPSAMPLE
+            inside[v] = rowInside && ix >= 0 && ix < w;
+            at[v] = inside[v] ? (row + (ix >> 1)) * c4 : 0;
+#else
+            inside[v] = rowInside && ix >= 0 && ix < wIn;
+            at[v] = inside[v] ? (row + ix) * c4 : 0;
+#endif
+        }
+        [[dont_unroll]] for (int c = 0; c < c4; c++) {
+            vec4 x[NI];
+            vec4 wv[NW];
+            [[unroll]] for (int v = 0; v < NI; v++) x[v] = mix(vec4(0.0), ACT_LOAD(xMap, at[v] + c), bvec4(inside[v]));
+            [[unroll]] for (int i = 0; i < NW; i++) wv[i] = W_LOAD(weights, NT % 8 == 0 ? wAt + i * 8 : min(wAt + i * 8, wLast));
+            wAt += NT;
+            [[unroll]] for (int j = 0; j < KT; j++) {
+                float sum[PV];
+                [[unroll]] for (int cc = 0; cc < 4; cc++) [[unroll]] for (int kx = 0; kx < 3; kx++) {
+                    int e = (j * 4 + cc) * 3 + kx;
+                    float s = subgroupShuffle(wv[e / 32][e % 4], uint(e % 32 / 4));
+                    [[unroll]] for (int v = 0; v < PV; v++) {
+                        float product = x[v * STRIDE + kx][cc] * s;
+                        if (e % 12 == 0) sum[v] = product; else sum[v] += product;
+                    }
+                }
+                [[unroll]] for (int v = 0; v < PV; v++) acc[v][j] += sum[v];
+            }
+        }
+    }
+
+#if KT % 4 == 0
+    OutRef y = OutRef(p.y);
+    [[unroll]] for (int v = 0; v < PV; v++) {
+        if (oy < h && ox + v < w) {
+            int at = (((n * h + oy) * w + ox + v) * k + kt * KT) >> 2;
+            [[unroll]] for (int j = 0; j < KT / 4; j++) {
+                vec4 s = vec4(acc[v][4 * j], acc[v][4 * j + 1], acc[v][4 * j + 2], acc[v][4 * j + 3]);
+#ifdef BIAS
+                s += texelFetch(biasVector, kt * (KT / 4) + j);
+#endif
+#ifdef RESIDUAL
+                s += OUT_LOAD(residualMap, at + j);
+#endif
+#ifdef RELU
+                s = max(s, vec4(0.0));
+#endif
+                y.v[at + j] = outPack(s);
+            }
+        }
+    }
+#else
+    OutRef1 y = OutRef1(p.y);
+#ifdef BIAS
+    vec4 bias = texelFetch(biasVector, 0);
+#else
+    vec4 bias = vec4(0.0);
+#endif
+    [[unroll]] for (int v = 0; v < PV; v++) {
+        if (oy < h && ox + v < w) {
+            int at = ((n * h + oy) * w + ox + v) * KT;
+            [[unroll]] for (int j = 0; j < KT; j++) {
+                float s = acc[v][j] + bias[j];
+#ifdef RELU
+                s = max(s, 0.0);
+#endif
+                y.v[at + j] = outPack1(s);
+            }
+        }
+    }
+#endif
+}

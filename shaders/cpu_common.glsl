@@ -1,0 +1,58 @@
+// What the kernels for Mesa's CPU device (lavapipe) share: element types, widening loads, rounding stores.
+// ACT_*, OUT_* and W_* choose the type of the maps read, of the map written and of the weights: F32 (default), F16, BF16.
+// Maps are read through texel buffer views, four elements a texel: there a fetch is one 16 byte load a lane and a transpose,
+// while a load through a storage buffer or an address is a branch a lane.
+#extension GL_EXT_control_flow_attributes : require
+#extension GL_KHR_shader_subgroup_shuffle : require
+#extension GL_EXT_buffer_reference : require
+#extension GL_EXT_buffer_reference2 : require
+#extension GL_EXT_buffer_reference_uvec2 : require
+#extension GL_EXT_shader_16bit_storage : require
+#extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
+
+#ifdef ACT_BF16
+#define ACT_BUFFER utextureBuffer
+#define ACT_LOAD(t, i) uintBitsToFloat(texelFetch(t, i) << 16)
+#else
+#define ACT_BUFFER textureBuffer
+#define ACT_LOAD(t, i) texelFetch(t, i)
+#endif
+#ifdef W_BF16
+#define W_BUFFER utextureBuffer
+#define W_LOAD(t, i) uintBitsToFloat(texelFetch(t, i) << 16)
+#else
+#define W_BUFFER textureBuffer
+#define W_LOAD(t, i) texelFetch(t, i)
+#endif
+#ifdef OUT_BF16
+#define OUT_BUFFER utextureBuffer
+#define OUT_LOAD(t, i) uintBitsToFloat(texelFetch(t, i) << 16)
+#else
+#define OUT_BUFFER textureBuffer
+#define OUT_LOAD(t, i) texelFetch(t, i)
+#endif
+
+// bf16 rounds to nearest even; a NaN stays a NaN.
+uint bf16Bits(float f) {
+    uint u = floatBitsToUint(f);
+    uint r = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+    return (u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : r;
+}
+uvec2 bf16Pack(vec4 v) { return uvec2(bf16Bits(v.x) | bf16Bits(v.y) << 16, bf16Bits(v.z) | bf16Bits(v.w) << 16); }
+
+#if defined(OUT_BF16)
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer OutRef { uvec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 2) buffer OutRef1 { uint16_t v[]; };
+uvec2 outPack(vec4 x) { return bf16Pack(x); }
+uint16_t outPack1(float x) { return uint16_t(bf16Bits(x)); }
+#elif defined(OUT_F16)
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer OutRef { uvec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 2) buffer OutRef1 { uint16_t v[]; };
+uvec2 outPack(vec4 x) { return uvec2(packHalf2x16(x.xy), packHalf2x16(x.zw)); }
+uint16_t outPack1(float x) { return uint16_t(packHalf2x16(vec2(x, 0.0))); }
+#else
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer OutRef { vec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer OutRef1 { float v[]; };
+vec4 outPack(vec4 x) { return x; }
+float outPack1(float x) { return x; }
+#endif

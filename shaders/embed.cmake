@@ -1,0 +1,11 @@
+# Writes every shader as a string literal into OUTPUT, a C++ file that defines shaderSources().
+file(GLOB files ${FOLDER}/*.comp ${FOLDER}/*.glsl)
+list(SORT files)
+set(code "// Made by shaders/embed.cmake.\n#include \"core/gpu/shader_library.h\"\n\nnamespace spikescope {\nnamespace {\nconstexpr ShaderSource sources[] = {\n")
+foreach(file IN LISTS files)
+    get_filename_component(name ${file} NAME)
+    file(READ ${file} text)
+    string(APPEND code "{\"${name}\", R\"shader(${text})shader\"},\n")
+endforeach()
+string(APPEND code "};\n} // namespace\nstd::span<const ShaderSource> shaderSources() { return sources; }\n} // namespace spikescope\n")
+file(WRITE ${OUTPUT} "${code}")

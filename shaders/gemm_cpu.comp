@@ -1,0 +1,101 @@
+#version 460
+// Matrix product for Mesa's CPU device: C[m][n] = alpha * sum over k of A[m][k] * B + bias[n] + residual[m][n], sums in fp32.
+//
+// B_KN: B is [k][n] by rows (1x1 convolutions with weights [in][out], attention P*V). B_NK: B is [n][k] by rows (Q*K^T).
+// k % 4 == 0, n % 4 == 0, m as it comes. A and C are maps or score blocks of one tensor each; the rows that take part begin
+// at aRow and cRow, those of B at bRow. The residual is read at C's place and may be C itself.
+//   bindings  0 A (ACT_*)   1 B (W_*)   2 residual (RESIDUAL, type OUT_*)   3 bias, fp32, four a texel (BIAS)
+//   push      uint64 C address, uint aRow, bRow, cRow, m, n, k, float alpha      (36 bytes; the address aligned to four elements)
+//   groups    ceil(m / (8 * PV)) * ceil(n / KT) in one line, cut into x and y as the device wants (x fastest; too many do no harm)
+//   defines   B_KN or B_NK, BIAS, RESIDUAL, ALPHA (else alpha is not read), KT 32|16|8, PV rows a lane, KU texels of k a step (k / 4 % KU == 0)
+//
+// A lane keeps PV x KT sums; its rows are 8 apart. A step of four k fetches one texel for each row, and all of B's tile with
+// KT / 8 fetches spread over the lanes.
+#include "cpu_common.glsl"
+#ifndef KT
+#define KT 32
+#endif
+#ifndef PV
+#define PV 4
+#endif
+#ifndef KU
+#define KU 1
+#endif
+#define NB (KT / 8)
+layout(local_size_x = 8) in;
+layout(set = 0, binding = 0) uniform ACT_BUFFER aMap;
+layout(set = 0, binding = 1) uniform W_BUFFER bMap;
+layout(set = 0, binding = 2) uniform OUT_BUFFER residualMap;
+layout(set = 0, binding = 3) uniform textureBuffer biasVector;
+layout(push_constant) uniform Push { uvec2 c; uint aRow, bRow, cRow, m, n, k; float alpha; } p;
+
+void main() {
+    const int lane = int(gl_LocalInvocationID.x), m = int(p.m), n4 = int(p.n) >> 2, k4 = int(p.k) >> 2;
+    const uint tile = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x, rowTiles = uint(m + 8 * PV - 1) / uint(8 * PV);
+    const int rowTile = int(tile % rowTiles), column = int(tile / rowTiles) * (KT / 4);   // column counts texels
+    if (column >= n4) return;
+
+    float acc[PV][KT];
+    int aAt[PV], bAt[NB];
+    [[unroll]] for (int v = 0; v < PV; v++) {
+        aAt[v] = (int(p.aRow) + min((rowTile * PV + v) * 8 + lane, m - 1)) * k4;
+        [[unroll]] for (int j = 0; j < KT; j++) acc[v][j] = 0.0;
+    }
+    [[unroll]] for (int i = 0; i < NB; i++) {
+#ifdef B_NK
+        bAt[i] = (int(p.bRow) + min(column * 4 + i * 8 + lane, int(p.n) - 1)) * k4;
+#else
+        bAt[i] = (int(p.bRow) + (i * 8 + lane) / (KT / 4)) * n4 + min(column + lane % (KT / 4), n4 - 1);
+#endif
+    }
+    [[dont_unroll]] for (int k = 0; k < k4; k += KU) {
+        vec4 a[KU][PV], b[KU][NB];
+        [[unroll]] for (int u = 0; u < KU; u++) {
+            [[unroll]] for (int v = 0; v < PV; v++) a[u][v] = ACT_LOAD(aMap, aAt[v] + k + u);
+#ifdef B_NK
+            [[unroll]] for (int i = 0; i < NB; i++) b[u][i] = W_LOAD(bMap, bAt[i] + k + u);
+#else
+            [[unroll]] for (int i = 0; i < NB; i++) b[u][i] = W_LOAD(bMap, bAt[i] + (k + u) * 4 * n4);
+#endif
+        }
+        [[unroll]] for (int j = 0; j < KT; j++) {
+            float sum[PV];
+            [[unroll]] for (int u = 0; u < KU; u++) [[unroll]] for (int kk = 0; kk < 4; kk++) {
+#ifdef B_NK
+                float s = subgroupShuffle(b[u][j / 8][kk], uint(j % 8));
+#else
+                int e = kk * (KT / 4) + j / 4;
+                float s = subgroupShuffle(b[u][e / 8][j % 4], uint(e % 8));
+#endif
+                [[unroll]] for (int v = 0; v < PV; v++) {
+                    float product = a[u][v][kk] * s;
+                    if (u + kk == 0) sum[v] = product; else sum[v] += product;
+                }
+            }
+            [[unroll]] for (int v = 0; v < PV; v++) acc[v][j] += sum[v];
+        }
+    }
+
+    OutRef c = OutRef(p.c);
+    [[unroll]] for (int v = 0; v < PV; v++) {
+        int row = (rowTile * PV + v) * 8 + lane;
+        if (row < m) {
+            int at = (int(p.cRow) + row) * n4 + column;
+            [[unroll]] for (int j = 0; j < KT / 4; j++) {
+                if (column + j < n4) {
+                    vec4 s = vec4(acc[v][4 * j], acc[v][4 * j + 1], acc[v][4 * j + 2], acc[v][4 * j + 3]);
+#ifdef ALPHA
+                    s *= p.alpha;
+#endif
+#ifdef BIAS
+                    s += texelFetch(biasVector, column + j);
+#endif
+#ifdef RESIDUAL
+                    s += OUT_LOAD(residualMap, at + j);
+#endif
+                    c.v[at + j] = outPack(s);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+#version 460
+// Moments of each group of channels over one slice of a picture: (count, mean, sum of squared deviations, 0) at
+// [picture][slice][group]. One workgroup sums one slice; the order of additions is fixed. A group is a multiple of four
+// channels. Sums are taken about the slice's first pixel, so a mean far from zero costs no digits.
+// Defines: IN (type). Groups of 128 threads: slices × pictures.
+#include "common.glsl"
+
+layout(local_size_x = 128) in;
+layout(push_constant, std430) uniform Push {
+    uint64_t inAddress, partialsAddress;
+    uint pictures, slices, groups, channels;
+    uint64_t pixels;
+};
+
+shared vec3 moments[128];
+
+void main() {
+    uint64_t workgroup = linearGroup();
+    if (workgroup >= uint64_t(pictures) * slices) return;
+    uint64_t picture = workgroup / slices, slice = workgroup % slices;
+    uint64_t perSlice = (pixels + slices - 1) / slices;
+    uint64_t begin = slice * perSlice, end = min(begin + perSlice, pixels);
+    uint thread = gl_LocalInvocationIndex, blocks = channels / 4, blocksPerGroup = blocks / groups;
+    uint64_t base = picture * pixels * blocks;
+
+    // Channels in rounds of 128 blocks; in a round `lanes` threads share the pixels of a block.
+    for (uint firstBlock = 0; firstBlock < blocks; firstBlock += 128) {
+        uint width = min(blocks - firstBlock, 128u), lanes = 128 / width;
+        uint block = firstBlock + thread % width, lane = thread / width;
+        vec3 mine = vec3(0);
+        if (lane < lanes && begin < end) {
+            vec4 origin = LOAD4(IN)(inAddress, base + begin * blocks + block);
+            float count = 0.0;
+            vec4 sum = vec4(0), squares = vec4(0);
+            for (uint64_t p = begin + lane; p < end; p += lanes) {
+                vec4 d = LOAD4(IN)(inAddress, base + p * blocks + block) - origin;
+                sum += d;
+                squares = fma(d, d, squares);
+                count += 1.0;
+            }
+            if (count > 0.0)
+                [[unroll]] for (int i = 0; i < 4; ++i)
+                    mine = mergeMoments(mine, vec3(count, origin[i] + sum[i] / count, squares[i] - sum[i] * sum[i] / count));
+        }
+        moments[thread] = mine;
+        barrier();
+        // A round of 128 blocks holds whole groups, since both are powers of two or the round holds all blocks.
+        uint groupsHere = width / blocksPerGroup;
+        if (thread < groupsHere) {
+            vec3 all = vec3(0);
+            for (uint l = 0; l < lanes; ++l)
+                for (uint b = 0; b < blocksPerGroup; ++b) all = mergeMoments(all, moments[l * width + thread * blocksPerGroup + b]);
+            uint64_t group = firstBlock / blocksPerGroup + thread;
+            Words4(partialsAddress + (workgroup * groups + group) * 16ul).v = vec4(all, 0);
+        }
+        barrier();
+    }
+}

@@ -1,0 +1,311 @@
+#include "core/run/picture.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <unistd.h>
+
+namespace spikescope {
+namespace {
+
+namespace fs = std::filesystem;
+
+class PictureTest : public testing::Test {
+protected:
+    void SetUp() override {
+        std::string pattern = testing::TempDir() + "spikescope_picture_XXXXXX";
+        ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+        m_folder = pattern + "/";
+    }
+    void TearDown() override { fs::remove_all(m_folder); }
+
+    std::string put(const std::string& content) {
+        const std::string path = m_folder + "in.png";
+        std::ofstream(path, std::ios::binary) << content;
+        return path;
+    }
+    std::size_t entries() const {
+        return static_cast<std::size_t>(std::distance(fs::directory_iterator(m_folder), fs::directory_iterator()));
+    }
+
+    std::string m_folder;
+};
+
+using Bytes = std::vector<std::uint8_t>;
+
+std::string bigEndian(std::uint32_t value) {
+    std::string out;
+    for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(value >> shift & 0xffu);
+    return out;
+}
+
+std::uint32_t crc(std::string_view data) {
+    std::uint32_t value = 0xffffffffu;
+    for (const char c : data) {
+        value ^= static_cast<unsigned char>(c);
+        for (int bit = 0; bit < 8; ++bit) value = value >> 1 ^ ((value & 1u) != 0 ? 0xedb88320u : 0u);
+    }
+    return ~value;
+}
+
+std::string chunk(const std::string& type, const std::string& data) {
+    return bigEndian(static_cast<std::uint32_t>(data.size())) + type + data + bigEndian(crc(type + data));
+}
+
+// One stored block of zlib data, at most 65535 bytes.
+std::string stored(const std::string& data) {
+    std::uint32_t a = 1, b = 0;
+    for (const char c : data) {
+        a = (a + static_cast<unsigned char>(c)) % 65521;
+        b = (b + a) % 65521;
+    }
+    std::string out = "\x78\x01\x01";
+    const auto size = static_cast<std::uint32_t>(data.size());
+    for (const std::uint32_t word : {size, ~size}) {
+        out += static_cast<char>(word & 0xffu);
+        out += static_cast<char>(word >> 8 & 0xffu);
+    }
+    return out + data + bigEndian(b << 16 | a);
+}
+
+const std::string signature = "\x89PNG\r\n\x1a\n";
+
+std::string header(std::uint32_t width, std::uint32_t height, int depth, int colour, int interlace = 0) {
+    return chunk("IHDR", bigEndian(width) + bigEndian(height) + static_cast<char>(depth) + static_cast<char>(colour) +
+                             std::string(2, '\0') + static_cast<char>(interlace));
+}
+
+// rows as PNG stores them, filter bytes included
+std::string png(const std::string& ihdr, const std::string& rows, const std::string& between = "") {
+    return signature + ihdr + between + chunk("IDAT", stored(rows)) + chunk("IEND", "");
+}
+
+std::string text(const Bytes& bytes) { return {bytes.begin(), bytes.end()}; }
+
+TEST_F(PictureTest, ReadsEveryKindOfPng) {
+    const std::string palette = chunk("PLTE", text({0, 0, 0, 255, 0, 51, 102, 255, 0}));
+    const struct {
+        const char* name;
+        std::string content;
+        std::uint32_t width;
+        std::vector<float> rgb; // one row
+    } cases[] = {
+        {"gray 8", png(header(2, 1, 8, 0), text({0, 51, 255})), 2, {.2f, .2f, .2f, 1, 1, 1}},
+        {"gray 1", png(header(2, 1, 1, 0), text({0, 0x40})), 2, {0, 0, 0, 1, 1, 1}},
+        {"gray 4", png(header(2, 1, 4, 0), text({0, 0x3f})), 2, {.2f, .2f, .2f, 1, 1, 1}},
+        {"gray 16", png(header(1, 1, 16, 0), text({0, 0x12, 0x34})), 1, std::vector<float>(3, 0x1234 / 65535.0f)},
+        {"gray alpha", png(header(1, 1, 8, 4), text({0, 51, 7})), 1, {.2f, .2f, .2f}},
+        {"rgb 8", png(header(1, 1, 8, 2), text({0, 51, 102, 255})), 1, {.2f, .4f, 1}},
+        {"rgb 16",
+         png(header(1, 1, 16, 2), text({0, 0, 1, 0x80, 0, 0xff, 0xff})),
+         1,
+         {1 / 65535.0f, 0x8000 / 65535.0f, 1}},
+        {"rgba 8", png(header(1, 1, 8, 6), text({0, 51, 102, 255, 0})), 1, {.2f, .4f, 1}},
+        {"rgba 16",
+         png(header(1, 1, 16, 6), text({0, 0, 1, 0, 2, 0, 3, 0, 0})),
+         1,
+         {1 / 65535.0f, 2 / 65535.0f, 3 / 65535.0f}},
+        {"palette 8", png(header(2, 1, 8, 3), text({0, 1, 2}), palette), 2, {1, 0, .2f, .4f, 1, 0}},
+        {"palette 2", png(header(2, 1, 2, 3), text({0, 0x60}), palette), 2, {1, 0, .2f, .4f, 1, 0}},
+        {"palette alpha",
+         png(header(1, 1, 8, 3), text({0, 1}), palette + chunk("tRNS", text({0, 0, 0}))),
+         1,
+         {1, 0, .2f}},
+        {"transparent colour",
+         png(header(1, 1, 8, 2), text({0, 51, 102, 255}), chunk("tRNS", text({0, 51, 0, 102, 0, 255}))),
+         1,
+         {.2f, .4f, 1}},
+        {"gamma is left alone",
+         png(header(1, 1, 8, 2), text({0, 51, 102, 255}), chunk("gAMA", bigEndian(100000))),
+         1,
+         {.2f, .4f, 1}},
+    };
+    for (const auto& c : cases) {
+        const auto picture = readPng(put(c.content));
+        ASSERT_TRUE(picture) << c.name << ": " << picture.error().message;
+        EXPECT_EQ(picture->width, c.width) << c.name;
+        EXPECT_EQ(picture->height, 1u) << c.name;
+        ASSERT_EQ(picture->rgb.size(), c.rgb.size()) << c.name;
+        for (std::size_t i = 0; i < c.rgb.size(); ++i) EXPECT_FLOAT_EQ(picture->rgb[i], c.rgb[i]) << c.name << " " << i;
+    }
+}
+
+TEST_F(PictureTest, ReadsInterlacedPictures) {
+    // 3 × 2 in the passes of Adam7: (0,0) is pass 1, (2,0) pass 4, (1,0) pass 6, row 1 pass 7.
+    const auto picture = readPng(put(png(header(3, 2, 8, 0, 1), text({0, 10, 0, 30, 0, 20, 0, 40, 50, 60}))));
+    ASSERT_TRUE(picture) << picture.error().message;
+    ASSERT_EQ(picture->rgb.size(), 18u);
+    for (std::size_t i = 0; i < 6; ++i)
+        EXPECT_FLOAT_EQ(picture->rgb[i * 3], static_cast<float>((i + 1) * 10) / 255.0f) << i;
+}
+
+TEST_F(PictureTest, RefusesWithTheReason) {
+    const std::string good = png(header(1, 1, 8, 2), text({0, 1, 2, 3}));
+    std::string badCrc = good, badZlib = good;
+    badCrc[20] = 2; // the width's last byte is at 19
+    badZlib[good.find("IDAT") + 4] = 'y';
+    const struct {
+        std::string content;
+        std::vector<std::string> parts;
+    } cases[] = {
+        {"no picture at all", {"cannot be read as PNG"}},
+        {signature, {"ends too early"}},
+        {signature + header(1, 1, 8, 2), {"ends too early"}},
+        {good.substr(0, good.size() - 12), {"ends too early"}},
+        {badCrc, {"CRC"}},
+        {badZlib, {"cannot be read as PNG"}},
+        {png(header(0, 1, 8, 2), ""), {"cannot be read as PNG"}},
+        {png(header(1, 1, 7, 2), ""), {"cannot be read as PNG"}},
+        {png(header(1, 1, 8, 5), ""), {"cannot be read as PNG"}},
+        {png(header(2, 2, 8, 2), text({0, 1, 2, 3})), {"cannot be read as PNG"}},
+        {png(header(1, 1, 8, 3), text({0, 0})), {"cannot be read as PNG"}}, // no palette
+        {png(header(65537, 1, 8, 2), ""), {"65537 × 1", "65536 along a side"}},
+        {png(header(1, 0x7fffffff, 8, 2), ""), {"1 × 2147483647"}},
+        {png(header(65536, 65536, 8, 2), ""), {"65536 × 65536", "268435456 in all"}},
+        {png(header(16384, 16384, 16, 6), text({0})), {"16384 × 16384", "do not fit into a file of"}},
+        {png(header(16384, 16384, 16, 6, 1), text({0})), {"16384 × 16384", "do not fit into a file of"}},
+    };
+    for (const auto& c : cases) {
+        const auto picture = readPng(put(c.content));
+        ASSERT_FALSE(picture) << c.parts.front();
+        EXPECT_EQ(picture.error().code, ErrorCode::BadInput);
+        EXPECT_TRUE(picture.error().message.starts_with("'" + m_folder + "in.png'")) << picture.error().message;
+        for (const std::string& part : c.parts)
+            EXPECT_NE(picture.error().message.find(part), std::string::npos) << picture.error().message << "\n" << part;
+    }
+    EXPECT_FALSE(readPng(m_folder + "missing.png"));
+    EXPECT_FALSE(readPng(m_folder));
+}
+
+TEST_F(PictureTest, NoCutOrChangedByteMisleadsTheReader) {
+    const std::string good =
+        png(header(3, 2, 8, 3), text({0, 0, 1, 0, 0, 1, 1, 0}), chunk("PLTE", text({9, 9, 9, 8, 8, 8})));
+    ASSERT_TRUE(readPng(put(good)));
+    for (std::size_t size = 1; size < good.size(); ++size) EXPECT_FALSE(readPng(put(good.substr(0, size)))) << size;
+    for (std::size_t i = 0; i < good.size(); ++i) {
+        std::string changed = good;
+        changed[i] = static_cast<char>(changed[i] ^ 0x55);
+        const auto picture = readPng(put(changed)); // an unknown chunk may pass
+        EXPECT_TRUE(!picture || picture->rgb.size() == 18u) << i;
+    }
+}
+
+TEST_F(PictureTest, WritesClampedAndRoundedCodes) {
+    const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+    for (const int depth : {8, 16}) {
+        const float largest = depth == 8 ? 255.0f : 65535.0f;
+        const std::string path = m_folder + "out.png";
+        auto writer = PngWriter::create(path, 2, 3, depth);
+        ASSERT_TRUE(writer) << writer.error().message;
+        ASSERT_TRUE(writer->writeRows(std::vector<float>{-1, 0, 2, nan, infinity, -infinity}));
+        ASSERT_TRUE(writer->writeRows({}));
+        ASSERT_TRUE(writer->writeRows(std::vector<float>{1.49f / largest, 1.51f / largest, 1, .5f, .25f, 7 / largest, 0,
+                                                         0, 0, 0, 0, 0.999f / largest}));
+        PngWriter moved = std::move(*writer);
+        EXPECT_FALSE(fs::exists(path));
+        ASSERT_TRUE(moved.commit());
+        const auto picture = readPng(path);
+        ASSERT_TRUE(picture) << picture.error().message;
+        EXPECT_EQ(picture->width, 2u);
+        EXPECT_EQ(picture->height, 3u);
+        const std::vector<float> codes = {0,
+                                          0,
+                                          largest,
+                                          0,
+                                          largest,
+                                          0,
+                                          1,
+                                          2,
+                                          largest,
+                                          std::floor(.5f * largest + .5f),
+                                          std::floor(.25f * largest + .5f),
+                                          7,
+                                          0,
+                                          0,
+                                          0,
+                                          0,
+                                          0,
+                                          1};
+        ASSERT_EQ(picture->rgb.size(), codes.size());
+        for (std::size_t i = 0; i < codes.size(); ++i) EXPECT_FLOAT_EQ(picture->rgb[i] * largest, codes[i]) << i;
+        fs::remove(path);
+    }
+}
+
+TEST_F(PictureTest, WriterRefusesWithTheReason) {
+    const struct {
+        std::uint32_t width, height;
+        int depth;
+        const char* part;
+    } cases[] = {
+        {0, 1, 8, "0 × 1"},         {1, 0, 8, "1 × 0"},   {65537, 1, 8, "65537 × 1"},
+        {1, 65537, 8, "1 × 65537"}, {1, 1, 12, "not 12"},
+    };
+    for (const auto& c : cases) {
+        const auto writer = PngWriter::create(m_folder + "out.png", c.width, c.height, c.depth);
+        ASSERT_FALSE(writer);
+        EXPECT_EQ(writer.error().code, ErrorCode::BadUsage);
+        EXPECT_NE(writer.error().message.find(c.part), std::string::npos) << writer.error().message;
+    }
+    EXPECT_EQ(PngWriter::create(m_folder + "no/out.png", 1, 1, 8).error().code, ErrorCode::Io);
+
+    auto writer = PngWriter::create(m_folder + "out.png", 2, 2, 8);
+    ASSERT_TRUE(writer);
+    EXPECT_FALSE(writer->writeRows(std::vector<float>(5)));
+    EXPECT_FALSE(writer->writeRows(std::vector<float>(18)));
+    EXPECT_TRUE(writer->writeRows(std::vector<float>(6)));
+    const auto committed = writer->commit();
+    ASSERT_FALSE(committed);
+    EXPECT_NE(committed.error().message.find("only 1 of 2 rows"), std::string::npos) << committed.error().message;
+    { const PngWriter gone = std::move(*writer); }
+    EXPECT_EQ(entries(), 0u);
+}
+
+TEST_F(PictureTest, AFullDiskIsAnError) {
+    auto small = PngWriter::create("/dev/full", 1, 1, 8);
+    ASSERT_TRUE(small && small->writeRows(std::vector<float>(3)));
+    const auto committed = small->commit(); // all of it was still in the buffer
+    ASSERT_FALSE(committed);
+    EXPECT_EQ(committed.error().code, ErrorCode::Io);
+    EXPECT_NE(committed.error().message.find("'/dev/full': No space left"), std::string::npos)
+        << committed.error().message;
+
+    constexpr std::uint32_t side = 256;
+    auto large = PngWriter::create("/dev/full", side, side, 16);
+    ASSERT_TRUE(large);
+    std::vector<float> noise(side * side * 3);
+    std::uint32_t random = 1;
+    for (float& value : noise) value = static_cast<float>((random = random * 1664525u + 1013904223u) >> 8) * 0x1p-24f;
+    const auto written = large->writeRows(noise);
+    ASSERT_FALSE(written);
+    EXPECT_NE(written.error().message.find("No space left"), std::string::npos) << written.error().message;
+    EXPECT_FALSE(large->writeRows(noise));
+    EXPECT_FALSE(large->commit());
+}
+
+TEST_F(PictureTest, ALargePictureComesBack) {
+    constexpr std::uint32_t width = 301, height = 203;
+    std::vector<float> rgb(width * height * 3);
+    for (std::size_t i = 0; i < rgb.size(); ++i) rgb[i] = static_cast<float>(i * 31 % 65536) / 65535.0f;
+    auto writer = PngWriter::create(m_folder + "out.png", width, height, 16);
+    ASSERT_TRUE(writer && writer->writeRows(rgb) && writer->commit());
+    const auto picture = readPng(m_folder + "out.png");
+    ASSERT_TRUE(picture) << picture.error().message;
+    EXPECT_EQ(picture->rgb, rgb);
+    EXPECT_EQ(entries(), 1u);
+}
+
+} // namespace
+} // namespace spikescope
