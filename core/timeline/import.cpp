@@ -18,6 +18,9 @@ namespace {
 // Sorted objects: looking up keys in the order of the file is quadratic, and a hostile file has many keys.
 using Json = nlohmann::json;
 
+// quote() under a name that std::quoted, which the JSON library brings in, does not take over by argument lookup.
+std::string shown(std::string_view name) { return spikescope::quote(name); }
+
 constexpr std::uint64_t largestFile = std::uint64_t{2} << 30;
 constexpr std::size_t deepestNesting = 32;
 constexpr std::uint64_t mostValues = std::uint64_t{64} << 20; // about 4 GiB parsed; a million events have ten million
