@@ -12,7 +12,7 @@ layout(push_constant, std430) uniform Push {
 
 void main() {
     uint keyBlocks = (keys + 3) / 4;
-    uint64_t item = linearThread();
+    uint64_t item = LINEAR_THREAD;
     if (item >= uint64_t((rows + 3) / 4) * keyBlocks) return;
     uint key = uint(item % keyBlocks) * 4, row = uint(item / keyBlocks) * 4, blocks = channels / 4;
     vec4 sum[4];

@@ -12,7 +12,7 @@ layout(push_constant, std430) uniform Push {
 
 void main() {
     uint blocks = channels / 4;
-    uint64_t item = linearThread();
+    uint64_t item = LINEAR_THREAD;
     if (item >= uint64_t((rows + 3) / 4) * blocks) return;
     uint block = uint(item % blocks), row = uint(item / blocks) * 4;
     vec4 sum[4];

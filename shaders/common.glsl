@@ -44,7 +44,8 @@ void store1F32(uint64_t base, uint64_t i, float x) { Word(base + i * 4ul).v = x;
 
 // Groups run over x, then y: a single axis ends at 65535 on some devices.
 uint64_t linearGroup() { return uint64_t(gl_WorkGroupID.y) * gl_NumWorkGroups.x + gl_WorkGroupID.x; }
-uint64_t linearThread() { return linearGroup() * gl_WorkGroupSize.x + gl_LocalInvocationIndex; }
+// A macro, for the size of a group is known only after the kernel's layout; before, glslang silently takes 1.
+#define LINEAR_THREAD (linearGroup() * gl_WorkGroupSize.x + gl_LocalInvocationIndex)
 
 // Running (count, mean, sum of squared deviations) of two sets of numbers, after Chan, Golub and LeVeque.
 vec3 mergeMoments(vec3 a, vec3 b) {

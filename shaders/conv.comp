@@ -6,7 +6,7 @@
 // Groups of 64 threads over pictures × rows × ceil(width / 4) × channels / 4, channels fastest.
 #include "common.glsl"
 
-layout(local_size_x = 64) in;
+layout(local_size_x = 8) in;
 layout(push_constant, std430) uniform Push {
     uint64_t inAddress, weightAddress, biasAddress, residualAddress, outAddress;
     uint pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels; // extents of the stored maps
@@ -23,7 +23,7 @@ layout(push_constant, std430) uniform Push {
 
 void main() {
     uint channelBlocks = outChannels / 4, quads = (outWidth + 3) / 4;
-    uint64_t item = linearThread();
+    uint64_t item = LINEAR_THREAD;
     if (item >= uint64_t(pictures) * outHeight * quads * channelBlocks) return;
     uint block = uint(item % channelBlocks);
     uint64_t position = item / channelBlocks;

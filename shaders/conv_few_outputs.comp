@@ -12,7 +12,7 @@ layout(push_constant, std430) uniform Push {
 };
 
 void main() {
-    uint64_t item = linearThread();
+    uint64_t item = LINEAR_THREAD;
     if (item >= uint64_t(pictures) * outHeight * outWidth) return;
     int x = int(item % outWidth), y = int((item / outWidth) % outHeight);
     uint64_t picture = item / (uint64_t(outWidth) * outHeight);

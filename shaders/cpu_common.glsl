@@ -9,6 +9,7 @@
 #extension GL_EXT_buffer_reference_uvec2 : require
 #extension GL_EXT_shader_16bit_storage : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 
 #ifdef ACT_BF16
 #define ACT_BUFFER utextureBuffer
@@ -40,19 +41,31 @@ uint bf16Bits(float f) {
 }
 uvec2 bf16Pack(vec4 v) { return uvec2(bf16Bits(v.x) | bf16Bits(v.y) << 16, bf16Bits(v.z) | bf16Bits(v.w) << 16); }
 
+// exp(t) for t in [-87, 88]: 2^i * exp(r), |r| <= ln(2)/2, ln(2) in two parts. Relative error below 2e-7.
+vec4 fastExp(vec4 t) {
+    vec4 i = floor(t * 1.44269504 + 0.5);
+    precise vec4 r = (t - i * 0.693359375) + i * 2.12194440e-4;
+    vec4 e = ((((1.9875691500e-4 * r + 1.3981999507e-3) * r + 8.3334519073e-3) * r + 4.1665795894e-2) * r + 1.6666665459e-1) * r + 0.5;
+    return ((e * r) * r + r + 1.0) * intBitsToFloat((ivec4(i) + 127) << 23);
+}
+
+// Four elements are stored as 64-bit words: a store is a loop over the lanes for each word, however wide.
 #if defined(OUT_BF16)
-layout(buffer_reference, std430, buffer_reference_align = 8) buffer OutRef { uvec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer OutRef { uint64_t v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 2) buffer OutRef1 { uint16_t v[]; };
-uvec2 outPack(vec4 x) { return bf16Pack(x); }
+uint64_t outPack(vec4 x) { return packUint2x32(bf16Pack(x)); }
 uint16_t outPack1(float x) { return uint16_t(bf16Bits(x)); }
 #elif defined(OUT_F16)
-layout(buffer_reference, std430, buffer_reference_align = 8) buffer OutRef { uvec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer OutRef { uint64_t v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 2) buffer OutRef1 { uint16_t v[]; };
-uvec2 outPack(vec4 x) { return uvec2(packHalf2x16(x.xy), packHalf2x16(x.zw)); }
+uint64_t outPack(vec4 x) { return packUint2x32(uvec2(packHalf2x16(x.xy), packHalf2x16(x.zw))); }
 uint16_t outPack1(float x) { return uint16_t(packHalf2x16(vec2(x, 0.0))); }
 #else
-layout(buffer_reference, std430, buffer_reference_align = 16) buffer OutRef { vec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer OutRef { u64vec2 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer OutRef1 { float v[]; };
-vec4 outPack(vec4 x) { return x; }
+u64vec2 outPack(vec4 x) {
+    uvec4 b = floatBitsToUint(x);
+    return u64vec2(packUint2x32(b.xy), packUint2x32(b.zw));
+}
 float outPack1(float x) { return x; }
 #endif

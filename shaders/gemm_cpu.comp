@@ -16,7 +16,7 @@
 #define KT 32
 #endif
 #ifndef PV
-#define PV 4
+#define PV 5
 #endif
 #ifndef KU
 #define KU 1

@@ -11,7 +11,7 @@ layout(push_constant, std430) uniform Push {
 
 void main() {
     uint blocks = channels / 4;
-    uint64_t item = linearThread();
+    uint64_t item = LINEAR_THREAD;
     if (item >= uint64_t(pictures) * pixels * blocks) return;
     uint64_t picture = item / (pixels * blocks);
     uint64_t pair = (picture * blocks + item % blocks) * 2;

@@ -6,7 +6,7 @@ layout(local_size_x = 64) in;
 layout(push_constant, std430) uniform Push { uint64_t inAddress, outAddress, blocks; };
 
 void main() {
-    uint64_t item = linearThread();
+    uint64_t item = LINEAR_THREAD;
     if (item >= blocks) return;
     vec4 x = LOAD4(IN)(inAddress, item);
     // By exp, which may overflow to infinity without harm; a library's tanh may not.

@@ -119,7 +119,7 @@ TEST_F(BaseFiles, MappingRefusesWhatIsNotAFileWithContent) {
     for (const auto& c : cases) {
         const auto file = MappedFile::open(c.path);
         ASSERT_FALSE(file) << c.path;
-        expectError(file.error(), c.code, {spikescope::quote(c.path), c.part});
+        expectError(file.error(), c.code, {quote(c.path), c.part});
     }
 }
 
@@ -302,14 +302,14 @@ TEST(Text, Durations) {
     EXPECT_EQ(formatDuration(12'340.0), "12.34 s");
 }
 
-TEST(Text, QuotedIsSafeToPrintAndBounded) {
-    EXPECT_EQ(spikescope::quote("decoder.conv_in"), "'decoder.conv_in'");
-    EXPECT_EQ(spikescope::quote(""), "''");
-    EXPECT_EQ(spikescope::quote(std::string("a\n\x1b[2J\0b", 8)), "'a\\x0a\\x1b[2J\\x00b'");
-    EXPECT_EQ(spikescope::quote("\x7f"), "'\\x7f'");
-    EXPECT_EQ(spikescope::quote("grün"), "'grün'");
-    EXPECT_EQ(spikescope::quote(std::string(120, 'a')), "'" + std::string(120, 'a') + "'");
-    EXPECT_EQ(spikescope::quote(std::string(5000, 'a')), "'" + std::string(120, 'a') + "…'");
+TEST(Text, QuoteIsSafeToPrintAndBounded) {
+    EXPECT_EQ(quote("decoder.conv_in"), "'decoder.conv_in'");
+    EXPECT_EQ(quote(""), "''");
+    EXPECT_EQ(quote(std::string("a\n\x1b[2J\0b", 8)), "'a\\x0a\\x1b[2J\\x00b'");
+    EXPECT_EQ(quote("\x7f"), "'\\x7f'");
+    EXPECT_EQ(quote("grün"), "'grün'");
+    EXPECT_EQ(quote(std::string(120, 'a')), "'" + std::string(120, 'a') + "'");
+    EXPECT_EQ(quote(std::string(5000, 'a')), "'" + std::string(120, 'a') + "…'");
 }
 
 TEST(Text, Joined) {

@@ -91,7 +91,7 @@ Result<void> PortableKernels::conv(const ConvCall& call, const Target& target) {
     if (call.residual) defines.push_back({"RESIDUAL", shaderType(target.tensor(*call.residual).dtype)});
     addActivation(defines, call.activation);
     const std::uint64_t quads = divideUp<std::uint64_t>(out.shape.w, 4);
-    return add(target, "conv.comp", defines, push, out.shape.n * out.shape.h * quads * (out.shape.c / 4), 64);
+    return add(target, "conv.comp", defines, push, out.shape.n * out.shape.h * quads * (out.shape.c / 4), 8);
 }
 
 Result<void> PortableKernels::normStats(const GroupNormStatsCall& call, const Target& target) {

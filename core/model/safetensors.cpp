@@ -27,9 +27,6 @@ constexpr std::size_t mostMetadata = 100'000;
 constexpr std::size_t highestRank = 8;
 constexpr std::string_view metadataKey = "__metadata__";
 
-// quote() under a name that std::quoted, which the JSON library brings in, does not take over by argument lookup.
-std::string shown(std::string_view name) { return spikescope::quote(name); }
-
 struct Format {
     std::string_view text;
     std::uint64_t bits;
@@ -63,20 +60,20 @@ public:
 
     bool null() { return unexpected("null"); }
     bool boolean(bool) { return unexpected("a boolean"); }
-    bool number_float(double, const std::string& text) { return unexpected("the number " + shown(text)); }
+    bool number_float(double, const std::string& text) { return unexpected("the number " + quote(text)); }
     bool number_integer(std::int64_t value) { return unexpected(fmt::format("the number {}", value)); }
     bool binary(nlohmann::json::binary_t&) { return unexpected("binary data"); }
 
     bool number_unsigned(std::uint64_t value) {
         if (m_place == Place::Shape) {
             if (m_tensor.shape.size() == highestRank)
-                return refuse("tensor {} has more than {} dimensions", shown(m_tensor.name), highestRank);
+                return refuse("tensor {} has more than {} dimensions", quote(m_tensor.name), highestRank);
             m_tensor.shape.push_back(value);
             return true;
         }
         if (m_place == Place::Offsets) {
             if (m_offsetCount == m_offsets.size())
-                return refuse("tensor {} has more than two data_offsets", shown(m_tensor.name));
+                return refuse("tensor {} has more than two data_offsets", quote(m_tensor.name));
             m_offsets[m_offsetCount++] = value;
             return true;
         }
@@ -87,21 +84,21 @@ public:
         if (m_place == Place::Metadata) {
             if (m_metadata.size() == mostMetadata) return refuse("has more than {} metadata entries", mostMetadata);
             if (!m_metadata.emplace(m_metadataName, value).second)
-                return refuse("has metadata {} twice", shown(m_metadataName));
+                return refuse("has metadata {} twice", quote(m_metadataName));
             return true;
         }
         if (m_place == Place::Tensor && m_field == Field::Dtype) {
             m_tensor.dtypeText = value;
             return true;
         }
-        return unexpected("the text " + shown(value));
+        return unexpected("the text " + quote(value));
     }
 
     bool key(std::string& text) {
         switch (m_place) {
         case Place::Names:
             if (text == metadataKey) {
-                if (std::exchange(m_metadataSeen, true)) return refuse("has {} twice", shown(text));
+                if (std::exchange(m_metadataSeen, true)) return refuse("has {} twice", quote(text));
             } else if (m_tensors.size() == mostTensors) {
                 return refuse("has more than {} tensors", mostTensors);
             }
@@ -110,7 +107,7 @@ public:
             return true;
         case Place::Tensor: return tensorField(text);
         case Place::Metadata: m_metadataName = text; return true;
-        default: return unexpected("the key " + shown(text));
+        default: return unexpected("the key " + quote(text));
         }
     }
 
@@ -162,18 +159,18 @@ private:
 
     template <class... Args> bool refuse(fmt::format_string<Args...> text, Args&&... args) {
         m_error = Error{ErrorCode::BadInput,
-                        fmt::format("{}: {}.", shown(m_file), fmt::format(text, std::forward<Args>(args)...))};
+                        fmt::format("{}: {}.", quote(m_file), fmt::format(text, std::forward<Args>(args)...))};
         return false;
     }
 
     bool unexpected(const std::string& what) {
         switch (m_place) {
         case Place::Outside: return refuse("the header is {} instead of an object", what);
-        case Place::Names: return refuse("{} is {} instead of an object", shown(m_tensor.name), what);
-        case Place::Tensor: return refuse("tensor {} has {} as its {}", shown(m_tensor.name), what, fieldName(m_field));
-        case Place::Shape: return refuse("tensor {} has {} in its shape", shown(m_tensor.name), what);
-        case Place::Offsets: return refuse("tensor {} has {} in its data_offsets", shown(m_tensor.name), what);
-        case Place::Metadata: return refuse("metadata {} is {} instead of text", shown(m_metadataName), what);
+        case Place::Names: return refuse("{} is {} instead of an object", quote(m_tensor.name), what);
+        case Place::Tensor: return refuse("tensor {} has {} as its {}", quote(m_tensor.name), what, fieldName(m_field));
+        case Place::Shape: return refuse("tensor {} has {} in its shape", quote(m_tensor.name), what);
+        case Place::Offsets: return refuse("tensor {} has {} in its data_offsets", quote(m_tensor.name), what);
+        case Place::Metadata: return refuse("metadata {} is {} instead of text", quote(m_metadataName), what);
         }
         return false;
     }
@@ -193,14 +190,14 @@ private:
         for (const Field field : {Field::Dtype, Field::Shape, Field::Offsets})
             if (text == fieldName(field)) m_field = field;
         if (m_field == Field::None)
-            return refuse("tensor {} has the unknown field {}", shown(m_tensor.name), shown(text));
+            return refuse("tensor {} has the unknown field {}", quote(m_tensor.name), quote(text));
         if (std::exchange(m_fieldsSeen[static_cast<std::size_t>(m_field)], true))
-            return refuse("tensor {} has {} twice", shown(m_tensor.name), text);
+            return refuse("tensor {} has {} twice", quote(m_tensor.name), text);
         return true;
     }
 
     bool finishTensor() {
-        const std::string tensor = shown(m_tensor.name);
+        const std::string tensor = quote(m_tensor.name);
         for (const Field field : {Field::Dtype, Field::Shape, Field::Offsets})
             if (!m_fieldsSeen[static_cast<std::size_t>(field)])
                 return refuse("tensor {} has no {}", tensor, fieldName(field));
@@ -214,7 +211,7 @@ private:
 
         const auto format = std::ranges::find(formats, m_tensor.dtypeText, &Format::text);
         if (format == formats.end())
-            return refuse("tensor {} has the unknown dtype {}", tensor, shown(m_tensor.dtypeText));
+            return refuse("tensor {} has the unknown dtype {}", tensor, quote(m_tensor.dtypeText));
 
         std::optional<std::uint64_t> elements = 1;
         for (const std::uint64_t dimension : m_tensor.shape)
@@ -271,16 +268,16 @@ Result<void> checkTiling(const std::vector<TensorView>& tensors, std::uint64_t d
             return fail(ErrorCode::BadInput,
                         "{}: tensor {} begins at byte {} of the data, inside tensor {}, which ends "
                         "at {}.",
-                        shown(file), shown(tensor.name), begin, shown(previous->name), expected - dataStart);
+                        quote(file), quote(tensor.name), begin, quote(previous->name), expected - dataStart);
         if (tensor.offset > expected)
             return fail(ErrorCode::BadInput, "{}: bytes {} to {} of the data, before tensor {}, belong to no tensor.",
-                        shown(file), expected - dataStart, begin, shown(tensor.name));
+                        quote(file), expected - dataStart, begin, quote(tensor.name));
         if (tensor.bytes == 0) continue;
         expected += tensor.bytes;
         previous = &tensor;
     }
     if (expected != fileBytes)
-        return fail(ErrorCode::BadInput, "{}: the tensors end at byte {}, but the file has {} bytes.", shown(file),
+        return fail(ErrorCode::BadInput, "{}: the tensors end at byte {}, but the file has {} bytes.", quote(file),
                     expected, fileBytes);
     return {};
 }
@@ -296,7 +293,7 @@ Result<Safetensors> Safetensors::open(const std::string& path) {
 
 Result<Safetensors> Safetensors::parse(std::span<const std::byte> bytes, std::string fileName) try {
     if (bytes.size() < lengthBytes)
-        return fail(ErrorCode::BadInput, "{}: has {} bytes, too few for a safetensors header.", shown(fileName),
+        return fail(ErrorCode::BadInput, "{}: has {} bytes, too few for a safetensors header.", quote(fileName),
                     bytes.size());
     std::uint64_t headerBytes = 0;
     std::memcpy(&headerBytes, bytes.data(), lengthBytes);
@@ -304,17 +301,17 @@ Result<Safetensors> Safetensors::parse(std::span<const std::byte> bytes, std::st
         return fail(
             ErrorCode::BadInput,
             "{}: says its header has {} bytes, but the file has only {}; it is cut off or not a safetensors file.",
-            shown(fileName), headerBytes, bytes.size());
+            quote(fileName), headerBytes, bytes.size());
     if (headerBytes > longestHeader)
-        return fail(ErrorCode::BadInput, "{}: says its header has {} bytes; the most is {}.", shown(fileName),
+        return fail(ErrorCode::BadInput, "{}: says its header has {} bytes; the most is {}.", quote(fileName),
                     headerBytes, longestHeader);
 
     const std::string_view header(reinterpret_cast<const char*>(bytes.data()) + lengthBytes, headerBytes);
     if (!header.starts_with('{'))
-        return fail(ErrorCode::BadInput, "{}: the header does not begin with '{{'.", shown(fileName));
+        return fail(ErrorCode::BadInput, "{}: the header does not begin with '{{'.", quote(fileName));
     // The JSON reader would take a zero byte for the end and ignore what follows.
     if (const std::size_t zero = header.find('\0'); zero != std::string_view::npos)
-        return fail(ErrorCode::BadInput, "{}: the header is not valid JSON at byte {} of {}.", shown(fileName),
+        return fail(ErrorCode::BadInput, "{}: the header is not valid JSON at byte {} of {}.", quote(fileName),
                     zero + 1, headerBytes);
 
     HeaderReader reader(fileName, headerBytes, bytes.size());
@@ -335,7 +332,7 @@ Result<Safetensors> Safetensors::parse(std::span<const std::byte> bytes, std::st
     const auto nameOf = [&](std::uint32_t index) -> const std::string& { return result.m_tensors[index].name; };
     std::ranges::sort(result.m_byName, {}, nameOf);
     if (const auto twin = std::ranges::adjacent_find(result.m_byName, {}, nameOf); twin != result.m_byName.end())
-        return fail(ErrorCode::BadInput, "{}: has tensor {} twice.", shown(fileName), shown(nameOf(*twin)));
+        return fail(ErrorCode::BadInput, "{}: has tensor {} twice.", quote(fileName), quote(nameOf(*twin)));
 
     CHECK(checkTiling(result.m_tensors, lengthBytes + headerBytes, bytes.size(), fileName));
     result.m_fileName = std::move(fileName);

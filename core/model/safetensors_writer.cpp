@@ -20,9 +20,6 @@ static_assert(std::endian::native == std::endian::little, "the header's length i
 constexpr std::size_t highestRank = 8;
 constexpr std::string_view metadataKey = "__metadata__";
 
-// quote() under a name that std::quoted, which the JSON library brings in, does not take over by argument lookup.
-std::string shown(std::string_view name) { return spikescope::quote(name); }
-
 std::string_view formatText(DType dtype) {
     switch (dtype) {
     case DType::F32: return "F32";
@@ -36,9 +33,9 @@ Result<std::uint64_t> bytesOf(const SafetensorsWriter::Tensor& tensor) {
     std::optional<std::uint64_t> bytes = sizeOf(tensor.dtype);
     for (const std::uint64_t dimension : tensor.shape)
         if (bytes) bytes = checkedMultiply(*bytes, dimension);
-    if (!bytes) return fail(ErrorCode::BadUsage, "Tensor {} is too large to write.", shown(tensor.name));
+    if (!bytes) return fail(ErrorCode::BadUsage, "Tensor {} is too large to write.", quote(tensor.name));
     if (tensor.shape.size() > highestRank)
-        return fail(ErrorCode::BadUsage, "Tensor {} has {} dimensions; a file takes {}.", shown(tensor.name),
+        return fail(ErrorCode::BadUsage, "Tensor {} has {} dimensions; a file takes {}.", quote(tensor.name),
                     tensor.shape.size(), highestRank);
     return *bytes;
 }
@@ -66,9 +63,9 @@ Result<SafetensorsWriter> SafetensorsWriter::create(const std::string& path, con
             if ((tensor.dtype == DType::F32) != wide) continue;
             TRY(const std::uint64_t bytes, bytesOf(tensor));
             const auto next = checkedAdd(end, bytes);
-            if (!next) return fail(ErrorCode::BadUsage, "Tensor {} is too large to write.", shown(tensor.name));
+            if (!next) return fail(ErrorCode::BadUsage, "Tensor {} is too large to write.", quote(tensor.name));
             if (tensor.name == metadataKey || header.contains(tensor.name))
-                return fail(ErrorCode::BadUsage, "{}: the tensor name {} is taken.", shown(path), shown(tensor.name));
+                return fail(ErrorCode::BadUsage, "{}: the tensor name {} is taken.", quote(path), quote(tensor.name));
             header[tensor.name] = {
                 {"dtype", formatText(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {end, *next}}};
             places[index] = Place{.name = tensor.name, .offset = end, .bytes = bytes};
@@ -88,12 +85,12 @@ Result<SafetensorsWriter> SafetensorsWriter::create(const std::string& path, con
 
 Result<void> SafetensorsWriter::write(std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) {
     if (tensor >= m_places.size())
-        return fail(ErrorCode::BadUsage, "{}: there is no tensor number {} of {}.", shown(m_file.path()), tensor,
+        return fail(ErrorCode::BadUsage, "{}: there is no tensor number {} of {}.", quote(m_file.path()), tensor,
                     m_places.size());
     Place& place = m_places[tensor];
     if (offset > place.bytes || bytes.size() > place.bytes - offset)
-        return fail(ErrorCode::BadUsage, "{}: tensor {} has {} bytes; {} at {} do not fit.", shown(m_file.path()),
-                    shown(place.name), place.bytes, bytes.size(), offset);
+        return fail(ErrorCode::BadUsage, "{}: tensor {} has {} bytes; {} at {} do not fit.", quote(m_file.path()),
+                    quote(place.name), place.bytes, bytes.size(), offset);
     CHECK(m_file.writeAt(place.offset + offset, bytes));
     place.written += bytes.size();
     return {};
@@ -102,8 +99,8 @@ Result<void> SafetensorsWriter::write(std::size_t tensor, std::uint64_t offset, 
 Result<void> SafetensorsWriter::commit() {
     for (const Place& place : m_places)
         if (place.written != place.bytes)
-            return fail(ErrorCode::BadUsage, "{}: {} of the {} bytes of tensor {} were written.", shown(m_file.path()),
-                        place.written, place.bytes, shown(place.name));
+            return fail(ErrorCode::BadUsage, "{}: {} of the {} bytes of tensor {} were written.", quote(m_file.path()),
+                        place.written, place.bytes, quote(place.name));
     return m_file.commit();
 }
 

@@ -147,10 +147,14 @@ private:
         std::optional<ValueId> residual;
         if (const std::uint32_t user = onlyConsumer(out); user != noNode)
             if (const auto* add = std::get_if<Add>(&m_graph.nodes[user].op)) {
-                residual = add->a == out ? add->b : add->a;
-                out = m_graph.nodes[user].out;
-                last = user;
-                m_fused[user] = true;
+                // Of two convolutions that are added, the later one adds onto the earlier one's output.
+                const ValueId other = add->a == out ? add->b : add->a;
+                if (tensorOf(other).valid()) {
+                    residual = other;
+                    out = m_graph.nodes[user].out;
+                    last = user;
+                    m_fused[user] = true;
+                }
             }
         if (const std::uint32_t user = onlyConsumer(out); user != noNode && std::holds_alternative<Relu>(m_graph.nodes[user].op)) {
             conv.activation = Activation::Relu;

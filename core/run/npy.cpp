@@ -205,8 +205,8 @@ Result<NpyArray> parseNpy(std::span<const std::byte> bytes, const std::string& f
         return fail(ErrorCode::BadInput, "{}: shape {} has more than {} elements.", quote(fileName), shape,
                     mostElements);
     if (*elements * size != content.data.size())
-        return fail(ErrorCode::BadInput, "{}: shape {} {} takes {} bytes, but the file has {}.", quote(fileName),
-                    shape, *content.header.format, *elements * size, content.data.size());
+        return fail(ErrorCode::BadInput, "{}: shape {} {} takes {} bytes, but the file has {}.", quote(fileName), shape,
+                    *content.header.format, *elements * size, content.data.size());
 
     array.values.resize(*elements);
     if (size == 4)

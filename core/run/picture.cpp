@@ -188,7 +188,8 @@ struct PngWriter::State {
 };
 
 void PngWriter::State::begin(State& state) {
-    constexpr int compression = 2; // a photograph: 1.6 % more bytes than zlib's default level, in a quarter of the time
+    // On an 8-bit photograph 1.6 % more bytes than zlib's default level, in a quarter of the time.
+    constexpr int compression = 2;
     png_set_compression_level(state.png, compression);
     png_set_IHDR(state.png, state.info, state.width, state.height, state.bitDepth, PNG_COLOR_TYPE_RGB,
                  PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
@@ -236,8 +237,7 @@ Result<PngWriter> PngWriter::create(const std::string& path, std::uint32_t width
         return fail(ErrorCode::BadUsage, "{}: a picture of {} × {} pixels cannot be written; sides are 1 to {}.",
                     quote(path), width, height, longestSide);
     if (bitDepth != 8 && bitDepth != 16)
-        return fail(ErrorCode::BadUsage, "{}: a PNG has 8 or 16 bits per channel here, not {}.", quote(path),
-                    bitDepth);
+        return fail(ErrorCode::BadUsage, "{}: a PNG has 8 or 16 bits per channel here, not {}.", quote(path), bitDepth);
 
     TRY(OutputFile file, OutputFile::create(path));
     auto state = std::make_unique<State>(std::move(file));
