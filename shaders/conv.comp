@@ -6,7 +6,7 @@
 // Groups of 64 threads over pictures × rows × ceil(width / 4) × channels / 4, channels fastest.
 #include "common.glsl"
 
-layout(local_size_x = 8) in;
+layout(local_size_x = 64) in;
 layout(push_constant, std430) uniform Push {
     uint64_t inAddress, weightAddress, biasAddress, residualAddress, outAddress;
     uint pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels; // extents of the stored maps

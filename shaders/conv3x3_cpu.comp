@@ -5,14 +5,23 @@
 //   bindings  0 x   1 packed weights   2 residual (RESIDUAL, type OUT_*)   3 bias, fp32, four a texel (BIAS)
 //   push      uint64 y address, int h, w (output), hIn, wIn (input), c, k      (32 bytes; the address aligned to four elements)
 //   groups    ceil(w / PV), ceil(h / 8), n * (k / KT)                           (local size 8: a lane is an output row)
+//   limits    fewer than 2^27 texels in any map or weight tensor
+//   rates     GFLOP/s, two Zen 3 cores: 63 to 69 fp32, 70 to 72 bf16, 67 fp16; folded 153 (of the unfolded work); KT 3: 44
 //   defines   KT 16|8|4|3 (3: k = 3, no residual), PV pixels a lane, BIAS, RESIDUAL, RELU,
 //             UPSAMPLE (nearest x2 on load: hIn = h/2, wIn = w/2, rounded up),
+//             UPSAMPLE_FOLDED (the same with weights summed beforehand, 2.25 times fewer products; h = 2 hIn, w = 2 wIn, KT not 3),
 //             STRIDE 2 with PAD 0 or 1 (rows and columns of zeros above and left; below and right as the sizes need)
 //   packing   element (co, ci, ky, kx) lies at, for whole kt = co / KT:
 //             ((kt * 3 + ky) * (c / 4) + ci / 4) * 12 * KT + ((co % KT) * 4 + ci % 4) * 3 + kx       as many as the weights
 //
+// UPSAMPLE_FOLDED: groups ceil(wIn / PV), ceil(hIn / 8), n * 4 * (k / KT). Output pixel (2 y + py, 2 x + px) is a 2x2
+// convolution of input rows y - 1 + py + a and columns x - 1 + px + b, a and b 0 or 1. Its weights, summed in fp32 before
+// rounding: along each axis, for phase 0 {w0, w1 + w2}, for phase 1 {w0 + w1, w2}. With tiles = k / KT they lie at
+//             ((((py * 2 + px) * tiles + kt) * 2 + a) * (c / 4) + ci / 4) * 8 * KT + ((co % KT) * 4 + ci % 4) * 2 + b
+// and are 16/9 as many.
+//
 // A lane keeps PV x KT sums. Per four channels and ky it fetches PV + 2 texels of its row; the weights of all lanes come with
-// one fetch for 32 of them, and a shuffle with a constant lane spreads one over the vector. The twelve products of a step are
+// one fetch for 32 of them, and a shuffle with a constant lane spreads one over the vector. The products of a step are
 // summed apart and then added: shorter chains, and a smaller rounding error.
 #include "cpu_common.glsl"
 #ifndef KT
@@ -27,8 +36,13 @@
 #ifndef PAD
 #define PAD 1
 #endif
-#define NI ((PV - 1) * STRIDE + 3)   // input columns of a tile
-#define NT (3 * KT)                  // texels of weights per four channels and ky
+#ifdef UPSAMPLE_FOLDED
+#define TAPS 2
+#else
+#define TAPS 3
+#endif
+#define NI ((PV - 1) * STRIDE + TAPS)   // input columns of a tile
+#define NT (TAPS * KT)                  // texels of weights per four channels and ky
 #define NW ((NT + 7) / 8)
 layout(local_size_x = 8) in;
 layout(set = 0, binding = 0) uniform ACT_BUFFER xMap;
@@ -40,17 +54,27 @@ layout(push_constant) uniform Push { uvec2 y; int h, w, hIn, wIn, c, k; } p;
 void main() {
     const int lane = int(gl_LocalInvocationID.x), h = p.h, w = p.w, hIn = p.hIn, wIn = p.wIn, c4 = p.c >> 2, k = p.k;
     const int ox = int(gl_WorkGroupID.x) * PV, oy = int(gl_WorkGroupID.y) * 8 + lane;
-    const int tiles = k / KT, n = int(gl_WorkGroupID.z) / tiles, kt = int(gl_WorkGroupID.z) - n * tiles;
+    const int tiles = k / KT;
+#ifdef UPSAMPLE_FOLDED
+    const int phases = 4, block = int(gl_WorkGroupID.z) % (4 * tiles), n = int(gl_WorkGroupID.z) / (4 * tiles);
+    const int phase = block / tiles, kt = block % tiles, phaseY = phase >> 1, phaseX = phase & 1;
+#else
+    const int phases = 1, block = int(gl_WorkGroupID.z) % tiles, n = int(gl_WorkGroupID.z) / tiles, kt = block;
+#endif
 
     float acc[PV][KT];
     [[unroll]] for (int v = 0; v < PV; v++) [[unroll]] for (int j = 0; j < KT; j++) acc[v][j] = 0.0;
 
-    int wAt = kt * 3 * c4 * NT + lane;
-    const int wLast = tiles * 3 * c4 * NT - 1;
-    [[dont_unroll]] for (int ky = 0; ky < 3; ky++) {
+    int wAt = block * TAPS * c4 * NT + lane;
+    const int wLast = phases * tiles * TAPS * c4 * NT - 1;
+    [[dont_unroll]] for (int ky = 0; ky < TAPS; ky++) {
         int at[NI];
         bool inside[NI];
+#ifdef UPSAMPLE_FOLDED
+        int iy = oy + ky - 1 + phaseY;
+#else
         int iy = oy * STRIDE + ky - PAD;
+#endif
 #ifdef UPSAMPLE
         bool rowInside = iy >= 0 && iy < h;
         int row = (n * hIn + (iy >> 1)) * wIn;
@@ -59,7 +83,11 @@ void main() {
         int row = (n * hIn + iy) * wIn;
 #endif
         [[unroll]] for (int v = 0; v < NI; v++) {
+#ifdef UPSAMPLE_FOLDED
+            int ix = ox + v - 1 + phaseX;
+#else
             int ix = ox * STRIDE + v - PAD;
+#endif
 #ifdef UPSAMPLE
             inside[v] = rowInside && ix >= 0 && ix < w;
             at[v] = inside[v] ? (row + (ix >> 1)) * c4 : 0;
@@ -76,12 +104,12 @@ void main() {
             wAt += NT;
             [[unroll]] for (int j = 0; j < KT; j++) {
                 float sum[PV];
-                [[unroll]] for (int cc = 0; cc < 4; cc++) [[unroll]] for (int kx = 0; kx < 3; kx++) {
-                    int e = (j * 4 + cc) * 3 + kx;
+                [[unroll]] for (int cc = 0; cc < 4; cc++) [[unroll]] for (int kx = 0; kx < TAPS; kx++) {
+                    int e = (j * 4 + cc) * TAPS + kx;
                     float s = subgroupShuffle(wv[e / 32][e % 4], uint(e % 32 / 4));
                     [[unroll]] for (int v = 0; v < PV; v++) {
                         float product = x[v * STRIDE + kx][cc] * s;
-                        if (e % 12 == 0) sum[v] = product; else sum[v] += product;
+                        if (cc + kx == 0) sum[v] = product; else sum[v] += product;
                     }
                 }
                 [[unroll]] for (int v = 0; v < PV; v++) acc[v][j] += sum[v];
@@ -92,8 +120,13 @@ void main() {
 #if KT % 4 == 0
     OutRef y = OutRef(p.y);
     [[unroll]] for (int v = 0; v < PV; v++) {
+#ifdef UPSAMPLE_FOLDED
+        if (oy < hIn && ox + v < wIn) {
+            int at = (((n * h + 2 * oy + phaseY) * w + 2 * (ox + v) + phaseX) * (k >> 2)) + kt * (KT / 4);
+#else
         if (oy < h && ox + v < w) {
-            int at = (((n * h + oy) * w + ox + v) * k + kt * KT) >> 2;
+            int at = ((n * h + oy) * w + ox + v) * (k >> 2) + kt * (KT / 4);
+#endif
             [[unroll]] for (int j = 0; j < KT / 4; j++) {
                 vec4 s = vec4(acc[v][4 * j], acc[v][4 * j + 1], acc[v][4 * j + 2], acc[v][4 * j + 3]);
 #ifdef BIAS

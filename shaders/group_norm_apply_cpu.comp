@@ -7,6 +7,8 @@
 //   groups    ceil(c / (32 * QUADS)), ceil(pixels / perGroup), n        (local size 8; perGroup 64, more where y would pass 65535)
 //   defines   SILU or RELU (else none), QUADS four-channel blocks a lane (4 as it stands)
 //
+// 5 to 9 ms for 65536 x 128 in fp32 on two Zen 3 cores (8.7 with SiLU), 7.7 ms bf16, 14 ms fp16.
+//
 // A lane keeps the coefficients of its channels and walks over the pixels; eight lanes read 128 bytes in a row.
 #include "cpu_common.glsl"
 #ifndef QUADS

@@ -4,6 +4,8 @@
 //   bindings  0 the score block          push  uint64 its address (16 aligned), uint rows, n      (16 bytes)
 //   groups    rows, cut into x and y as the device wants (x fastest; too many do no harm)         (local size 8: a row)
 //
+// 3.1 ms for 512 x 4096, 12.3 ms for 512 x 16384 on two Zen 3 cores. n * rows / 4 < 2^27.
+//
 // Three passes over the row, the second and third with exp: recomputing is cheaper than a second store of every element.
 // What lies more than 87 below the row's maximum becomes zero.
 #include "cpu_common.glsl"

@@ -91,7 +91,7 @@ Result<void> PortableKernels::conv(const ConvCall& call, const Target& target) {
     if (call.residual) defines.push_back({"RESIDUAL", shaderType(target.tensor(*call.residual).dtype)});
     addActivation(defines, call.activation);
     const std::uint64_t quads = divideUp<std::uint64_t>(out.shape.w, 4);
-    return add(target, "conv.comp", defines, push, out.shape.n * out.shape.h * quads * (out.shape.c / 4), 8);
+    return add(target, "conv.comp", defines, push, out.shape.n * out.shape.h * quads * (out.shape.c / 4), 64);
 }
 
 Result<void> PortableKernels::normStats(const GroupNormStatsCall& call, const Target& target) {
@@ -165,8 +165,7 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
                       ScoresPush{target.address(call.q) + base + first * rowBytes, target.address(call.k) + base, scores, rows, keys,
                                  stride, channels, call.scale},
                       divideUp(rows, 4u) * std::uint64_t{divideUp(keys, 4u)}, 64));
-            struct SoftmaxPush { std::uint64_t scores; std::uint32_t rows, keys, stride; };
-            CHECK(add(target, "softmax.comp", {}, SoftmaxPush{scores, rows, keys, stride}, rows, 1));
+            CHECK(softmax(target, scores, rows, keys, stride));
             struct ValuesPush { std::uint64_t scores, v, out; std::uint32_t rows, keys, stride, channels; };
             CHECK(add(target, "attention_values.comp", types,
                       ValuesPush{scores, target.address(call.v) + base, target.address(call.out) + base + first * rowBytes, rows, keys,
@@ -175,6 +174,12 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
         }
     }
     return {};
+}
+
+Result<void> PortableKernels::softmax(const Target& target, std::uint64_t scores, std::uint32_t rows, std::uint32_t keys,
+                                      std::uint32_t stride) {
+    struct Push { std::uint64_t scores; std::uint32_t rows, keys, stride; };
+    return add(target, "softmax.comp", {}, Push{scores, rows, keys, stride}, rows, 1);
 }
 
 Result<void> PortableKernels::tanhClamp(const TanhClampCall& call, const Target& target) {

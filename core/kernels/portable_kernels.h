@@ -30,6 +30,7 @@ protected:
     virtual Result<void> normStats(const GroupNormStatsCall& call, const Target& target);
     virtual Result<void> normApply(const GroupNormApplyCall& call, const Target& target);
     virtual Result<void> attention(const AttentionCall& call, const Target& target);
+    virtual Result<void> softmax(const Target& target, std::uint64_t scores, std::uint32_t rows, std::uint32_t keys, std::uint32_t stride);
     Result<void> normCoefficients(const GroupNormStatsCall& call, const Target& target);
     Result<void> tanhClamp(const TanhClampCall& call, const Target& target);
 
@@ -43,10 +44,11 @@ protected:
         return {};
     }
     template <class Push>
-    Result<Dispatch> make(std::string_view shader, const std::vector<Define>& defines, const Push& push) {
+    Result<Dispatch> make(std::string_view shader, const std::vector<Define>& defines, const Push& push,
+                          ShaderLibrary::Inputs inputs = ShaderLibrary::Inputs::Addresses) {
         static_assert(sizeof(Push) <= pushBytes && std::is_trivially_copyable_v<Push>);
         Dispatch dispatch;
-        TRY(dispatch.pipeline, m_library.pipeline(shader, defines));
+        TRY(dispatch.pipeline, m_library.pipeline(shader, defines, inputs));
         std::memcpy(dispatch.push.data(), &push, sizeof push);
         dispatch.pushSize = sizeof push;
         return dispatch;

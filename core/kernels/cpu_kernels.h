@@ -1,0 +1,36 @@
+#pragma once
+// Kernels for Mesa's CPU device: subgroups of 8 lanes, inputs through texel buffers (see bench/CPU_KERNELS.md for why). What
+// they cannot do goes to the portable kernels.
+
+#include "core/kernels/portable_kernels.h"
+
+namespace spikescope {
+
+class CpuKernels final : public PortableKernels {
+public:
+    // mostTexels: of one buffer view, a limit of the device.
+    CpuKernels(ShaderLibrary& library, std::uint64_t mostTexels) : PortableKernels(library), m_mostTexels(mostTexels) {}
+
+    std::string_view name() const override { return "cpu"; }
+    WeightPacking packing(const ConvCall& call, const Program& program) const override;
+
+protected:
+    Result<void> conv(const ConvCall& call, const Target& target) override;
+    Result<void> normStats(const GroupNormStatsCall& call, const Target& target) override;
+    Result<void> normApply(const GroupNormApplyCall& call, const Target& target) override;
+    Result<void> attention(const AttentionCall& call, const Target& target) override;
+
+private:
+    enum class ConvWay : std::uint8_t { Portable, Conv3x3, Gemm };
+    ConvWay wayOf(const ConvCall& call, const Program& program) const;
+    bool viewable(const Tensor& tensor) const;
+    TexelView view(const Target& target, TensorId id) const;
+    Result<void> conv3x3(const ConvCall& call, const Target& target);
+    Result<void> gemm(const ConvCall& call, const Target& target);
+    template <class Push>
+    Result<Dispatch> makeTexel(std::string_view shader, const std::vector<Define>& defines, const Push& push, std::vector<TexelView> views);
+
+    std::uint64_t m_mostTexels;
+};
+
+} // namespace spikescope
