@@ -151,7 +151,7 @@ Result<void> CpuKernels::attention(const AttentionCall& call, const Target& targ
                                              {view(target, call.q), view(target, call.k)}));
             setGroups(products, gemmGroups(rows, keys), 1);
             target.dispatches.push_back(std::move(products));
-            CHECK(softmax(target, target.address(call.scores), rows, keys, keys));
+            CHECK(softmax(target, call.scores, rows, keys, keys));
             TRY(Dispatch mixed, makeTexel("gemm_cpu.comp", valuesDefines,
                                           GemmPush{.c = target.address(call.out), .aRow = 0, .bRow = base, .cRow = row, .m = rows,
                                                    .n = channels, .k = keys, .alpha = 1.0f},
@@ -162,8 +162,58 @@ Result<void> CpuKernels::attention(const AttentionCall& call, const Target& targ
     return {};
 }
 
-Result<void> CpuKernels::normStats(const GroupNormStatsCall& call, const Target& target) { return PortableKernels::normStats(call, target); }
+Result<void> CpuKernels::softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys, std::uint32_t stride) {
+    if (keys != stride || !viewable(target.tensor(scores))) return PortableKernels::softmax(target, scores, rows, keys, stride);
+    struct Push { std::uint64_t scores; std::uint32_t rows, keys; };
+    TRY(Dispatch dispatch, makeTexel("softmax_cpu.comp", {}, Push{target.address(scores), rows, keys}, {view(target, scores)}));
+    setGroups(dispatch, rows, 1);
+    target.dispatches.push_back(std::move(dispatch));
+    return {};
+}
 
-Result<void> CpuKernels::normApply(const GroupNormApplyCall& call, const Target& target) { return PortableKernels::normApply(call, target); }
+Result<void> CpuKernels::normStats(const GroupNormStatsCall& call, const Target& target) {
+    const Tensor& in = target.tensor(call.in);
+    const std::uint64_t perGroup = in.shape.c / call.groups;
+    if (!viewable(in) || (32 % perGroup != 0 && perGroup % 4 != 0)) return PortableKernels::normStats(call, target);
+    struct Push {
+        std::uint64_t partials;
+        std::int32_t pixels, c, groups, slices;
+    };
+    TRY(Dispatch dispatch,
+        makeTexel("group_norm_stats_cpu.comp", {{"ACT_" + shaderType(in.dtype), "1"}, {"CHANNELS_PER_GROUP", std::to_string(perGroup)}},
+                  Push{.partials = target.address(call.partials),
+                       .pixels = static_cast<std::int32_t>(in.shape.pixels()),
+                       .c = static_cast<std::int32_t>(in.shape.c),
+                       .groups = static_cast<std::int32_t>(call.groups),
+                       .slices = static_cast<std::int32_t>(call.slices)},
+                  {view(target, call.in)}));
+    const std::uint64_t channelsAtOnce = 32 % perGroup == 0 ? 32 : perGroup;
+    dispatch.groups = {static_cast<std::uint32_t>(call.slices), static_cast<std::uint32_t>(divideUp(in.shape.c, channelsAtOnce)),
+                       static_cast<std::uint32_t>(in.shape.n)};
+    target.dispatches.push_back(std::move(dispatch));
+    return {};
+}
+
+Result<void> CpuKernels::normApply(const GroupNormApplyCall& call, const Target& target) {
+    const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
+    if (!viewable(in)) return PortableKernels::normApply(call, target);
+    constexpr std::uint64_t channelsAtOnce = 128, fewestPixels = 64, mostGroups = 65535;
+    const std::uint64_t pixels = in.shape.pixels(), perGroup = std::max(fewestPixels, divideUp(pixels, mostGroups));
+    std::vector<Define> defines{{"ACT_" + shaderType(in.dtype), "1"}, {"OUT_" + shaderType(out.dtype), "1"}};
+    if (call.activation == Activation::Silu) defines.push_back({"SILU", "1"});
+    if (call.activation == Activation::Relu) defines.push_back({"RELU", "1"});
+    struct Push {
+        std::uint64_t y;
+        std::int32_t pixels, c, perGroup;
+    };
+    TRY(Dispatch dispatch, makeTexel("group_norm_apply_cpu.comp", defines,
+                                     Push{.y = target.address(call.out), .pixels = static_cast<std::int32_t>(pixels),
+                                          .c = static_cast<std::int32_t>(in.shape.c), .perGroup = static_cast<std::int32_t>(perGroup)},
+                                     {view(target, call.in), view(target, call.coefficients)}));
+    dispatch.groups = {static_cast<std::uint32_t>(divideUp(in.shape.c, channelsAtOnce)), static_cast<std::uint32_t>(divideUp(pixels, perGroup)),
+                       static_cast<std::uint32_t>(in.shape.n)};
+    target.dispatches.push_back(std::move(dispatch));
+    return {};
+}
 
 } // namespace spikescope

@@ -19,6 +19,7 @@ protected:
     Result<void> normStats(const GroupNormStatsCall& call, const Target& target) override;
     Result<void> normApply(const GroupNormApplyCall& call, const Target& target) override;
     Result<void> attention(const AttentionCall& call, const Target& target) override;
+    Result<void> softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys, std::uint32_t stride) override;
 
 private:
     enum class ConvWay : std::uint8_t { Portable, Conv3x3, Gemm };

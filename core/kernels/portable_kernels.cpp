@@ -165,7 +165,7 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
                       ScoresPush{target.address(call.q) + base + first * rowBytes, target.address(call.k) + base, scores, rows, keys,
                                  stride, channels, call.scale},
                       divideUp(rows, 4u) * std::uint64_t{divideUp(keys, 4u)}, 64));
-            CHECK(softmax(target, scores, rows, keys, stride));
+            CHECK(softmax(target, call.scores, rows, keys, stride));
             struct ValuesPush { std::uint64_t scores, v, out; std::uint32_t rows, keys, stride, channels; };
             CHECK(add(target, "attention_values.comp", types,
                       ValuesPush{scores, target.address(call.v) + base, target.address(call.out) + base + first * rowBytes, rows, keys,
@@ -176,10 +176,10 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
     return {};
 }
 
-Result<void> PortableKernels::softmax(const Target& target, std::uint64_t scores, std::uint32_t rows, std::uint32_t keys,
+Result<void> PortableKernels::softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys,
                                       std::uint32_t stride) {
     struct Push { std::uint64_t scores; std::uint32_t rows, keys, stride; };
-    return add(target, "softmax.comp", {}, Push{scores, rows, keys, stride}, rows, 1);
+    return add(target, "softmax.comp", {}, Push{target.address(scores), rows, keys, stride}, rows, 1);
 }
 
 Result<void> PortableKernels::tanhClamp(const TanhClampCall& call, const Target& target) {

@@ -30,7 +30,7 @@ protected:
     virtual Result<void> normStats(const GroupNormStatsCall& call, const Target& target);
     virtual Result<void> normApply(const GroupNormApplyCall& call, const Target& target);
     virtual Result<void> attention(const AttentionCall& call, const Target& target);
-    virtual Result<void> softmax(const Target& target, std::uint64_t scores, std::uint32_t rows, std::uint32_t keys, std::uint32_t stride);
+    virtual Result<void> softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys, std::uint32_t stride);
     Result<void> normCoefficients(const GroupNormStatsCall& call, const Target& target);
     Result<void> tanhClamp(const TanhClampCall& call, const Target& target);
 

@@ -22,14 +22,14 @@ using Json = nlohmann::ordered_json;
 bool allEqual(const auto& values) { return std::ranges::adjacent_find(values, std::not_equal_to{}) == values.end(); }
 
 // Finds or appends the row of a name; rows keep the order in which their names came.
-template <class Row, auto values>
-class RowsByName {
+template <class Row, auto values> class RowsByName {
 public:
-    explicit RowsByName(std::size_t width) : m_width(width) {}
+    explicit RowsByName(std::size_t width)
+        : m_width(width) {}
 
     auto& at(const std::string& name, std::size_t recording) {
         const auto [place, added] = m_places.try_emplace(name, m_rows.size());
-        if (added) (m_rows.emplace_back(Row{.name = name}).*values).resize(m_width);
+        if (added) (m_rows.emplace_back(Row{name, {}}).*values).resize(m_width);
         return (m_rows[place->second].*values)[recording];
     }
     std::vector<Row> take() { return std::move(m_rows); }
@@ -142,10 +142,10 @@ std::string compareText(std::span<const LabelledRecording> recordings) {
 
     std::string text = alignedText(lines, 1);
     if (const std::size_t equal = layers - comparison.layers.size(); equal != 0)
-        text += fmt::format("\n{} layers have the same peak everywhere\n", equal);
+        text += fmt::format("\n\n{} layers have the same peak everywhere", equal);
     for (std::size_t i = 0; i < comparison.failures.size(); ++i)
         if (!comparison.failures[i].empty())
-            text += fmt::format("\n{} failed: {}\n", comparison.labels[i], comparison.failures[i]);
+            text += fmt::format("\n\n{} failed: {}", comparison.labels[i], comparison.failures[i]);
     return text;
 }
 
@@ -160,14 +160,11 @@ std::string compareJson(std::span<const LabelledRecording> recordings) {
     Json failures = Json::array();
     for (const std::string& failure : comparison.failures)
         failures.push_back(failure.empty() ? Json(nullptr) : Json(failure));
-    const Json json = {{"schema", "spikescope.compare/1"},
-                       {"labels", comparison.labels},
-                       {"peaks", bytesJson(comparison.peaks)},
-                       {"by_category", bytesJson(comparison.categories)},
-                       {"layers", bytesJson(comparison.layers)},
-                       {"controls", std::move(controls)},
+    const Json json = {{"schema", "spikescope.compare/1"},       {"labels", comparison.labels},
+                       {"peaks", bytesJson(comparison.peaks)},   {"by_category", bytesJson(comparison.categories)},
+                       {"layers", bytesJson(comparison.layers)}, {"controls", std::move(controls)},
                        {"failures", std::move(failures)}};
-    return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+    return json.dump(2, ' ', false, Json::error_handler_t::replace);
 }
 
 } // namespace spikescope

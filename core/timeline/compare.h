@@ -29,7 +29,7 @@ struct Comparison {
     std::vector<std::string> labels;
     std::vector<ComparedBytes> peaks;      // allocated, reserved, working
     std::vector<ComparedBytes> categories; // at the allocated peak, in the order of Category
-    // By name: the largest peak of the layer's rows. In the order of the first Recording, what only others have behind it.
+    // By name: the largest peak of the layer's rows. In the order of the first Recording, then what only others have.
     std::vector<ComparedBytes> layers;
     std::vector<ComparedControl> controls; // only those that differ
     std::vector<std::string> failures;     // one per Recording, empty where it did not fail
@@ -37,11 +37,11 @@ struct Comparison {
 
 Comparison compare(std::span<const LabelledRecording> recordings);
 
-// A table for terminals. Layers with the same peak everywhere are counted, not listed.
+// A table for terminals, without a newline at the end. Layers with the same peak everywhere are counted, not listed.
 std::string compareText(std::span<const LabelledRecording> recordings);
 
-// Schema spikescope.compare/1: the Comparison with all layers. "differences" are bytes against the first Recording, null
-// where either has none.
+// Schema spikescope.compare/1: the Comparison with all layers. "differences" are bytes against the first Recording,
+// null where either has none.
 std::string compareJson(std::span<const LabelledRecording> recordings);
 
 } // namespace spikescope

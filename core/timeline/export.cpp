@@ -37,9 +37,8 @@ Json peakJson(const Peak& peak) {
 Json phasesJson(const Recording& recording) {
     Json phases = Json::array();
     for (const PhasePeak& peak : phasePeaks(recording))
-        phases.push_back({{"phase", name(peak.phase)},
-                          {"allocated_bytes", peak.allocated},
-                          {"reserved_bytes", peak.reserved}});
+        phases.push_back(
+            {{"phase", name(peak.phase)}, {"allocated_bytes", peak.allocated}, {"reserved_bytes", peak.reserved}});
     return phases;
 }
 
@@ -61,12 +60,8 @@ Json layersJson(const Recording& recording) {
 
 Json failureJson(const std::optional<Failure>& failure) {
     if (!failure) return nullptr;
-    return {{"code", failure->code},
-            {"message", failure->message},
-            {"layer", failure->layer},
-            {"tensor", failure->tensor},
-            {"bytes_wanted", failure->bytesWanted},
-            {"bytes_free", failure->bytesFree},
+    return {{"code", failure->code},     {"message", failure->message},          {"layer", failure->layer},
+            {"tensor", failure->tensor}, {"bytes_wanted", failure->bytesWanted}, {"bytes_free", failure->bytesFree},
             {"event", failure->event}};
 }
 
@@ -102,8 +97,7 @@ public:
         m_rows.reserve(rows);
     }
 
-    template <class... Cells>
-    void add(Cells&&... cells) {
+    template <class... Cells> void add(Cells&&... cells) {
         Json::array_t row;
         row.reserve(sizeof...(cells));
         (row.emplace_back(std::forward<Cells>(cells)), ...);
@@ -126,8 +120,8 @@ Json recordingJson(const Recording& recording) {
 
     JsonTable tensors({"name", "layer", "category", "dtype", "shape", "bytes"}, recording.tensors.size());
     for (const RecordedTensor& tensor : recording.tensors)
-        tensors.add(tensor.name, indexOrNull(tensor.layer, recording.layers.size()), name(tensor.category), tensor.dtype,
-                    tensor.shape, tensor.bytes);
+        tensors.add(tensor.name, indexOrNull(tensor.layer, recording.layers.size()), name(tensor.category),
+                    tensor.dtype, tensor.shape, tensor.bytes);
 
     JsonTable ops({"name", "layer", "phase", "dtype", "flops", "output_bytes", "begin_ns", "end_ns"},
                   recording.ops.size());
@@ -150,7 +144,7 @@ Json recordingJson(const Recording& recording) {
 }
 
 std::string dumped(const Json& json, int indent) {
-    return json.dump(indent, ' ', false, Json::error_handler_t::replace) + '\n';
+    return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
 // Fields go in one by one, lines leave for the file whole.
@@ -175,8 +169,7 @@ public:
         m_line.push_back('"');
         return *this;
     }
-    template <std::integral T>
-    CsvWriter& number(T value) {
+    template <std::integral T> CsvWriter& number(T value) {
         separate();
         fmt::format_to(std::back_inserter(m_line), "{}", value);
         return *this;
@@ -201,7 +194,8 @@ public:
     [[nodiscard]] Result<void> commit() { return m_file.commit(); }
 
 private:
-    explicit CsvWriter(OutputFile file) : m_file(std::move(file)) {}
+    explicit CsvWriter(OutputFile file)
+        : m_file(std::move(file)) {}
 
     void separate() {
         if (!m_first) m_line.push_back(',');

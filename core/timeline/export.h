@@ -1,5 +1,6 @@
 #pragma once
-// A Recording as files. JSON and CSV follow the contract in interface.md: plain bytes, nanoseconds, UTF-8.
+// A Recording as files. JSON and CSV follow the contract in interface.md: plain bytes, nanoseconds, UTF-8. The JSON
+// texts have no newline at the end.
 
 #include "core/base/error.h"
 #include "core/memory/recording.h"
@@ -15,7 +16,8 @@ std::string summaryJson(const Recording& recording);
 // What --report writes: the summary and, under "recording", all that readReport() needs to make the Recording again.
 std::string reportJson(const Recording& recording);
 
-// Tables by RFC 4180: a header line, CRLF, quotes where a field needs them. Errors are Io; the file appears whole or not.
+// Tables by RFC 4180: a header line, CRLF, quotes where a field needs them. Errors are Io; the file appears whole or
+// not at all.
 [[nodiscard]] Result<void> writeEventsCsv(const Recording& recording, const std::string& path);
 [[nodiscard]] Result<void> writeLayersCsv(const Recording& recording, const std::string& path);
 

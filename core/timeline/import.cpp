@@ -18,9 +18,6 @@ namespace {
 // Sorted objects: looking up keys in the order of the file is quadratic, and a hostile file has many keys.
 using Json = nlohmann::json;
 
-// quote() under a name that std::quoted, which the JSON library brings in, does not take over by argument lookup.
-std::string shown(std::string_view name) { return spikescope::quote(name); }
-
 constexpr std::uint64_t largestFile = std::uint64_t{2} << 30;
 constexpr std::size_t deepestNesting = 32;
 constexpr std::uint64_t mostValues = std::uint64_t{64} << 20; // about 4 GiB parsed; a million events have ten million
@@ -42,13 +39,13 @@ Result<void> checkShape(const std::string& path, std::string_view text) {
         if (c == '[' || c == '{') {
             ++values;
             if (++depth > deepestNesting)
-                return fail(ErrorCode::BadInput, "{}: nested deeper than {} levels at byte {}", spikescope::quote(path),
+                return fail(ErrorCode::BadInput, "{}: nested deeper than {} levels at byte {}", quote(path),
                             deepestNesting, i);
         }
         if ((c == ']' || c == '}') && depth > 0) --depth;
     }
     if (values > mostValues)
-        return fail(ErrorCode::BadInput, "{}: {} values, more than the limit of {}", spikescope::quote(path), values, mostValues);
+        return fail(ErrorCode::BadInput, "{}: {} values, more than the limit of {}", quote(path), values, mostValues);
     return {};
 }
 
@@ -66,11 +63,10 @@ struct Field {
         std::string text(where);
         if (row != noRow) text += fmt::format(" row {}", row);
         if (!name.empty()) text += (row != noRow ? " column " : text.empty() ? "" : ".") + std::string(name);
-        return spikescope::quote(text);
+        return quote(text);
     }
-    template <class... Args>
-    tl::unexpected<Error> wrong(fmt::format_string<Args...> text, Args&&... args) const {
-        return fail(ErrorCode::BadInput, "{}: {} {}", spikescope::quote(path), place(),
+    template <class... Args> tl::unexpected<Error> wrong(fmt::format_string<Args...> text, Args&&... args) const {
+        return fail(ErrorCode::BadInput, "{}: {} {}", quote(path), place(),
                     fmt::format(text, std::forward<Args>(args)...));
     }
 };
@@ -118,13 +114,12 @@ Result<std::uint32_t> index(const Field& field, std::size_t tableSize, std::stri
     return static_cast<std::uint32_t>(value);
 }
 
-template <class Enum, std::size_t count>
-Result<Enum> named(const Field& field, const std::array<Enum, count>& values) {
+template <class Enum, std::size_t count> Result<Enum> named(const Field& field, const std::array<Enum, count>& values) {
     if (!field.value.is_string()) return field.wrong("is not a string");
     const auto& wanted = field.value.get_ref<const std::string&>();
     for (Enum value : values)
         if (wanted == name(value)) return value;
-    return field.wrong("has the unknown value {}", spikescope::quote(wanted));
+    return field.wrong("has the unknown value {}", quote(wanted));
 }
 
 constexpr std::array categories{Category::Weights, Category::Activation, Category::Workspace,
@@ -134,8 +129,7 @@ constexpr std::array phases{Phase::Load, Phase::TextEncode, Phase::Denoise, Phas
 constexpr std::array eventKinds{EventKind::Alloc, EventKind::Free, EventKind::Reserve, EventKind::Return};
 
 // {"columns": [...], "rows": [[...], ...]}. Columns are found by name, so later versions can add some.
-template <std::size_t count>
-class Table {
+template <std::size_t count> class Table {
 public:
     [[nodiscard]] static Result<Table> open(const Field& recording, std::string_view key, std::string_view where,
                                             const std::array<std::string_view, count>& columns) {
@@ -148,7 +142,7 @@ public:
         for (std::size_t i = 0; i < count; ++i) {
             const auto found = std::ranges::find_if(
                 head.value, [&](const Json& column) { return column.is_string() && column == columns[i]; });
-            if (found == head.value.end()) return head.wrong("lacks {}", spikescope::quote(columns[i]));
+            if (found == head.value.end()) return head.wrong("lacks {}", quote(columns[i]));
             table.m_places[i] = static_cast<std::size_t>(found - head.value.begin());
         }
         for (std::size_t row = 0; row < body.value.size(); ++row) {
@@ -169,7 +163,11 @@ public:
 private:
     Table(const Json& rows, const std::string& path, std::string_view where,
           const std::array<std::string_view, count>& columns, std::size_t width)
-        : m_rows(&rows), m_path(&path), m_where(where), m_columns(columns), m_width(width) {}
+        : m_rows(&rows)
+        , m_path(&path)
+        , m_where(where)
+        , m_columns(columns)
+        , m_width(width) {}
 
     const Json* m_rows;
     const std::string* m_path;
@@ -181,18 +179,18 @@ private:
 
 class Reader {
 public:
-    Reader(const std::string& path, const Json& root) : m_root{root, path, "", "the file"} {}
+    Reader(const std::string& path, const Json& root)
+        : m_root{root, path, "", "the file"} {}
 
     Result<Recording> read() {
         if (!m_root.value.is_object()) return m_root.wrong("is not an object");
         TRY(const Field schemaField, member(m_root, "", "schema"));
         TRY(const std::string schema, text(schemaField));
-        if (schema != "spikescope.run/1")
-            return schemaField.wrong("is {}, not 'spikescope.run/1'", spikescope::quote(schema));
+        if (schema != "spikescope.run/1") return schemaField.wrong("is {}, not 'spikescope.run/1'", quote(schema));
         if (!m_root.value.contains("recording"))
             return fail(ErrorCode::BadInput,
                         "{}: a summary without 'recording'; write the file with --report instead of --json",
-                        spikescope::quote(m_root.path));
+                        quote(m_root.path));
         CHECK(readSummary());
         TRY(const Field recording, member(m_root, "", "recording"));
         CHECK(readControls(recording));
@@ -209,7 +207,7 @@ private:
         TRY(const Field kind, member(m_root, "", "kind"));
         TRY(m_recording.kind, text(kind));
         if (m_recording.kind != "plan" && m_recording.kind != "run" && m_recording.kind != "replay")
-            return kind.wrong("has the unknown value {}", spikescope::quote(m_recording.kind));
+            return kind.wrong("has the unknown value {}", quote(m_recording.kind));
         TRY(const Field device, member(m_root, "", "device"));
         CHECK(set(m_recording.device.name, device, "device", "name"));
         CHECK(set(m_recording.device.driver, device, "device", "driver"));
@@ -269,9 +267,9 @@ private:
     }
 
     Result<void> readOps(const Field& recording) {
-        TRY(const auto table, (Table<8>::open(recording, "ops", "recording.ops",
-                                              {"name", "layer", "phase", "dtype", "flops", "output_bytes", "begin_ns",
-                                               "end_ns"})));
+        TRY(const auto table,
+            (Table<8>::open(recording, "ops", "recording.ops",
+                            {"name", "layer", "phase", "dtype", "flops", "output_bytes", "begin_ns", "end_ns"})));
         m_recording.ops.reserve(table.rows());
         for (std::size_t row = 0; row < table.rows(); ++row) {
             RecordedOp& op = m_recording.ops.emplace_back();
@@ -313,8 +311,7 @@ private:
             TRY(event.reserved, unsignedNumber(table.cell(row, 7)));
             TRY(event.workspace, unsignedNumber(table.cell(row, 8)));
 
-            const bool workspace =
-                ofTensor && m_recording.tensors[event.tensor].category == Category::Workspace;
+            const bool workspace = ofTensor && m_recording.tensors[event.tensor].category == Category::Workspace;
             const bool grows = event.kind == EventKind::Alloc || event.kind == EventKind::Reserve;
             CHECK(follows(table.cell(row, 6), before.allocated, ofTensor ? event.bytes : 0, grows));
             CHECK(follows(table.cell(row, 7), before.reserved, ofTensor ? 0 : event.bytes, grows));
@@ -385,7 +382,7 @@ Result<Recording> readReport(const std::string& path) {
     TRY(const MappedFile file, MappedFile::open(path));
     const std::span<const std::byte> bytes = file.bytes();
     if (bytes.size() > largestFile)
-        return fail(ErrorCode::BadInput, "{}: {}, more than the limit of {}", spikescope::quote(path), formatBytes(bytes.size()),
+        return fail(ErrorCode::BadInput, "{}: {}, more than the limit of {}", quote(path), formatBytes(bytes.size()),
                     formatBytes(largestFile));
     const std::string_view content(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     CHECK(checkShape(path, content));
@@ -393,11 +390,11 @@ Result<Recording> readReport(const std::string& path) {
         const Json root = Json::parse(content);
         return Reader(path, root).read();
     } catch (const Json::parse_error& error) {
-        return fail(ErrorCode::BadInput, "{}: not JSON from byte {} of {} on", spikescope::quote(path), error.byte, bytes.size());
+        return fail(ErrorCode::BadInput, "{}: not JSON from byte {} of {} on", quote(path), error.byte, bytes.size());
     } catch (const Json::exception&) { // a number beyond the range of double
-        return fail(ErrorCode::BadInput, "{}: a number is out of range", spikescope::quote(path));
+        return fail(ErrorCode::BadInput, "{}: a number is out of range", quote(path));
     } catch (const std::bad_alloc&) {
-        return fail(ErrorCode::OutOfHostMemory, "{}: not enough memory to read {}", spikescope::quote(path),
+        return fail(ErrorCode::OutOfHostMemory, "{}: not enough memory to read {}", quote(path),
                     formatBytes(bytes.size()));
     }
 }

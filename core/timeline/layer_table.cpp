@@ -31,8 +31,8 @@ std::string printable(std::string_view text) {
     }
     if (characters(out) <= longestCell) return out;
     std::size_t start = out.size();
-    for (std::size_t kept = 0; kept < longestCell - 1; ++kept)
-        do --start;
+    for (std::size_t kept = 0; kept < longestCell - 1; ++kept) do
+            --start;
         while (isContinuation(out[start]));
     return "…" + out.substr(start);
 }
@@ -139,13 +139,15 @@ std::string alignedText(const std::vector<std::vector<std::string>>& lines, std:
             line += i < leftColumns ? row[i] + padding : padding + row[i];
         }
         line.erase(line.find_last_not_of(' ') + 1);
-        text += line + '\n';
+        if (!text.empty() || &row != &cells.front()) text += '\n';
+        text += line;
     }
     return text;
 }
 
 std::string formatLayerTable(const std::vector<LayerRow>& rows, const Peak& peak, std::size_t maxRows) {
-    const bool timed = std::ranges::any_of(rows, [](const LayerRow& row) { return row.beginNs != 0 || row.endNs != 0; });
+    const bool timed =
+        std::ranges::any_of(rows, [](const LayerRow& row) { return row.beginNs != 0 || row.endNs != 0; });
     const std::optional<std::size_t> marked = peakRow(rows, peak);
     const std::vector<std::size_t> shown = shownRows(rows, marked, maxRows);
 
@@ -162,7 +164,7 @@ std::string formatLayerTable(const std::vector<LayerRow>& rows, const Peak& peak
                  formatBytes(row.workspaceBytes), formatBytes(row.outputBytes)});
     }
     std::string text = alignedText(lines, 4);
-    if (shown.size() < rows.size()) text += fmt::format("and {} rows with lower peaks\n", rows.size() - shown.size());
+    if (shown.size() < rows.size()) text += fmt::format("\nand {} rows with lower peaks", rows.size() - shown.size());
     return text;
 }
 

@@ -8,25 +8,25 @@
 namespace spikescope {
 
 struct LayerRow {
-    std::string name;  // of the layer; "weights" for all uploads of the load phase together
-    std::string op;    // of the layer's ops the one with most flops, the last of equals
+    std::string name; // of the layer; "weights" for all uploads of the load phase together
+    std::string op;   // of the layer's ops the one with most flops, the last of equals
     Phase phase = Phase::Load;
-    std::string dtype; // of the output; "mixed" where uploads differ
+    std::string dtype;                   // of the output; "mixed" where uploads differ
     std::int64_t beginNs = 0, endNs = 0; // device time since the first op; zero in a plan
     // Largest allocated and largest workspace while one of the row's ops runs, in bytes. Each counts all that is alive,
     // whoever made it.
     std::uint64_t peakBytes = 0, workspaceBytes = 0;
-    std::uint64_t outputBytes = 0; // of the last op; of uploads the sum
-    std::uint64_t flops = 0;       // of all ops together
+    std::uint64_t outputBytes = 0;         // of the last op; of uploads the sum
+    std::uint64_t flops = 0;               // of all ops together
     std::uint32_t firstOp = 0, lastOp = 0; // both included; ops of other layers may lie between two uploads
 };
 
 // Consecutive ops of one layer and phase make one row, so a layer that runs once per tile has a row per tile.
 std::vector<LayerRow> layerTable(const Recording& recording);
 
-// For terminals: layer, op, dtype, time, peak, workspace, output, an arrow at the row of the peak. Without the time column
-// where no row has a time. Of more than `maxRows` rows (0: no limit) the ones with the largest peaks stay, still in order
-// of execution, and a last line counts the others.
+// For terminals: layer, op, dtype, time, peak, workspace, output, an arrow at the row of the peak. Without the time
+// column where no row has a time. Of more than `maxRows` rows (0: no limit) the ones with the largest peaks stay, still
+// in order of execution, and a last line counts the others. No newline at the end.
 std::string formatLayerTable(const std::vector<LayerRow>& rows, const Peak& peak, std::size_t maxRows);
 
 // Lines of cells in columns of equal width, the first `leftColumns` flush left and the others flush right. Control

@@ -33,8 +33,8 @@ Peak findPeak(const Recording& recording) {
             if (event.kind == EventKind::Alloc) bytes += event.bytes;
             if (event.kind == EventKind::Free) bytes = lessAtLeastZero(bytes, event.bytes);
         }
-        const std::uint64_t fixed = live[static_cast<std::size_t>(Category::Weights)] +
-                                    live[static_cast<std::size_t>(Category::Resident)];
+        const std::uint64_t fixed =
+            live[static_cast<std::size_t>(Category::Weights)] + live[static_cast<std::size_t>(Category::Resident)];
         peak.reserved = std::max(peak.reserved, event.reserved);
         peak.working = std::max(peak.working, lessAtLeastZero(event.allocated, fixed));
         if (i == 0 || event.allocated > peak.allocated) {
@@ -48,8 +48,7 @@ Peak findPeak(const Recording& recording) {
     const Event& event = recording.events[peak.eventIndex];
     peak.layer = peakLayer(recording, event);
     peak.opIndex = event.op;
-    if (!recording.ops.empty())
-        peak.opIndex = std::min(event.op, static_cast<std::uint32_t>(recording.ops.size() - 1));
+    if (!recording.ops.empty()) peak.opIndex = std::min(event.op, static_cast<std::uint32_t>(recording.ops.size() - 1));
     peak.phase = event.phase;
     peak.timeNs = recording.timeNs(event);
     return peak;

@@ -15,7 +15,7 @@ struct Peak {
     // event of the allocated peak.
     std::uint64_t allocated = 0, reserved = 0, working = 0;
     std::array<std::uint64_t, categoryCount> byCategory{}; // sums to `allocated`
-    std::string layer;                                     // of the op that was about to run; in a replay, of the tensor
+    std::string layer;                                     // of the op about to run; without ops, of the tensor
     std::uint32_t opIndex = 0;                             // past the end of the ops: the last op
     Phase phase = Phase::Load;
     std::int64_t timeNs = 0;            // device time since the first op
