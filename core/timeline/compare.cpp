@@ -145,7 +145,8 @@ std::string compareText(std::span<const LabelledRecording> recordings) {
         text += fmt::format("\n\n{} layers have the same peak everywhere", equal);
     for (std::size_t i = 0; i < comparison.failures.size(); ++i)
         if (!comparison.failures[i].empty())
-            text += fmt::format("\n\n{} failed: {}", comparison.labels[i], comparison.failures[i]);
+            text +=
+                fmt::format("\n\n{} failed: {}", printable(comparison.labels[i]), printable(comparison.failures[i]));
     return text;
 }
 

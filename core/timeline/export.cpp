@@ -44,17 +44,21 @@ Json phasesJson(const Recording& recording) {
 
 Json layersJson(const Recording& recording) {
     Json layers = Json::array();
-    for (const LayerRow& row : layerTable(recording))
-        layers.push_back({{"name", row.name},
-                          {"op", row.op},
-                          {"phase", name(row.phase)},
-                          {"dtype", row.dtype},
-                          {"begin_ns", row.beginNs},
-                          {"end_ns", row.endNs},
-                          {"peak_bytes", row.peakBytes},
-                          {"workspace_bytes", row.workspaceBytes},
-                          {"output_bytes", row.outputBytes},
-                          {"flops", row.flops}});
+    for (const LayerRow& row : layerTable(recording)) {
+        Json::object_t layer; // filled without Json's search for equal keys: there may be a row per op
+        layer.reserve(10);
+        layer.emplace_back("name", row.name);
+        layer.emplace_back("op", row.op);
+        layer.emplace_back("phase", name(row.phase));
+        layer.emplace_back("dtype", row.dtype);
+        layer.emplace_back("begin_ns", row.beginNs);
+        layer.emplace_back("end_ns", row.endNs);
+        layer.emplace_back("peak_bytes", row.peakBytes);
+        layer.emplace_back("workspace_bytes", row.workspaceBytes);
+        layer.emplace_back("output_bytes", row.outputBytes);
+        layer.emplace_back("flops", row.flops);
+        layers.push_back(std::move(layer));
+    }
     return layers;
 }
 

@@ -20,20 +20,13 @@ std::size_t characters(std::string_view text) {
     return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return !isContinuation(c); }));
 }
 
-std::string printable(std::string_view text) {
-    std::string out;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const auto c = static_cast<unsigned char>(text[i]);
-        // U+0080 to U+009F are control characters too, two bytes long in UTF-8.
-        const bool wideControl = c == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
-        out += c < 0x20 || c == 0x7f || wideControl ? '?' : text[i];
-        if (wideControl) ++i;
-    }
+std::string shortened(std::string out) {
     if (characters(out) <= longestCell) return out;
     std::size_t start = out.size();
-    for (std::size_t kept = 0; kept < longestCell - 1; ++kept) do
-            --start;
-        while (isContinuation(out[start]));
+    for (std::size_t kept = 0; kept < longestCell - 1; ++kept) {
+        --start;
+        while (isContinuation(out[start])) --start;
+    }
     return "…" + out.substr(start);
 }
 
@@ -119,13 +112,26 @@ std::vector<LayerRow> layerTable(const Recording& recording) {
     return rows;
 }
 
+std::string printable(std::string_view text) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const auto c = static_cast<unsigned char>(text[i]);
+        // U+0080 to U+009F are control characters too, two bytes long in UTF-8.
+        const bool wideControl = c == 0xc2 && i + 1 < text.size() && isContinuation(text[i + 1]) &&
+                                 static_cast<unsigned char>(text[i + 1]) < 0xa0;
+        out += c < 0x20 || c == 0x7f || wideControl ? '?' : text[i];
+        if (wideControl) ++i;
+    }
+    return out;
+}
+
 std::string alignedText(const std::vector<std::vector<std::string>>& lines, std::size_t leftColumns) {
     std::vector<std::vector<std::string>> cells;
     std::vector<std::size_t> widths;
     for (const std::vector<std::string>& line : lines) {
         std::vector<std::string>& row = cells.emplace_back();
         for (const std::string& cell : line) {
-            row.push_back(printable(cell));
+            row.push_back(shortened(printable(cell)));
             if (widths.size() < row.size()) widths.push_back(0);
             widths[row.size() - 1] = std::max(widths[row.size() - 1], characters(row.back()));
         }
