@@ -1,0 +1,110 @@
+// Out of memory, a lost device and a cancel at every possible point: the run ends with a cause, everything is freed, all of
+// it stands in the Recording, and the session can run again.
+
+#include "tests/support/run_support.h"
+
+namespace spikescope {
+namespace {
+
+// Functions in the place of Vulkan's that fail when a countdown reaches zero.
+struct Faults {
+    static inline PFN_vkAllocateMemory realAllocate = nullptr;
+    static inline PFN_vkQueueSubmit realSubmit = nullptr;
+    static inline int allocationsLeft = -1, submitsLeft = -1; // negative: never
+
+    static VKAPI_ATTR VkResult VKAPI_CALL allocate(VkDevice device, const VkMemoryAllocateInfo* info, const VkAllocationCallbacks* callbacks, VkDeviceMemory* memory) {
+        if (allocationsLeft == 0) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+        if (allocationsLeft > 0) --allocationsLeft;
+        return realAllocate(device, info, callbacks, memory);
+    }
+    static VKAPI_ATTR VkResult VKAPI_CALL submit(VkQueue queue, std::uint32_t count, const VkSubmitInfo* infos, VkFence fence) {
+        if (submitsLeft == 0) return VK_ERROR_DEVICE_LOST;
+        if (submitsLeft > 0) --submitsLeft;
+        return realSubmit(queue, count, infos, fence);
+    }
+};
+
+class FailureTest : public testing::TestWithParam<LifetimePolicy> {
+protected:
+    void SetUp() override {
+        session = openCpu();
+        ASSERT_TRUE(session);
+        VulkanFunctions& vk = session->device().vk;
+        Faults::realAllocate = std::exchange(vk.AllocateMemory, Faults::allocate);
+        Faults::realSubmit = std::exchange(vk.QueueSubmit, Faults::submit);
+        Faults::allocationsLeft = Faults::submitsLeft = -1;
+        Controls controls;
+        controls.model = "taesd";
+        controls.lifetime = GetParam();
+        controls.width = controls.height = 16;
+        job = std::move(*prepare(controls, std::uint64_t{1}));
+        reference = runJob(*session, job).output;
+        ASSERT_FALSE(reference.empty());
+    }
+
+    void expectCleanEnd(const Ran& ran, ErrorCode code, const std::string& what) {
+        ASSERT_TRUE(ran.outcome.error) << what;
+        EXPECT_EQ(ran.outcome.error->code, code) << what << ": " << ran.outcome.error->message;
+        const Recording& recording = ran.outcome.recording;
+        ASSERT_TRUE(recording.failure) << what;
+        EXPECT_EQ(session->heap().liveBlocks(), 0u) << what;
+        if (!recording.events.empty()) {
+            EXPECT_EQ(recording.events.back().allocated, 0u) << what;
+            EXPECT_EQ(recording.events.back().reserved, 0u) << what;
+        }
+    }
+
+    std::unique_ptr<Session> session;
+    Job job;
+    std::vector<float> reference;
+};
+
+TEST_P(FailureTest, outOfDeviceMemoryAtEveryAllocation) {
+    for (int k = 0;; ++k) {
+        Faults::allocationsLeft = k;
+        const Ran ran = runJob(*session, job);
+        const bool enough = Faults::allocationsLeft > 0 || !ran.outcome.error;
+        Faults::allocationsLeft = -1;
+        if (enough) {
+            EXPECT_GT(k, GetParam() == LifetimePolicy::Stream ? 80 : 2); // the failing function was really used
+            break;
+        }
+        expectCleanEnd(ran, ErrorCode::OutOfDeviceMemory, fmt::format("allocation {}", k));
+        EXPECT_FALSE(ran.outcome.recording.failure->tensor.empty());
+        EXPECT_FALSE(ran.outcome.recording.failure->layer.empty());
+        EXPECT_GT(ran.outcome.recording.failure->bytesWanted, 0u);
+    }
+    EXPECT_EQ(runJob(*session, job).output, reference);
+}
+
+TEST_P(FailureTest, cancelAtEveryOp) {
+    const std::size_t ops = runJob(*session, job).outcome.recording.ops.size();
+    for (std::uint32_t at = 0; at < ops; ++at) {
+        CancelFlag cancel;
+        Ran ran;
+        ran.outcome = session->run(job, {}, cancel, [&](const Progress& p) {
+            if (p.done == at) cancel.raise();
+        });
+        expectCleanEnd(ran, ErrorCode::Cancelled, fmt::format("op {}", at));
+        EXPECT_LE(ran.outcome.recording.ops.size(), at + 1u); // nothing was begun after the op in which it was asked
+    }
+    EXPECT_EQ(runJob(*session, job).output, reference);
+}
+
+TEST_P(FailureTest, lostDeviceAtEverySubmission) {
+    for (int k = 0;; ++k) {
+        Faults::submitsLeft = k;
+        const Ran ran = runJob(*session, job);
+        Faults::submitsLeft = -1;
+        if (!ran.outcome.error) {
+            EXPECT_GT(k, 80);
+            break;
+        }
+        expectCleanEnd(ran, ErrorCode::DeviceLost, fmt::format("submission {}", k));
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Lifetimes, FailureTest, testing::Values(LifetimePolicy::Planned, LifetimePolicy::Stream));
+
+} // namespace
+} // namespace spikescope
