@@ -1,6 +1,6 @@
-// The engine on one device (SPIKESCOPE_DEVICE, see `spikescope-cli devices`; SPIKESCOPE_KERNELS=portable for that set): rates of
-// single convolutions as they run inside a decode, and whole decodes. Times are the device's own.
-// Floors to pass on two CPU cores with Mesa's CPU device: conv3x3 80 GFLOP/s, flux1 256×256 fp32 in 12 s.
+// The engine on one device (SPIKESCOPE_DEVICE, see `spikescope-cli devices`; SPIKESCOPE_KERNELS=portable for that set):
+// rates of single convolutions as they run inside a decode, and whole decodes. Times are the device's own. Floors to
+// pass on two CPU cores with Mesa's CPU device: conv3x3 80 GFLOP/s, flux1 256×256 fp32 in 12 s.
 
 #include "core/program/lower.h"
 #include "core/run/session.h"
@@ -16,8 +16,10 @@ Session& session() {
     static const std::unique_ptr<Session> opened = [] {
         const char* device = std::getenv("SPIKESCOPE_DEVICE");
         const char* kernels = std::getenv("SPIKESCOPE_KERNELS");
-        auto result = Session::open({.device = device ? device : "",
-                                     .kernels = kernels && std::string_view(kernels) == "portable" ? KernelChoice::Portable : KernelChoice::Best});
+        auto result =
+            Session::open({.device = device ? device : "",
+                           .kernels = kernels && std::string_view(kernels) == "portable" ? KernelChoice::Portable
+                                                                                         : KernelChoice::Best});
         if (!result) {
             fmt::print(stderr, "{}\n", result.error().message);
             std::exit(3);
@@ -42,11 +44,13 @@ Job convJob(std::uint64_t side, std::uint64_t in, std::uint64_t out, std::uint32
     job.family = &families().front();
     job.parameters = Parameters(7);
     job.program = lower(*builder.finish(x), job.controls);
-    job.input = *syntheticLatents({.name = "map", .latentChannels = static_cast<std::uint32_t>(in)}, side * spatialFactor, side * spatialFactor, 1, 7);
+    job.input = *syntheticLatents({.name = "map", .latentChannels = static_cast<std::uint32_t>(in)},
+                                  side * spatialFactor, side * spatialFactor, 1, 7);
     return job;
 }
 
-void conv(benchmark::State& state, std::uint64_t side, std::uint64_t in, std::uint64_t out, std::uint32_t kernel, bool upsample, DType dtype) {
+void conv(benchmark::State& state, std::uint64_t side, std::uint64_t in, std::uint64_t out, std::uint32_t kernel,
+          bool upsample, DType dtype) {
     const Job job = convJob(side, in, out, kernel, upsample, dtype);
     const CancelFlag cancel;
     double flops = 0;
@@ -76,7 +80,12 @@ void decode(benchmark::State& state, const char* family, std::uint64_t side, DTy
     }
 }
 
-#define CONV(name, ...) BENCHMARK_CAPTURE(conv, name, __VA_ARGS__)->UseManualTime()->Unit(benchmark::kMillisecond)->Repetitions(5)->ReportAggregatesOnly()
+#define CONV(name, ...)                                                                                                \
+    BENCHMARK_CAPTURE(conv, name, __VA_ARGS__)                                                                         \
+        ->UseManualTime()                                                                                              \
+        ->Unit(benchmark::kMillisecond)                                                                                \
+        ->Repetitions(5)                                                                                               \
+        ->ReportAggregatesOnly()
 CONV(3x3_128_128_at_128, 128, 128, 128, 3, false, DType::F32);
 CONV(3x3_512_512_at_32, 32, 512, 512, 3, false, DType::F32);
 CONV(3x3_256_256_at_128, 128, 256, 256, 3, false, DType::F32);
@@ -86,7 +95,13 @@ CONV(3x3_128_128_at_128_bf16, 128, 128, 128, 3, false, DType::BF16);
 CONV(3x3_128_128_at_128_fp16, 128, 128, 128, 3, false, DType::F16);
 CONV(1x1_256_128_at_256, 256, 256, 128, 1, false, DType::F32);
 
-#define DECODE(name, ...) BENCHMARK_CAPTURE(decode, name, __VA_ARGS__)->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(1)->Repetitions(3)->ReportAggregatesOnly()
+#define DECODE(name, ...)                                                                                              \
+    BENCHMARK_CAPTURE(decode, name, __VA_ARGS__)                                                                       \
+        ->UseManualTime()                                                                                              \
+        ->Unit(benchmark::kMillisecond)                                                                                \
+        ->Iterations(1)                                                                                                \
+        ->Repetitions(3)                                                                                               \
+        ->ReportAggregatesOnly()
 DECODE(flux1_256_fp32, "flux1", 256, DType::F32);
 DECODE(flux1_256_bf16, "flux1", 256, DType::BF16);
 DECODE(taesd_512_fp32, "taesd", 512, DType::F32);

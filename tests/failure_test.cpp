@@ -1,5 +1,5 @@
-// Out of memory, a lost device and a cancel at every possible point: the run ends with a cause, everything is freed, all of
-// it stands in the Recording, and the session can run again.
+// Out of memory, a lost device and a cancel at every possible point: the run ends with a cause, everything is freed,
+// all of it stands in the Recording, and the session can run again.
 
 #include "tests/support/run_support.h"
 
@@ -12,12 +12,14 @@ struct Faults {
     static inline PFN_vkQueueSubmit realSubmit = nullptr;
     static inline int allocationsLeft = -1, submitsLeft = -1; // negative: never
 
-    static VKAPI_ATTR VkResult VKAPI_CALL allocate(VkDevice device, const VkMemoryAllocateInfo* info, const VkAllocationCallbacks* callbacks, VkDeviceMemory* memory) {
+    static VKAPI_ATTR VkResult VKAPI_CALL allocate(VkDevice device, const VkMemoryAllocateInfo* info,
+                                                   const VkAllocationCallbacks* callbacks, VkDeviceMemory* memory) {
         if (allocationsLeft == 0) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
         if (allocationsLeft > 0) --allocationsLeft;
         return realAllocate(device, info, callbacks, memory);
     }
-    static VKAPI_ATTR VkResult VKAPI_CALL submit(VkQueue queue, std::uint32_t count, const VkSubmitInfo* infos, VkFence fence) {
+    static VKAPI_ATTR VkResult VKAPI_CALL submit(VkQueue queue, std::uint32_t count, const VkSubmitInfo* infos,
+                                                 VkFence fence) {
         if (submitsLeft == 0) return VK_ERROR_DEVICE_LOST;
         if (submitsLeft > 0) --submitsLeft;
         return realSubmit(queue, count, infos, fence);

@@ -40,8 +40,10 @@ protected:
         Controls controls;
         controls.model = family;
         controls.activations = dtype;
-        const Ran ran = run(controls, InputFile{sharedData("golden/kl_and_video.safetensors"), family + ".latents", false});
-        return relativeL2(toNchw(ran.output, ran.shape, 0, 3), tensor("golden/kl_and_video.safetensors", family + ".decoded"));
+        const Ran ran =
+            run(controls, InputFile{sharedData("golden/kl_and_video.safetensors"), family + ".latents", false});
+        return relativeL2(toNchw(ran.output, ran.shape, 0, 3),
+                          tensor("golden/kl_and_video.safetensors", family + ".decoded"));
     }
 
     nlohmann::json facts;
@@ -60,10 +62,17 @@ TEST_F(GoldenTest, encodesInFp32) {
         controls.model = family;
         controls.op = VaeOp::Encode;
         controls.activations = DType::F32;
-        const Ran ran = run(controls, InputFile{sharedData("golden/kl_and_video.safetensors"), family + ".image", true});
+        const Ran ran =
+            run(controls, InputFile{sharedData("golden/kl_and_video.safetensors"), family + ".image", true});
         const std::uint64_t z = ran.shape.c / 2;
-        EXPECT_LE(relativeL2(toNchw(ran.output, ran.shape, 0, z), tensor("golden/kl_and_video.safetensors", family + ".encoded_mean")), 2e-5) << family;
-        EXPECT_LE(relativeL2(toNchw(ran.output, ran.shape, z, z), tensor("golden/kl_and_video.safetensors", family + ".encoded_logvar")), 2e-5) << family;
+        EXPECT_LE(relativeL2(toNchw(ran.output, ran.shape, 0, z),
+                             tensor("golden/kl_and_video.safetensors", family + ".encoded_mean")),
+                  2e-5)
+            << family;
+        EXPECT_LE(relativeL2(toNchw(ran.output, ran.shape, z, z),
+                             tensor("golden/kl_and_video.safetensors", family + ".encoded_logvar")),
+                  2e-5)
+            << family;
     }
 }
 
@@ -108,7 +117,9 @@ TEST_F(GoldenTest, tinyModelsEncodeAndDecodeTheShiba) {
         controls.width = controls.height = 512;
         auto job = prepare(controls, std::uint64_t{0});
         ASSERT_TRUE(job) << job.error().message;
-        job->input->read = [&](std::uint64_t begin, std::span<float> out) { std::copy_n(encoded.output.begin() + static_cast<std::ptrdiff_t>(begin), out.size(), out.begin()); };
+        job->input->read = [&](std::uint64_t begin, std::span<float> out) {
+            std::copy_n(encoded.output.begin() + static_cast<std::ptrdiff_t>(begin), out.size(), out.begin());
+        };
         const Ran decoded = runJob(*session, *job);
         ASSERT_FALSE(decoded.outcome.error) << decoded.outcome.error->message;
         double squares = 0;

@@ -23,7 +23,8 @@ double rounded(DType dtype, double value) {
 class OneCall {
 public:
     explicit OneCall(KernelChoice choice) {
-        auto opened = Session::open({.device = "cpu", .kernels = choice, .validate = choice == KernelChoice::Portable, .cacheFolder = {}});
+        auto opened = Session::open(
+            {.device = "cpu", .kernels = choice, .validate = choice == KernelChoice::Portable, .cacheFolder = {}});
         EXPECT_TRUE(opened) << opened.error().message;
         session = std::move(*opened);
         auto instance = Instance::create();
@@ -38,7 +39,11 @@ public:
     }
 
     TensorId add(DType dtype, Shape shape, Category category = Category::Activation) {
-        Tensor tensor{.name = "t", .category = category, .dtype = dtype, .shape = shape, .dims = {shape.n, shape.h, shape.w, shape.c},
+        Tensor tensor{.name = "t",
+                      .category = category,
+                      .dtype = dtype,
+                      .shape = shape,
+                      .dims = {shape.n, shape.h, shape.w, shape.c},
                       .bytes = shape.elements() * sizeOf(dtype)};
         auto block = heap->allocate((tensor.bytes + 255) / 256 * 256, MemoryKind::HostVisible);
         EXPECT_TRUE(block);
@@ -88,7 +93,8 @@ public:
         const Parameters parameters(7);
         const Input input;
         const CancelFlag cancel;
-        auto executor = Executor::create(session->device(), *heap, *kernels, program, {parameters, input, {}, cancel, {}});
+        auto executor =
+            Executor::create(session->device(), *heap, *kernels, program, {parameters, input, {}, cancel, {}});
         ASSERT_TRUE(executor) << executor.error().message;
         for (std::uint32_t i = 0; i < placements.size(); ++i) (*executor)->bind(TensorId{i}, placements[i]);
         const auto done = (*executor)->dispatch(std::get<DispatchStep>(program.steps[0]), 0);
@@ -123,10 +129,12 @@ class ConvTest : public testing::TestWithParam<std::tuple<KernelChoice, ConvCase
 TEST_P(ConvTest, agreesWithTheReference) {
     const auto& [choice, c] = GetParam();
     OneCall one(choice);
-    ConvCall call{.kernel = c.kernel, .stride = c.stride, .padBegin = c.pad, .upsample = c.upsample, .activation = c.activation};
+    ConvCall call{
+        .kernel = c.kernel, .stride = c.stride, .padBegin = c.pad, .upsample = c.upsample, .activation = c.activation};
     const std::uint64_t h = c.upsample ? 2 * c.h : c.h, w = c.upsample ? 2 * c.w : c.w, padEnd = c.kernel == 3 ? 1 : 0;
     const Shape in{c.n, c.h, c.w, c.in};
-    const Shape out{c.n, (h + c.pad + padEnd - c.kernel) / c.stride + 1, (w + c.pad + padEnd - c.kernel) / c.stride + 1, c.out};
+    const Shape out{c.n, (h + c.pad + padEnd - c.kernel) / c.stride + 1, (w + c.pad + padEnd - c.kernel) / c.stride + 1,
+                    c.out};
     call.in = one.add(c.in % 4 ? DType::F32 : c.dtype, in);
     call.weight = one.add(c.dtype, {1, 1, 1, c.in * c.out * c.kernel * c.kernel}, Category::Weights);
     call.out = one.add(c.out % 4 ? DType::F32 : c.dtype, out);
@@ -139,15 +147,18 @@ TEST_P(ConvTest, agreesWithTheReference) {
     std::vector<double> weights(c.in * c.out * c.kernel * c.kernel);
     std::vector<float> stored(weights.size());
     std::normal_distribution<double> normal(0.0, 1.0 / std::sqrt(static_cast<double>(c.in * c.kernel * c.kernel)));
-    for (std::size_t i = 0; i < weights.size(); ++i) stored[i] = static_cast<float>(weights[i] = rounded(c.dtype, normal(one.random)));
-    packWeights(StoredValues<DType::F32>{reinterpret_cast<const std::byte*>(stored.data())}, one.kernels->packing(call, one.program), c.dtype, 0,
-                stored.size(), one.data(call.weight));
+    for (std::size_t i = 0; i < weights.size(); ++i)
+        stored[i] = static_cast<float>(weights[i] = rounded(c.dtype, normal(one.random)));
+    packWeights(StoredValues<DType::F32>{reinterpret_cast<const std::byte*>(stored.data())},
+                one.kernels->packing(call, one.program), c.dtype, 0, stored.size(), one.data(call.weight));
     const std::vector<double> bias = c.bias ? one.fill(*call.bias, 0.1) : std::vector<double>{};
     reference::Map residual{out, {}};
     if (call.residual) residual.values = one.fill(*call.residual, 1.0);
-    const reference::Map expected = reference::conv(call, input, weights, bias, call.residual ? &residual : nullptr, out);
+    const reference::Map expected =
+        reference::conv(call, input, weights, bias, call.residual ? &residual : nullptr, out);
     one.run(call);
-    EXPECT_LE(reference::relativeError(one.read(call.out), expected.values), tolerance(one.program.tensor(call.out).dtype));
+    EXPECT_LE(reference::relativeError(one.read(call.out), expected.values),
+              tolerance(one.program.tensor(call.out).dtype));
 }
 
 const ConvCase convCases[] = {
@@ -174,7 +185,8 @@ const ConvCase convCases[] = {
 };
 
 constexpr KernelChoice bothSets[] = {KernelChoice::Portable, KernelChoice::Best};
-INSTANTIATE_TEST_SUITE_P(Kernels, ConvTest, testing::Combine(testing::ValuesIn(bothSets), testing::ValuesIn(convCases)));
+INSTANTIATE_TEST_SUITE_P(Kernels, ConvTest,
+                         testing::Combine(testing::ValuesIn(bothSets), testing::ValuesIn(convCases)));
 
 struct NormCase {
     std::uint64_t n, h, w, c;
@@ -191,13 +203,21 @@ TEST_P(NormTest, agreesWithTheReference) {
     OneCall one(choice);
     const Shape shape{c.n, c.h, c.w, c.c};
     const std::uint64_t slices = 3;
-    const TensorId in = one.add(c.dtype, shape), gamma = one.add(DType::F32, {1, 1, 1, c.c}), beta = one.add(DType::F32, {1, 1, 1, c.c});
-    const TensorId partials = one.add(DType::F32, {c.n, slices, c.groups, 4}), coefficients = one.add(DType::F32, {c.n, 1, c.c, 2});
+    const TensorId in = one.add(c.dtype, shape), gamma = one.add(DType::F32, {1, 1, 1, c.c}),
+                   beta = one.add(DType::F32, {1, 1, 1, c.c});
+    const TensorId partials = one.add(DType::F32, {c.n, slices, c.groups, 4}),
+                   coefficients = one.add(DType::F32, {c.n, 1, c.c, 2});
     const reference::Map input{shape, one.fill(in, 1.0, c.shift)};
     const std::vector<double> g = one.fill(gamma, 0.1, 1.0), b = one.fill(beta, 0.1);
     const reference::Map expected = reference::groupNorm(input, g, b, c.groups, 1e-6, c.activation);
-    one.run(GroupNormStatsCall{.in = in, .gamma = gamma, .beta = beta, .partials = partials, .coefficients = coefficients,
-                               .groups = c.groups, .slices = slices, .eps = 1e-6f});
+    one.run(GroupNormStatsCall{.in = in,
+                               .gamma = gamma,
+                               .beta = beta,
+                               .partials = partials,
+                               .coefficients = coefficients,
+                               .groups = c.groups,
+                               .slices = slices,
+                               .eps = 1e-6f});
     const std::vector<double> first = one.read(coefficients);
     one.run(GroupNormApplyCall{.in = in, .coefficients = coefficients, .out = in, .activation = c.activation});
     // A mean far from zero leaves fewer digits in the inputs themselves.
@@ -205,11 +225,12 @@ TEST_P(NormTest, agreesWithTheReference) {
 }
 
 const NormCase normCases[] = {
-    {1, 12, 16, 128, 32, Activation::Silu, DType::F32, 0.0}, {2, 7, 5, 512, 32, Activation::Silu, DType::F32, 0.0},
+    {1, 12, 16, 128, 32, Activation::Silu, DType::F32, 0.0},  {2, 7, 5, 512, 32, Activation::Silu, DType::F32, 0.0},
     {1, 13, 11, 256, 32, Activation::None, DType::BF16, 0.0}, {1, 9, 9, 256, 4, Activation::Relu, DType::F16, 0.0},
     {1, 16, 16, 128, 32, Activation::Silu, DType::F32, 30.0}, {1, 1, 1, 512, 32, Activation::None, DType::F32, 0.0},
 };
-INSTANTIATE_TEST_SUITE_P(Kernels, NormTest, testing::Combine(testing::ValuesIn(bothSets), testing::ValuesIn(normCases)));
+INSTANTIATE_TEST_SUITE_P(Kernels, NormTest,
+                         testing::Combine(testing::ValuesIn(bothSets), testing::ValuesIn(normCases)));
 
 struct AttentionCase {
     std::uint64_t n, h, w, c, chunk;
@@ -232,10 +253,11 @@ TEST_P(AttentionTest, agreesWithTheReference) {
 }
 
 const AttentionCase attentionCases[] = {
-    {1, 4, 6, 64, 24, DType::F32}, {2, 5, 5, 128, 8, DType::F32}, {1, 3, 7, 512, 16, DType::BF16}, {1, 8, 8, 512, 64, DType::F16},
-    {1, 1, 1, 512, 1, DType::F32},
+    {1, 4, 6, 64, 24, DType::F32},  {2, 5, 5, 128, 8, DType::F32}, {1, 3, 7, 512, 16, DType::BF16},
+    {1, 8, 8, 512, 64, DType::F16}, {1, 1, 1, 512, 1, DType::F32},
 };
-INSTANTIATE_TEST_SUITE_P(Kernels, AttentionTest, testing::Combine(testing::ValuesIn(bothSets), testing::ValuesIn(attentionCases)));
+INSTANTIATE_TEST_SUITE_P(Kernels, AttentionTest,
+                         testing::Combine(testing::ValuesIn(bothSets), testing::ValuesIn(attentionCases)));
 
 } // namespace
 } // namespace spikescope

@@ -1,5 +1,5 @@
-// Loading a 335 MB checkpoint takes the device's memory, one staging buffer and little else of the host's. Protects against
-// dictionaries of weights held beside the mapped file.
+// Loading a 335 MB checkpoint takes the device's memory, one staging buffer and little else of the host's. Protects
+// against dictionaries of weights held beside the mapped file.
 
 #include "core/model/safetensors_writer.h"
 #include "tests/support/run_support.h"
@@ -26,7 +26,8 @@ TEST(LoadMemory, staysWithinStagingAndTheDevice) {
     std::uint64_t bytes = 0;
     for (const VaeOp op : {VaeOp::Decode, VaeOp::Encode}) {
         auto graph = buildGraph(*findFamily("flux1"), op, 8, 8, 1);
-        for (const Weight& weight : graph->weights) tensors.push_back({.name = weight.name, .dtype = DType::F32, .shape = weight.dims});
+        for (const Weight& weight : graph->weights)
+            tensors.push_back({.name = weight.name, .dtype = DType::F32, .shape = weight.dims});
     }
     {
         auto writer = SafetensorsWriter::create(path, tensors);
@@ -51,11 +52,13 @@ TEST(LoadMemory, staysWithinStagingAndTheDevice) {
     ASSERT_TRUE(job) << job.error().message;
     std::uint64_t peak = 0;
     const CancelFlag cancel;
-    const RunOutcome outcome = session->run(*job, {}, cancel, [&](const Progress&) { peak = std::max(peak, anonymousBytes()); });
+    const RunOutcome outcome =
+        session->run(*job, {}, cancel, [&](const Progress&) { peak = std::max(peak, anonymousBytes()); });
     ASSERT_FALSE(outcome.error) << outcome.error->message;
     std::filesystem::remove(path);
     // On a CPU device the device's memory is the process's too.
-    const std::uint64_t device = planJob(*job, session->heap().traits()).events.empty() ? 0 : outcome.recording.predicted->second;
+    const std::uint64_t device =
+        planJob(*job, session->heap().traits()).events.empty() ? 0 : outcome.recording.predicted->second;
     RecordProperty("host_bytes", std::to_string(peak > before + device ? peak - before - device : 0));
     EXPECT_LE(peak, before + device + (std::uint64_t{64} << 20));
 }

@@ -20,9 +20,12 @@ Controls controlsOf(std::string_view family, VaeOp op, DType dtype, LifetimePoli
 // Any picture will do for an encode.
 void givePicture(Job& job) {
     if (job.controls.op != VaeOp::Encode) return;
-    job.input = Input{.width = job.controls.width, .height = job.controls.height, .batch = job.controls.batch,
+    job.input = Input{.width = job.controls.width,
+                      .height = job.controls.height,
+                      .batch = job.controls.batch,
                       .read = [](std::uint64_t begin, std::span<float> out) {
-                          for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>((begin + i) % 256) / 255.0f;
+                          for (std::size_t i = 0; i < out.size(); ++i)
+                              out[i] = static_cast<float>((begin + i) % 256) / 255.0f;
                       }};
 }
 
@@ -30,8 +33,8 @@ void expectSameMemory(const Recording& plan, const Recording& run, const std::st
     ASSERT_EQ(plan.events.size(), run.events.size()) << what;
     for (std::size_t i = 0; i < plan.events.size(); ++i) {
         const Event &p = plan.events[i], &r = run.events[i];
-        ASSERT_TRUE(p.kind == r.kind && p.tensor == r.tensor && p.bytes == r.bytes && p.allocated == r.allocated && p.reserved == r.reserved &&
-                    p.workspace == r.workspace && p.op == r.op)
+        ASSERT_TRUE(p.kind == r.kind && p.tensor == r.tensor && p.bytes == r.bytes && p.allocated == r.allocated &&
+                    p.reserved == r.reserved && p.workspace == r.workspace && p.op == r.op)
             << what << ", event " << i;
     }
     const Peak planned = findPeak(plan), measured = findPeak(run);
@@ -57,7 +60,8 @@ TEST_P(PlanEqualsRun, forOpsDtypesAndLifetimes) {
                 ASSERT_TRUE(job) << job.error().message;
                 givePicture(*job);
                 const Ran ran = runJob(*session, *job);
-                const std::string what = fmt::format("{} op {} {} lifetime {}", GetParam(), static_cast<int>(op), name(dtype), static_cast<int>(lifetime));
+                const std::string what = fmt::format("{} op {} {} lifetime {}", GetParam(), static_cast<int>(op),
+                                                     name(dtype), static_cast<int>(lifetime));
                 ASSERT_FALSE(ran.outcome.error) << what << ": " << ran.outcome.error->message;
                 expectSameMemory(planJob(*job, session->heap().traits()), ran.outcome.recording, what);
                 EXPECT_EQ(session->heap().liveBlocks(), 0u) << what;
@@ -66,7 +70,8 @@ TEST_P(PlanEqualsRun, forOpsDtypesAndLifetimes) {
             }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, PlanEqualsRun, testing::Values("sd15", "sdxl", "sd3", "flux1", "z-image", "flux2", "taesd", "taef1", "taef2"),
+INSTANTIATE_TEST_SUITE_P(Families, PlanEqualsRun,
+                         testing::Values("sd15", "sdxl", "sd3", "flux1", "z-image", "flux2", "taesd", "taef1", "taef2"),
                          [](const auto& info) {
                              std::string name = info.param;
                              std::erase(name, '-');
@@ -78,7 +83,8 @@ TEST(KernelSets, agreeAndSatisfyTheValidationLayer) {
     ASSERT_TRUE(portable && best);
     for (const char* family : {"taef2", "flux1"})
         for (const VaeOp op : {VaeOp::Decode, VaeOp::Encode}) {
-            auto job = prepare(controlsOf(family, op, DType::F32, LifetimePolicy::Planned, 16), op == VaeOp::Decode ? InputChoice(std::uint64_t{5}) : InputChoice{});
+            auto job = prepare(controlsOf(family, op, DType::F32, LifetimePolicy::Planned, 16),
+                               op == VaeOp::Decode ? InputChoice(std::uint64_t{5}) : InputChoice{});
             ASSERT_TRUE(job) << job.error().message;
             givePicture(*job);
             const Ran a = runJob(*portable, *job), b = runJob(*best, *job);

@@ -27,21 +27,35 @@ Result<int> devices(bool json) {
     for (const DeviceReport& d : all) {
         usable = usable || d.refusal.empty();
         if (json) {
-            list.push_back({{"index", d.index}, {"name", d.name}, {"type", d.type}, {"driver", d.driver}, {"vulkan", d.vulkan},
-                            {"heap_bytes", d.heapBytes}, {"largest_allocation_bytes", d.largestAllocation}, {"subgroup_size", d.subgroupSize},
-                            {"memory_budget", d.memoryBudget}, {"cooperative_matrix", d.cooperativeMatrix}, {"kernels", kernelSet(d)},
-                            {"usable", d.refusal.empty()}, {"refusal", d.refusal.empty() ? Json() : Json(d.refusal)}});
+            list.push_back({{"index", d.index},
+                            {"name", d.name},
+                            {"type", d.type},
+                            {"driver", d.driver},
+                            {"vulkan", d.vulkan},
+                            {"heap_bytes", d.heapBytes},
+                            {"largest_allocation_bytes", d.largestAllocation},
+                            {"subgroup_size", d.subgroupSize},
+                            {"memory_budget", d.memoryBudget},
+                            {"cooperative_matrix", d.cooperativeMatrix},
+                            {"kernels", kernelSet(d)},
+                            {"usable", d.refusal.empty()},
+                            {"refusal", d.refusal.empty() ? Json() : Json(d.refusal)}});
         } else {
-            fmt::print("{}  {}\n   {}, {}, Vulkan {}, {} of memory, largest allocation {}, subgroups of {}\n", d.index, d.name, d.type, d.driver,
-                       d.vulkan, formatBytes(d.heapBytes), formatBytes(d.largestAllocation), d.subgroupSize);
+            fmt::print("{}  {}\n   {}, {}, Vulkan {}, {} of memory, largest allocation {}, subgroups of {}\n", d.index,
+                       d.name, d.type, d.driver, d.vulkan, formatBytes(d.heapBytes), formatBytes(d.largestAllocation),
+                       d.subgroupSize);
             fmt::print("   memory budget: {}, cooperative matrices: {}, kernels: {}\n", d.memoryBudget ? "yes" : "no",
                        d.cooperativeMatrix ? "yes" : "no", kernelSet(d));
-            if (d.refusal.empty()) fmt::print("   usable\n");
-            else fmt::print("   cannot be used: it {}\n", d.refusal);
+            if (d.refusal.empty())
+                fmt::print("   usable\n");
+            else
+                fmt::print("   cannot be used: it {}\n", d.refusal);
         }
     }
-    if (json) fmt::print("{}\n", list.dump(2));
-    else if (all.empty()) fmt::print("Vulkan finds no device\n");
+    if (json)
+        fmt::print("{}\n", list.dump(2));
+    else if (all.empty())
+        fmt::print("Vulkan finds no device\n");
     return usable ? 0 : 3;
 }
 
@@ -64,16 +78,24 @@ Result<int> inspect(const std::string& path, bool json) {
     }
     const char* layout = checkpoint.layout() == NameLayout::Diffusers ? "diffusers" : "original";
     if (json) {
-        const Json out{{"file", path}, {"family", family.name}, {"candidates", names}, {"layout", layout}, {"prefix", checkpoint.prefix()},
-                       {"dtypes", dtypes}, {"tensors", checkpoint.file().tensors().size()}, {"tensors_used", found},
-                       {"decoder_parameters", counts[0]}, {"encoder_parameters", counts[1]}};
+        const Json out{{"file", path},
+                       {"family", family.name},
+                       {"candidates", names},
+                       {"layout", layout},
+                       {"prefix", checkpoint.prefix()},
+                       {"dtypes", dtypes},
+                       {"tensors", checkpoint.file().tensors().size()},
+                       {"tensors_used", found},
+                       {"decoder_parameters", counts[0]},
+                       {"encoder_parameters", counts[1]}};
         fmt::print("{}\n", out.dump(2));
         return 0;
     }
     std::vector<std::string> kinds;
     for (const auto& [dtype, count] : dtypes) kinds.push_back(fmt::format("{} {}", count, dtype));
-    fmt::print("file       {}\nfamily     {}\nlayout     {}{}\ntensors    {} ({}), {} of them used\n", path, joined(names, " or "), layout,
-               checkpoint.prefix().empty() ? "" : ", prefix " + checkpoint.prefix(), checkpoint.file().tensors().size(), joined(kinds, ", "), found);
+    fmt::print("file       {}\nfamily     {}\nlayout     {}{}\ntensors    {} ({}), {} of them used\n", path,
+               joined(names, " or "), layout, checkpoint.prefix().empty() ? "" : ", prefix " + checkpoint.prefix(),
+               checkpoint.file().tensors().size(), joined(kinds, ", "), found);
     fmt::print("parameters decoder {}, encoder {}\n", counts[0], counts[1]);
     return 0;
 }

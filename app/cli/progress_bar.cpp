@@ -6,7 +6,9 @@
 
 namespace spikescope::cli {
 
-ProgressBar::ProgressBar(bool quiet) : m_quiet(quiet), m_terminal(isatty(STDERR_FILENO) == 1) {}
+ProgressBar::ProgressBar(bool quiet)
+    : m_quiet(quiet)
+    , m_terminal(isatty(STDERR_FILENO) == 1) {}
 
 ProgressBar::~ProgressBar() {
     if (m_drawn) fmt::print(stderr, "\r\033[K");

@@ -27,7 +27,8 @@ void sayNotes(const Job& job, bool quiet) {
 int checkLimit(const Recording& recording, std::optional<std::uint64_t> limit, int otherwise) {
     const Peak peak = findPeak(recording);
     if (!limit || peak.reserved <= *limit) return otherwise;
-    fmt::print(stderr, "spikescope-cli: the reserved peak of {} is over the limit of {}\n", formatBytes(peak.reserved), formatBytes(*limit));
+    fmt::print(stderr, "spikescope-cli: the reserved peak of {} is over the limit of {}\n", formatBytes(peak.reserved),
+               formatBytes(*limit));
     return 4;
 }
 
@@ -44,7 +45,8 @@ struct PlanCommand {
         HeapTraits traits;
         DeviceInfo info;
         if (!job.controls.device.empty()) {
-            TRY(const std::unique_ptr<Session> session, Session::open({.device = job.controls.device, .cacheFolder = {}}));
+            TRY(const std::unique_ptr<Session> session,
+                Session::open({.device = job.controls.device, .cacheFolder = {}}));
             traits = session->heap().traits();
             const DeviceReport& report = session->device().report();
             info = {.name = report.name, .driver = report.driver, .kernels = {}, .heapBytes = report.heapBytes};
@@ -70,7 +72,9 @@ struct RunCommand {
         if (seed && !inputFile.empty()) return fail(ErrorCode::BadUsage, "--latents and --seed exclude each other");
         if (seed) return InputChoice(*seed);
         if (inputFile.empty())
-            return fail(ErrorCode::BadUsage, "{}", op == VaeOp::Decode ? "decode needs --latents FILE[:KEY] or --seed N" : "encode needs --image FILE");
+            return fail(ErrorCode::BadUsage, "{}",
+                        op == VaeOp::Decode ? "decode needs --latents FILE[:KEY] or --seed N"
+                                            : "encode needs --image FILE");
         InputFile file = splitKey(inputFile);
         file.scaled = !unscaled;
         return InputChoice(std::move(file));
@@ -90,8 +94,10 @@ struct RunCommand {
     }
 
     Result<int> run() const {
-        if (kernels != "best" && kernels != "portable") return fail(ErrorCode::BadUsage, "kernels: {} is unknown; allowed: best, portable", quote(kernels));
-        if (pngBits != 8 && pngBits != 16) return fail(ErrorCode::BadUsage, "png-bits: {} is not possible; allowed: 8, 16", pngBits);
+        if (kernels != "best" && kernels != "portable")
+            return fail(ErrorCode::BadUsage, "kernels: {} is unknown; allowed: best, portable", quote(kernels));
+        if (pngBits != 8 && pngBits != 16)
+            return fail(ErrorCode::BadUsage, "png-bits: {} is not possible; allowed: 8, 16", pngBits);
         TRY(const auto limit, output.limit());
         TRY(Controls chosen, controls.controls());
         if (chosen.op != op) {
@@ -136,8 +142,7 @@ private:
     }
 };
 
-template <class Command>
-void whenGiven(CLI::App& sub, std::shared_ptr<Command> command, int& result) {
+template <class Command> void whenGiven(CLI::App& sub, std::shared_ptr<Command> command, int& result) {
     sub.callback([command, &result] {
         const Result<int> code = command->run();
         result = code ? *code : exitWith(code.error());
@@ -150,15 +155,19 @@ void addRun(CLI::App& app, int& result, VaeOp op) {
                            : app.add_subcommand("encode", "Encode a picture to latents and record memory");
     auto command = std::make_shared<RunCommand>(RunCommand{.op = op});
     if (decode) {
-        sub->add_option("--latents", command->inputFile, "latents as the pipeline hands them over: FILE.safetensors[:KEY] or FILE.npy");
+        sub->add_option("--latents", command->inputFile,
+                        "latents as the pipeline hands them over: FILE.safetensors[:KEY] or FILE.npy");
         sub->add_flag("--latents-unscaled", command->unscaled, "the latents are the decoder's input already");
         sub->add_option("--seed", command->seed, "synthetic latents instead");
         sub->add_option("-o,--output", command->imageOut, "write the picture to FILE.png");
         sub->add_option("--png-bits", command->pngBits, "8 or 16 bits a channel");
     } else {
-        sub->add_option("--image", command->inputFile, "FILE.png, or FILE.safetensors[:KEY] with values as the encoder takes them");
+        sub->add_option("--image", command->inputFile,
+                        "FILE.png, or FILE.safetensors[:KEY] with values as the encoder takes them");
     }
-    sub->add_option("--tensor-out", command->tensorOut, decode ? "write the decoded tensor to FILE.safetensors" : "write mean and logvar to FILE.safetensors");
+    sub->add_option("--tensor-out", command->tensorOut,
+                    decode ? "write the decoded tensor to FILE.safetensors"
+                           : "write mean and logvar to FILE.safetensors");
     sub->add_option("--kernels", command->kernels, "best, or portable: the kernels that run everywhere");
     sub->add_flag("--validate", command->validate, "run under Vulkan's validation layer");
     command->controls.addTo(*sub, false);

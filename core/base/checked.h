@@ -18,9 +18,7 @@ inline std::optional<std::uint64_t> checkedMultiply(std::uint64_t a, std::uint64
     return a * b;
 }
 
-template <std::unsigned_integral T>
-constexpr T divideUp(T value, T by) { return (value + by - 1) / by; }
-template <std::unsigned_integral T>
-constexpr T roundUp(T value, T to) { return divideUp(value, to) * to; }
+template <std::unsigned_integral T> constexpr T divideUp(T value, T by) { return (value + by - 1) / by; }
+template <std::unsigned_integral T> constexpr T roundUp(T value, T to) { return divideUp(value, to) * to; }
 
 } // namespace spikescope

@@ -11,9 +11,9 @@
 namespace spikescope {
 
 enum class ErrorCode {
-    BadUsage,          // unknown control, value or combination
-    BadInput,          // a file or its content is wrong
-    Io,                // reading or writing failed
+    BadUsage, // unknown control, value or combination
+    BadInput, // a file or its content is wrong
+    Io,       // reading or writing failed
     OutOfHostMemory,
     OutOfDeviceMemory, // the heap, its limit or the driver refused
     NoDevice,          // no Vulkan device that can run this
@@ -27,8 +27,7 @@ struct Error {
     std::string message;
 };
 
-template <class T>
-using Result = tl::expected<T, Error>;
+template <class T> using Result = tl::expected<T, Error>;
 
 template <class... Args>
 [[nodiscard]] tl::unexpected<Error> fail(ErrorCode code, fmt::format_string<Args...> text, Args&&... args) {

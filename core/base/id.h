@@ -7,8 +7,7 @@
 
 namespace spikescope {
 
-template <class Tag>
-struct Id {
+template <class Tag> struct Id {
     static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
     std::uint32_t index = none;
 

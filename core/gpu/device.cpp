@@ -49,7 +49,8 @@ Result<std::unique_ptr<Device>> Device::open(std::shared_ptr<Instance> instance,
                                   .enabledExtensionCount = static_cast<std::uint32_t>(extensions.size()),
                                   .ppEnabledExtensionNames = extensions.data()};
     if (const VkResult result = vk.CreateDevice(report.handle, &info, nullptr, &device->m_device); result != VK_SUCCESS)
-        return fail(ErrorCode::NoDevice, "device {} ({}) cannot be opened: {}", report.index, report.name, resultName(result));
+        return fail(ErrorCode::NoDevice, "device {} ({}) cannot be opened: {}", report.index, report.name,
+                    resultName(result));
     bool complete = true;
 #define X(function)                                                                                                    \
     vk.function = reinterpret_cast<PFN_vk##function>(vk.GetDeviceProcAddr(device->m_device, "vk" #function));          \
@@ -78,7 +79,8 @@ Result<std::unique_ptr<Device>> Device::open(std::shared_ptr<Instance> instance,
     const VkSemaphoreCreateInfo timeline{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &timelineType};
     CHECK_VULKAN(vk.CreateSemaphore(device->m_device, &timeline, nullptr, &device->m_timeline), "making a semaphore");
     const VkCommandPoolCreateInfo pool{.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-                                       .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT | VK_COMMAND_POOL_CREATE_TRANSIENT_BIT,
+                                       .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT |
+                                                VK_COMMAND_POOL_CREATE_TRANSIENT_BIT,
                                        .queueFamilyIndex = report.queueFamily};
     CHECK_VULKAN(vk.CreateCommandPool(device->m_device, &pool, nullptr, &device->m_pool), "making a command pool");
     std::array<VkCommandBuffer, frameCount> commands{};
@@ -97,7 +99,8 @@ Result<std::unique_ptr<Device>> Device::open(std::shared_ptr<Instance> instance,
                                                      .poolSizeCount = 1,
                                                      .pPoolSizes = &size};
         if (report.cpuKernels)
-            CHECK_VULKAN(vk.CreateDescriptorPool(device->m_device, &descriptors, nullptr, &frame.descriptors), "making a descriptor pool");
+            CHECK_VULKAN(vk.CreateDescriptorPool(device->m_device, &descriptors, nullptr, &frame.descriptors),
+                         "making a descriptor pool");
     }
     return device;
 }
@@ -114,7 +117,8 @@ Device::~Device() {
     if (vk.DestroyDevice) vk.DestroyDevice(m_device, nullptr);
 }
 
-Result<std::uint32_t> Device::memoryType(std::uint32_t allowedBits, VkMemoryPropertyFlags wanted, VkMemoryPropertyFlags preferred) const {
+Result<std::uint32_t> Device::memoryType(std::uint32_t allowedBits, VkMemoryPropertyFlags wanted,
+                                         VkMemoryPropertyFlags preferred) const {
     for (const VkMemoryPropertyFlags flags : {wanted | preferred, wanted})
         for (std::uint32_t i = 0; i < m_memory.memoryTypeCount; ++i)
             if ((allowedBits >> i & 1u) && (m_memory.memoryTypes[i].propertyFlags & flags) == flags) return i;
@@ -123,14 +127,16 @@ Result<std::uint32_t> Device::memoryType(std::uint32_t allowedBits, VkMemoryProp
 
 std::uint64_t Device::bytesFree() const {
     if (m_report.cpu) return availableMachineMemory();
-    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
     VkPhysicalDeviceMemoryProperties2 memory{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,
                                              .pNext = m_report.memoryBudget ? &budget : nullptr};
     vk.GetPhysicalDeviceMemoryProperties2(m_report.handle, &memory);
     std::uint64_t free = 0;
     for (std::uint32_t i = 0; i < memory.memoryProperties.memoryHeapCount; ++i) {
         if (!(memory.memoryProperties.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)) continue;
-        const std::uint64_t total = m_report.memoryBudget ? budget.heapBudget[i] : memory.memoryProperties.memoryHeaps[i].size;
+        const std::uint64_t total =
+            m_report.memoryBudget ? budget.heapBudget[i] : memory.memoryProperties.memoryHeaps[i].size;
         const std::uint64_t used = m_report.memoryBudget ? budget.heapUsage[i] : 0;
         free = std::max(free, total > used ? total - used : 0);
     }
@@ -179,7 +185,8 @@ Result<void> Device::wait(std::uint64_t submission) {
                                    .semaphoreCount = 1,
                                    .pSemaphores = &m_timeline,
                                    .pValues = &submission};
-    CHECK_VULKAN(vk.WaitSemaphores(m_device, &info, std::numeric_limits<std::uint64_t>::max()), "waiting for the device");
+    CHECK_VULKAN(vk.WaitSemaphores(m_device, &info, std::numeric_limits<std::uint64_t>::max()),
+                 "waiting for the device");
     return {};
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// A logical device with one queue, and the pieces that work is made of: command buffers in flight, pipelines, timestamps.
-// Not thread-safe: one thread drives a device.
+// A logical device with one queue, and the pieces that work is made of: command buffers in flight, pipelines,
+// timestamps. Not thread-safe: one thread drives a device.
 
 #include "core/gpu/instance.h"
 
@@ -26,8 +26,10 @@ public:
     std::uint64_t timestampMask() const { return m_timestampMask; }
 
     // The first memory type with all of `wanted`, if possible one with `preferred` too.
-    Result<std::uint32_t> memoryType(std::uint32_t allowedBits, VkMemoryPropertyFlags wanted, VkMemoryPropertyFlags preferred) const;
-    std::uint64_t bytesFree() const; // of the device-local heap by the driver's budget; of a CPU device the machine's memory
+    Result<std::uint32_t> memoryType(std::uint32_t allowedBits, VkMemoryPropertyFlags wanted,
+                                     VkMemoryPropertyFlags preferred) const;
+    std::uint64_t
+    bytesFree() const; // of the device-local heap by the driver's budget; of a CPU device the machine's memory
 
     // Work is submitted in order; submissions are numbered from 1.
     Result<VkCommandBuffer> beginCommands(); // waits when too many are in flight

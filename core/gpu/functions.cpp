@@ -22,7 +22,8 @@ std::string resultName(VkResult result) {
 Error vulkanError(VkResult result, std::string_view what) {
     ErrorCode code = ErrorCode::Unsupported;
     // Too many objects is how a driver says that no further allocation is possible, whatever the size.
-    if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_TOO_MANY_OBJECTS) code = ErrorCode::OutOfDeviceMemory;
+    if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_TOO_MANY_OBJECTS)
+        code = ErrorCode::OutOfDeviceMemory;
     if (result == VK_ERROR_OUT_OF_HOST_MEMORY) code = ErrorCode::OutOfHostMemory;
     if (result == VK_ERROR_DEVICE_LOST) code = ErrorCode::DeviceLost;
     return Error{code, fmt::format("{}: {}", what, resultName(result))};

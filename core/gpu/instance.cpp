@@ -43,11 +43,13 @@ Result<std::shared_ptr<Instance>> Instance::create(const InstanceOptions& option
     instance->m_library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
     if (!instance->m_library) return fail(ErrorCode::NoDevice, "the Vulkan loader is not installed: {}", dlerror());
     VulkanFunctions& vk = instance->vk;
-    vk.GetInstanceProcAddr = reinterpret_cast<PFN_vkGetInstanceProcAddr>(dlsym(instance->m_library, "vkGetInstanceProcAddr"));
+    vk.GetInstanceProcAddr =
+        reinterpret_cast<PFN_vkGetInstanceProcAddr>(dlsym(instance->m_library, "vkGetInstanceProcAddr"));
     if (!vk.GetInstanceProcAddr) return fail(ErrorCode::NoDevice, "libvulkan.so.1 has no vkGetInstanceProcAddr");
     const auto global = [&](const char* name) { return vk.GetInstanceProcAddr(nullptr, name); };
     vk.CreateInstance = reinterpret_cast<PFN_vkCreateInstance>(global("vkCreateInstance"));
-    vk.EnumerateInstanceVersion = reinterpret_cast<PFN_vkEnumerateInstanceVersion>(global("vkEnumerateInstanceVersion"));
+    vk.EnumerateInstanceVersion =
+        reinterpret_cast<PFN_vkEnumerateInstanceVersion>(global("vkEnumerateInstanceVersion"));
     vk.EnumerateInstanceLayerProperties =
         reinterpret_cast<PFN_vkEnumerateInstanceLayerProperties>(global("vkEnumerateInstanceLayerProperties"));
     if (!vk.CreateInstance || !vk.EnumerateInstanceVersion)
@@ -55,8 +57,8 @@ Result<std::shared_ptr<Instance>> Instance::create(const InstanceOptions& option
     std::uint32_t version = 0;
     CHECK_VULKAN(vk.EnumerateInstanceVersion(&version), "asking for the Vulkan version");
     if (version < VK_API_VERSION_1_2)
-        return fail(ErrorCode::NoDevice, "the Vulkan loader is {}.{}, 1.2 or newer is needed", VK_API_VERSION_MAJOR(version),
-                    VK_API_VERSION_MINOR(version));
+        return fail(ErrorCode::NoDevice, "the Vulkan loader is {}.{}, 1.2 or newer is needed",
+                    VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version));
 
     const VkApplicationInfo application{.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
                                         .pApplicationName = "spikescope",
@@ -75,7 +77,8 @@ Result<std::shared_ptr<Instance>> Instance::create(const InstanceOptions& option
         info.ppEnabledExtensionNames = &extension;
     }
     if (const VkResult result = vk.CreateInstance(&info, nullptr, &instance->m_instance); result != VK_SUCCESS)
-        return fail(ErrorCode::NoDevice, "{}: {}", options.validate ? "no Vulkan instance with the validation layer" : "no Vulkan driver is installed",
+        return fail(ErrorCode::NoDevice, "{}: {}",
+                    options.validate ? "no Vulkan instance with the validation layer" : "no Vulkan driver is installed",
                     resultName(result));
     bool complete = true;
 #define X(function)                                                                                                    \
@@ -91,8 +94,10 @@ Result<std::shared_ptr<Instance>> Instance::create(const InstanceOptions& option
             vk.GetInstanceProcAddr(instance->m_instance, "vkDestroyDebugUtilsMessengerEXT"));
         const VkDebugUtilsMessengerCreateInfoEXT messenger{
             .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
-            .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
-            .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT,
+            .messageSeverity =
+                VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
+            .messageType =
+                VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT,
             .pfnUserCallback = onMessage,
             .pUserData = &instance->m_messages};
         CHECK_VULKAN(vk.CreateDebugUtilsMessenger(instance->m_instance, &messenger, nullptr, &instance->m_messenger),
@@ -121,14 +126,18 @@ Result<std::vector<DeviceReport>> Instance::devices() const {
 
 DeviceReport Instance::describe(std::uint32_t index, VkPhysicalDevice handle) const {
     VkPhysicalDeviceDriverProperties driver{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
-    VkPhysicalDeviceSubgroupProperties subgroup{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES, .pNext = &driver};
-    VkPhysicalDeviceMaintenance3Properties limits{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES, .pNext = &subgroup};
+    VkPhysicalDeviceSubgroupProperties subgroup{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES,
+                                                .pNext = &driver};
+    VkPhysicalDeviceMaintenance3Properties limits{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES,
+                                                  .pNext = &subgroup};
     VkPhysicalDeviceProperties2 properties{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &limits};
     vk.GetPhysicalDeviceProperties2(handle, &properties);
     const VkPhysicalDeviceProperties& p = properties.properties;
 
-    DeviceReport report{.index = index, .name = p.deviceName, .type = std::string(typeName(p.deviceType)), .handle = handle};
-    report.driver = *driver.driverName ? fmt::format("{} {}", driver.driverName, driver.driverInfo) : std::to_string(p.driverVersion);
+    DeviceReport report{
+        .index = index, .name = p.deviceName, .type = std::string(typeName(p.deviceType)), .handle = handle};
+    report.driver = *driver.driverName ? fmt::format("{} {}", driver.driverName, driver.driverInfo)
+                                       : std::to_string(p.driverVersion);
     report.vulkan = fmt::format("{}.{}.{}", VK_API_VERSION_MAJOR(p.apiVersion), VK_API_VERSION_MINOR(p.apiVersion),
                                 VK_API_VERSION_PATCH(p.apiVersion));
     report.cpu = p.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
@@ -144,14 +153,17 @@ DeviceReport Instance::describe(std::uint32_t index, VkPhysicalDevice handle) co
         if (memory.memoryProperties.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)
             report.heapBytes = std::max<std::uint64_t>(report.heapBytes, memory.memoryProperties.memoryHeaps[i].size);
     // Mesa's CPU device reports 2 GiB and enforces nothing; its memory is the machine's.
-    if (report.cpu) report.heapBytes = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+    if (report.cpu)
+        report.heapBytes =
+            static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 
     std::uint32_t extensionCount = 0;
     vk.EnumerateDeviceExtensionProperties(handle, nullptr, &extensionCount, nullptr);
     std::vector<VkExtensionProperties> extensions(extensionCount);
     vk.EnumerateDeviceExtensionProperties(handle, nullptr, &extensionCount, extensions.data());
     const auto has = [&](const char* wanted) {
-        return std::ranges::any_of(extensions, [&](const VkExtensionProperties& e) { return std::strcmp(e.extensionName, wanted) == 0; });
+        return std::ranges::any_of(
+            extensions, [&](const VkExtensionProperties& e) { return std::strcmp(e.extensionName, wanted) == 0; });
     };
     report.memoryBudget = has("VK_EXT_memory_budget");
     report.cooperativeMatrix = has("VK_KHR_cooperative_matrix");
@@ -175,8 +187,10 @@ DeviceReport Instance::describe(std::uint32_t index, VkPhysicalDevice handle) co
     const auto family = std::ranges::find_if(queueFamilies, [](const VkQueueFamilyProperties& f) {
         return (f.queueFlags & VK_QUEUE_COMPUTE_BIT) && f.timestampValidBits > 0;
     });
-    if (family == queueFamilies.end()) missing.emplace_back("a compute queue with timestamps");
-    else report.queueFamily = static_cast<std::uint32_t>(family - queueFamilies.begin());
+    if (family == queueFamilies.end())
+        missing.emplace_back("a compute queue with timestamps");
+    else
+        report.queueFamily = static_cast<std::uint32_t>(family - queueFamilies.begin());
     if (!missing.empty()) report.refusal = "lacks " + joined(missing, ", ");
     return report;
 }
@@ -195,12 +209,14 @@ Result<DeviceReport> Instance::choose(std::string_view selector) const {
     const std::string wanted = lowered(selector);
     std::vector<std::string> names;
     for (const DeviceReport& report : all) {
-        const bool matches = isIndex             ? std::to_string(report.index) == wanted
+        const bool matches = isIndex           ? std::to_string(report.index) == wanted
                              : wanted == "cpu" ? report.cpu
-                                                 : lowered(report.name).find(wanted) != std::string::npos;
+                                               : lowered(report.name).find(wanted) != std::string::npos;
         names.push_back(fmt::format("{} {}", report.index, report.name));
         if (!matches) continue;
-        if (!usable(report)) return fail(ErrorCode::NoDevice, "device {} ({}) cannot be used: it {}", report.index, report.name, report.refusal);
+        if (!usable(report))
+            return fail(ErrorCode::NoDevice, "device {} ({}) cannot be used: it {}", report.index, report.name,
+                        report.refusal);
         return report;
     }
     return fail(ErrorCode::NoDevice, "no device matches {}; there are: {}", quote(selector), joined(names, ", "));

@@ -22,9 +22,9 @@ struct DeviceReport {
     std::uint64_t largestAllocation = 0;    // as the driver says
     std::uint32_t subgroupSize = 0;
     bool cpu = false;
-    bool cpuKernels = false;                // Mesa's CPU device as our CPU kernels need it
+    bool cpuKernels = false; // Mesa's CPU device as our CPU kernels need it
     bool memoryBudget = false, cooperativeMatrix = false;
-    std::string refusal;                    // why it cannot be used; empty: it can
+    std::string refusal; // why it cannot be used; empty: it can
 
     VkPhysicalDevice handle = VK_NULL_HANDLE;
     std::uint32_t queueFamily = 0;

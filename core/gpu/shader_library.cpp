@@ -30,9 +30,12 @@ constexpr std::uint64_t largestCache = std::uint64_t{256} << 20;
 std::vector<std::byte> readCache(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     std::uint64_t head[3] = {};
-    if (!file.read(reinterpret_cast<char*>(head), sizeof head) || head[0] != cacheMagic || head[1] > largestCache) return {};
+    if (!file.read(reinterpret_cast<char*>(head), sizeof head) || head[0] != cacheMagic || head[1] > largestCache)
+        return {};
     std::vector<std::byte> data(head[1]);
-    if (!file.read(reinterpret_cast<char*>(data.data()), static_cast<std::streamsize>(data.size())) || fnv1a(data) != head[2]) return {};
+    if (!file.read(reinterpret_cast<char*>(data.data()), static_cast<std::streamsize>(data.size())) ||
+        fnv1a(data) != head[2])
+        return {};
     return data;
 }
 
@@ -75,22 +78,26 @@ Result<std::unique_ptr<ShaderLibrary>> ShaderLibrary::create(Device& device, std
     const VkDescriptorSetLayoutCreateInfo set{.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
                                               .bindingCount = texelBuffers,
                                               .pBindings = bindings.data()};
-    CHECK_VULKAN(vk.CreateDescriptorSetLayout(device.handle(), &set, nullptr, &library->m_texelSet), "making a descriptor layout");
+    CHECK_VULKAN(vk.CreateDescriptorSetLayout(device.handle(), &set, nullptr, &library->m_texelSet),
+                 "making a descriptor layout");
     const VkPushConstantRange push{.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .offset = 0, .size = pushBytes};
     VkPipelineLayoutCreateInfo layout{.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
                                       .pushConstantRangeCount = 1,
                                       .pPushConstantRanges = &push};
-    CHECK_VULKAN(vk.CreatePipelineLayout(device.handle(), &layout, nullptr, &library->m_plainLayout), "making a pipeline layout");
+    CHECK_VULKAN(vk.CreatePipelineLayout(device.handle(), &layout, nullptr, &library->m_plainLayout),
+                 "making a pipeline layout");
     layout.setLayoutCount = 1;
     layout.pSetLayouts = &library->m_texelSet;
-    CHECK_VULKAN(vk.CreatePipelineLayout(device.handle(), &layout, nullptr, &library->m_texelLayout), "making a pipeline layout");
+    CHECK_VULKAN(vk.CreatePipelineLayout(device.handle(), &layout, nullptr, &library->m_texelLayout),
+                 "making a pipeline layout");
 
     std::vector<std::byte> stored;
     if (!library->m_folder.empty()) stored = readCache(library->pipelineCachePath());
     VkPipelineCacheCreateInfo cache{.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
                                     .initialDataSize = stored.size(),
                                     .pInitialData = stored.data()};
-    CHECK_VULKAN(vk.CreatePipelineCache(device.handle(), &cache, nullptr, &library->m_cache), "making a pipeline cache");
+    CHECK_VULKAN(vk.CreatePipelineCache(device.handle(), &cache, nullptr, &library->m_cache),
+                 "making a pipeline cache");
     return library;
 }
 
@@ -126,7 +133,8 @@ Result<std::vector<std::uint32_t>> ShaderLibrary::spirv(std::string_view shader,
     }();
     std::uint64_t hash = fnv1a(shader, sources);
     for (const Define& define : defines) hash = fnv1a(define.name + "=" + define.value + ";", hash);
-    const std::string path = m_folder.empty() ? std::string{} : fmt::format("{}/{}-{:016x}.spv", m_folder, shader, hash);
+    const std::string path =
+        m_folder.empty() ? std::string{} : fmt::format("{}/{}-{:016x}.spv", m_folder, shader, hash);
     if (!path.empty())
         if (const std::vector<std::byte> stored = readCache(path); !stored.empty() && stored.size() % 4 == 0) {
             std::vector<std::uint32_t> words(stored.size() / 4);
@@ -144,11 +152,11 @@ Result<Pipeline> ShaderLibrary::pipeline(std::string_view shader, const std::vec
     if (const auto found = m_pipelines.find(key); found != m_pipelines.end()) return found->second;
     TRY(const std::vector<std::uint32_t> words, spirv(shader, defines));
     const VulkanFunctions& vk = m_device.vk;
-    const VkShaderModuleCreateInfo moduleInfo{.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                              .codeSize = words.size() * 4,
-                                              .pCode = words.data()};
+    const VkShaderModuleCreateInfo moduleInfo{
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = words.size() * 4, .pCode = words.data()};
     VkShaderModule module = VK_NULL_HANDLE;
-    CHECK_VULKAN(vk.CreateShaderModule(m_device.handle(), &moduleInfo, nullptr, &module), fmt::format("shader {}", shader));
+    CHECK_VULKAN(vk.CreateShaderModule(m_device.handle(), &moduleInfo, nullptr, &module),
+                 fmt::format("shader {}", shader));
     Pipeline pipeline{.layout = inputs == Inputs::Texels ? m_texelLayout : m_plainLayout,
                       .texelSet = inputs == Inputs::Texels ? m_texelSet : VK_NULL_HANDLE};
     const VkComputePipelineCreateInfo info{.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,

@@ -1,6 +1,6 @@
 #pragma once
-// Compute pipelines by shader and defines: GLSL embedded in the program, compiled by glslang at first use, kept on disk as
-// SPIR-V and in the driver's pipeline cache.
+// Compute pipelines by shader and defines: GLSL embedded in the program, compiled by glslang at first use, kept on disk
+// as SPIR-V and in the driver's pipeline cache.
 
 #include "core/gpu/device.h"
 
@@ -11,10 +11,14 @@
 namespace spikescope {
 
 // GLSL by file name, from shaders/; made by the build.
-struct ShaderSource { std::string_view name, text; };
+struct ShaderSource {
+    std::string_view name, text;
+};
 std::span<const ShaderSource> shaderSources();
 
-struct Define { std::string name, value; };
+struct Define {
+    std::string name, value;
+};
 
 struct Pipeline {
     VkPipeline handle = VK_NULL_HANDLE;
@@ -32,10 +36,13 @@ public:
     ~ShaderLibrary(); // writes the pipeline cache if anything is new
 
     enum class Inputs : std::uint8_t { Addresses, Texels };
-    Result<Pipeline> pipeline(std::string_view shader, const std::vector<Define>& defines, Inputs inputs = Inputs::Addresses);
+    Result<Pipeline> pipeline(std::string_view shader, const std::vector<Define>& defines,
+                              Inputs inputs = Inputs::Addresses);
 
 private:
-    explicit ShaderLibrary(Device& device, std::string cacheFolder) : m_device(device), m_folder(std::move(cacheFolder)) {}
+    explicit ShaderLibrary(Device& device, std::string cacheFolder)
+        : m_device(device)
+        , m_folder(std::move(cacheFolder)) {}
     Result<std::vector<std::uint32_t>> spirv(std::string_view shader, const std::vector<Define>& defines);
     std::string pipelineCachePath() const;
 

@@ -16,7 +16,10 @@ constexpr VkBufferUsageFlags usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUF
 constexpr std::uint32_t nvidia = 0x10de;
 
 VkBufferCreateInfo bufferOf(std::uint64_t bytes) {
-    return {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, .size = bytes, .usage = usage, .sharingMode = VK_SHARING_MODE_EXCLUSIVE};
+    return {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+            .size = bytes,
+            .usage = usage,
+            .sharingMode = VK_SHARING_MODE_EXCLUSIVE};
 }
 
 } // namespace
@@ -35,7 +38,8 @@ Result<std::unique_ptr<VulkanHeap>> VulkanHeap::create(Device& device) {
     // NVIDIA's driver reports 4 GiB and gives single allocations of at least 40; there the heap is the limit.
     VkPhysicalDeviceProperties2 properties{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
     device.vk.GetPhysicalDeviceProperties2(device.report().handle, &properties);
-    traits.largestBlock = properties.properties.vendorID == nvidia ? device.report().heapBytes : device.report().largestAllocation;
+    traits.largestBlock =
+        properties.properties.vendorID == nvidia ? device.report().heapBytes : device.report().largestAllocation;
     return std::unique_ptr<VulkanHeap>(new VulkanHeap(device, traits));
 }
 
@@ -50,8 +54,8 @@ void VulkanHeap::destroy(const Block& block) {
 
 Result<HeapBlock> VulkanHeap::allocate(std::uint64_t bytes, MemoryKind kind) {
     if (bytes > m_traits.largestBlock)
-        return fail(ErrorCode::OutOfDeviceMemory, "one block of {} is more than the device's largest, {}", formatBytes(bytes),
-                    formatBytes(m_traits.largestBlock));
+        return fail(ErrorCode::OutOfDeviceMemory, "one block of {} is more than the device's largest, {}",
+                    formatBytes(bytes), formatBytes(m_traits.largestBlock));
     // Memory of a CPU device is the machine's: past what is free the system would end the process instead of refusing.
     if (m_device.report().cpu && bytes > bytesFree())
         return fail(ErrorCode::OutOfDeviceMemory, "{} wanted, {} free", formatBytes(bytes), formatBytes(bytesFree()));
@@ -73,7 +77,8 @@ Result<void> VulkanHeap::fill(Block& block, HeapBlock& result, std::uint64_t byt
     VkMemoryRequirements needs{};
     vk.GetBufferMemoryRequirements(m_device.handle(), block.buffer, &needs);
     if (needs.size != bytes)
-        return fail(ErrorCode::Unsupported, "the driver wants {} bytes for a buffer of {}, which no plan can know", needs.size, bytes);
+        return fail(ErrorCode::Unsupported, "the driver wants {} bytes for a buffer of {}, which no plan can know",
+                    needs.size, bytes);
     const bool host = kind == MemoryKind::HostVisible;
     TRY(const std::uint32_t type,
         m_device.memoryType(needs.memoryTypeBits,
@@ -90,10 +95,12 @@ Result<void> VulkanHeap::fill(Block& block, HeapBlock& result, std::uint64_t byt
     CHECK_VULKAN(vk.BindBufferMemory(m_device.handle(), block.buffer, block.memory, 0), what);
     if (host) {
         void* mapped = nullptr;
-        CHECK_VULKAN(vk.MapMemory(m_device.handle(), block.memory, 0, VK_WHOLE_SIZE, 0, &mapped), "mapping staging memory");
+        CHECK_VULKAN(vk.MapMemory(m_device.handle(), block.memory, 0, VK_WHOLE_SIZE, 0, &mapped),
+                     "mapping staging memory");
         block.mapped = static_cast<std::byte*>(mapped);
     }
-    const VkBufferDeviceAddressInfo address{.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = block.buffer};
+    const VkBufferDeviceAddressInfo address{.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO,
+                                            .buffer = block.buffer};
     result.address = vk.GetBufferDeviceAddress(m_device.handle(), &address);
     return {};
 }

@@ -28,7 +28,9 @@ private:
         VkDeviceMemory memory = VK_NULL_HANDLE;
         std::byte* mapped = nullptr;
     };
-    VulkanHeap(Device& device, HeapTraits traits) : Heap(traits), m_device(device) {}
+    VulkanHeap(Device& device, HeapTraits traits)
+        : Heap(traits)
+        , m_device(device) {}
     Result<void> fill(Block& block, HeapBlock& result, std::uint64_t bytes, MemoryKind kind);
     void destroy(const Block& block);
 

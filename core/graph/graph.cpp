@@ -35,8 +35,9 @@ WeightId GraphBuilder::weight(std::string name, std::vector<std::uint64_t> dims)
 
 ValueId GraphBuilder::append(Op op, LayerId layer, Shape out) {
     if (out.elements() == 0 || tooLarge(out))
-        mistake(fmt::format("layer {} would make a map of {}x{}x{}x{} elements; at most 2^48 and at least 1 are possible",
-                            quote(m_graph.layers[layer.index]), out.n, out.h, out.w, out.c));
+        mistake(
+            fmt::format("layer {} would make a map of {}x{}x{}x{} elements; at most 2^48 and at least 1 are possible",
+                        quote(m_graph.layers[layer.index]), out.n, out.h, out.w, out.c));
     m_graph.values.push_back(out);
     const ValueId id{static_cast<std::uint32_t>(m_graph.values.size() - 1)};
     m_graph.nodes.push_back({.op = std::move(op), .layer = layer, .out = id});
@@ -56,12 +57,13 @@ ValueId GraphBuilder::unary(Op op, ValueId in) {
     return append(std::move(op), m_graph.nodes.empty() ? layer("input") : m_graph.nodes.back().layer, shape(in));
 }
 
-ValueId GraphBuilder::conv(const std::string& path, ValueId in, std::vector<std::uint64_t> weightDims, Conv2d op, bool bias) {
+ValueId GraphBuilder::conv(const std::string& path, ValueId in, std::vector<std::uint64_t> weightDims, Conv2d op,
+                           bool bias) {
     const Shape from = shape(in);
     const std::uint64_t padded = op.padBegin + op.padEnd;
     if (from.h + padded < op.kernel || from.w + padded < op.kernel) {
-        mistake(fmt::format("layer {}: a {}x{} map is smaller than the {}x{} kernel", quote(path), from.h, from.w, op.kernel,
-                            op.kernel));
+        mistake(fmt::format("layer {}: a {}x{} map is smaller than the {}x{} kernel", quote(path), from.h, from.w,
+                            op.kernel, op.kernel));
         return in;
     }
     const Shape out{.n = from.n,
@@ -74,7 +76,8 @@ ValueId GraphBuilder::conv(const std::string& path, ValueId in, std::vector<std:
     return append(op, layer(path), out);
 }
 
-ValueId GraphBuilder::conv(const std::string& path, ValueId in, std::uint64_t outChannels, std::uint32_t kernel, bool bias) {
+ValueId GraphBuilder::conv(const std::string& path, ValueId in, std::uint64_t outChannels, std::uint32_t kernel,
+                           bool bias) {
     const std::uint32_t pad = kernel / 2;
     return conv(path, in, {outChannels, shape(in).c, kernel, kernel},
                 Conv2d{.kernel = kernel, .stride = 1, .padBegin = pad, .padEnd = pad}, bias);
@@ -87,17 +90,25 @@ ValueId GraphBuilder::convDown(const std::string& path, ValueId in, std::uint64_
 }
 
 ValueId GraphBuilder::linear(const std::string& path, ValueId in, std::uint64_t outChannels) {
-    return conv(path, in, {outChannels, shape(in).c}, Conv2d{.kernel = 1, .stride = 1, .padBegin = 0, .padEnd = 0}, true);
+    return conv(path, in, {outChannels, shape(in).c}, Conv2d{.kernel = 1, .stride = 1, .padBegin = 0, .padEnd = 0},
+                true);
 }
 
 ValueId GraphBuilder::groupNorm(const std::string& path, ValueId in, std::uint32_t groups, float eps) {
     const std::uint64_t c = shape(in).c;
-    if (groups == 0 || c % groups != 0) mistake(fmt::format("layer {}: {} channels do not divide into {} groups", quote(path), c, groups));
-    GroupNorm op{.in = in, .gamma = weight(path + ".weight", {c}), .beta = weight(path + ".bias", {c}), .groups = groups, .eps = eps};
+    if (groups == 0 || c % groups != 0)
+        mistake(fmt::format("layer {}: {} channels do not divide into {} groups", quote(path), c, groups));
+    GroupNorm op{.in = in,
+                 .gamma = weight(path + ".weight", {c}),
+                 .beta = weight(path + ".bias", {c}),
+                 .groups = groups,
+                 .eps = eps};
     return append(op, layer(path), shape(in));
 }
 
-ValueId GraphBuilder::tanhClamp(const std::string& path, ValueId in) { return append(TanhClamp{in}, layer(path), shape(in)); }
+ValueId GraphBuilder::tanhClamp(const std::string& path, ValueId in) {
+    return append(TanhClamp{in}, layer(path), shape(in));
+}
 
 ValueId GraphBuilder::add(const std::string& path, ValueId a, ValueId b) {
     if (shape(a) != shape(b)) mistake(fmt::format("layer {}: the two maps to add differ in shape", quote(path)));

@@ -1,6 +1,6 @@
 #pragma once
-// What is computed, without memory and without a device: ops over values with inferred shapes. The order of the nodes is
-// the order of execution.
+// What is computed, without memory and without a device: ops over values with inferred shapes. The order of the nodes
+// is the order of execution.
 
 #include "core/base/error.h"
 #include "core/base/id.h"
@@ -27,8 +27,8 @@ struct Conv2d {
     ValueId in;
     WeightId weight;
     std::optional<WeightId> bias;
-    std::uint32_t kernel = 3; // 1 or 3, square
-    std::uint32_t stride = 1; // 1 or 2
+    std::uint32_t kernel = 3;               // 1 or 3, square
+    std::uint32_t stride = 1;               // 1 or 2
     std::uint32_t padBegin = 1, padEnd = 1; // zero rows above and below; columns likewise
 };
 // y = (x - mean) / sqrt(variance + eps) * gamma + beta, mean and variance over a group of channels of one picture.
@@ -38,12 +38,22 @@ struct GroupNorm {
     std::uint32_t groups = 32;
     float eps = 1e-6f;
 };
-struct Silu { ValueId in; };             // x * sigmoid(x)
-struct Relu { ValueId in; };
-struct TanhClamp { ValueId in; };        // 3 tanh(x / 3)
-struct Add { ValueId a, b; };
-struct UpsampleNearest { ValueId in; };  // twice the height and width
-struct Attention {                       // softmax(q kᵀ scale) v, one head over all positions of a picture
+struct Silu {
+    ValueId in;
+}; // x * sigmoid(x)
+struct Relu {
+    ValueId in;
+};
+struct TanhClamp {
+    ValueId in;
+}; // 3 tanh(x / 3)
+struct Add {
+    ValueId a, b;
+};
+struct UpsampleNearest {
+    ValueId in;
+};                 // twice the height and width
+struct Attention { // softmax(q kᵀ scale) v, one head over all positions of a picture
     ValueId q, k, v;
     float scale = 1.0f;
 };
@@ -66,14 +76,16 @@ struct Graph {
     const Shape& shape(ValueId value) const { return values[value.index]; }
 };
 
-// Appends ops and infers their shapes. The first mistake (channels that do not fit, sizes past 2^48 elements) is kept and
-// comes out of finish(); after it every call is harmless.
+// Appends ops and infers their shapes. The first mistake (channels that do not fit, sizes past 2^48 elements) is kept
+// and comes out of finish(); after it every call is harmless.
 class GraphBuilder {
 public:
     ValueId input(Shape shape);
     // `path` is the module; parameters are path + ".weight" and path + ".bias".
-    ValueId conv(const std::string& path, ValueId in, std::uint64_t outChannels, std::uint32_t kernel, bool bias = true);
-    ValueId convDown(const std::string& path, ValueId in, std::uint64_t outChannels, std::uint32_t padBegin, bool bias = true);
+    ValueId conv(const std::string& path, ValueId in, std::uint64_t outChannels, std::uint32_t kernel,
+                 bool bias = true);
+    ValueId convDown(const std::string& path, ValueId in, std::uint64_t outChannels, std::uint32_t padBegin,
+                     bool bias = true);
     // A linear layer over the channels of each pixel: weights [out, in].
     ValueId linear(const std::string& path, ValueId in, std::uint64_t outChannels);
     ValueId groupNorm(const std::string& path, ValueId in, std::uint32_t groups, float eps);

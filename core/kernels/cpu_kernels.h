@@ -1,6 +1,6 @@
 #pragma once
-// Kernels for Mesa's CPU device: subgroups of 8 lanes, inputs through texel buffers (see bench/CPU_KERNELS.md for why). What
-// they cannot do goes to the portable kernels.
+// Kernels for Mesa's CPU device: subgroups of 8 lanes, inputs through texel buffers (see bench/CPU_KERNELS.md for why).
+// What they cannot do goes to the portable kernels.
 
 #include "core/kernels/portable_kernels.h"
 
@@ -9,7 +9,9 @@ namespace spikescope {
 class CpuKernels final : public PortableKernels {
 public:
     // mostTexels: of one buffer view, a limit of the device.
-    CpuKernels(ShaderLibrary& library, std::uint64_t mostTexels) : PortableKernels(library), m_mostTexels(mostTexels) {}
+    CpuKernels(ShaderLibrary& library, std::uint64_t mostTexels)
+        : PortableKernels(library)
+        , m_mostTexels(mostTexels) {}
 
     std::string_view name() const override { return "cpu"; }
     WeightPacking packing(const ConvCall& call, const Program& program) const override;
@@ -19,7 +21,8 @@ protected:
     Result<void> normStats(const GroupNormStatsCall& call, const Target& target) override;
     Result<void> normApply(const GroupNormApplyCall& call, const Target& target) override;
     Result<void> attention(const AttentionCall& call, const Target& target) override;
-    Result<void> softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys, std::uint32_t stride) override;
+    Result<void> softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys,
+                         std::uint32_t stride) override;
 
 private:
     enum class ConvWay : std::uint8_t { Portable, Conv3x3, Gemm };
@@ -29,7 +32,8 @@ private:
     Result<void> conv3x3(const ConvCall& call, const Target& target);
     Result<void> gemm(const ConvCall& call, const Target& target);
     template <class Push>
-    Result<Dispatch> makeTexel(std::string_view shader, const std::vector<Define>& defines, const Push& push, std::vector<TexelView> views);
+    Result<Dispatch> makeTexel(std::string_view shader, const std::vector<Define>& defines, const Push& push,
+                               std::vector<TexelView> views);
 
     std::uint64_t m_mostTexels;
 };

@@ -1,6 +1,6 @@
 #pragma once
-// From a Program's calls to dispatches of shaders on one device: which variant, with which push constants, over how many
-// workgroups. Kernels take exactly the tensors that the Program names and nothing else.
+// From a Program's calls to dispatches of shaders on one device: which variant, with which push constants, over how
+// many workgroups. Kernels take exactly the tensors that the Program names and nothing else.
 
 #include "core/gpu/shader_library.h"
 #include "core/kernels/weight_packing.h"

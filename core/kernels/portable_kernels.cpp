@@ -29,7 +29,8 @@ void PortableKernels::setGroups(Dispatch& dispatch, std::uint64_t threads, std::
 }
 
 WeightPacking PortableKernels::packing(const ConvCall& call, const Program& program) const {
-    const std::uint64_t out = program.tensor(call.out).shape.c, in = program.tensor(call.in).shape.c, taps = call.kernel * call.kernel;
+    const std::uint64_t out = program.tensor(call.out).shape.c, in = program.tensor(call.in).shape.c,
+                        taps = call.kernel * call.kernel;
     return out % 4 == 0 ? packTapInOut(out, in, taps) : packOutTapIn(out, in, taps);
 }
 
@@ -39,13 +40,17 @@ Result<void> PortableKernels::encode(const KernelCall& call, const Program& prog
     return std::visit(
         [&](const auto& c) -> Result<void> {
             using T = std::decay_t<decltype(c)>;
-            if constexpr (std::is_same_v<T, ConvCall>) return conv(c, target);
+            if constexpr (std::is_same_v<T, ConvCall>)
+                return conv(c, target);
             else if constexpr (std::is_same_v<T, GroupNormStatsCall>) {
                 CHECK(normStats(c, target));
                 return normCoefficients(c, target);
-            } else if constexpr (std::is_same_v<T, GroupNormApplyCall>) return normApply(c, target);
-            else if constexpr (std::is_same_v<T, AttentionCall>) return attention(c, target);
-            else return tanhClamp(c, target);
+            } else if constexpr (std::is_same_v<T, GroupNormApplyCall>)
+                return normApply(c, target);
+            else if constexpr (std::is_same_v<T, AttentionCall>)
+                return attention(c, target);
+            else
+                return tanhClamp(c, target);
         },
         call);
 }
@@ -75,14 +80,16 @@ Result<void> PortableKernels::conv(const ConvCall& call, const Target& target) {
                                 {"KERNEL", std::to_string(call.kernel)}};
     if (call.bias) defines.push_back({"BIAS", "1"});
     if (out.shape.c % 4 != 0) {
-        const bool plain = out.shape.c < 4 && out.dtype == DType::F32 && call.stride == 1 && !call.upsample && !call.residual &&
-                           call.activation == Activation::None && in.shape.c % 4 == 0;
+        const bool plain = out.shape.c < 4 && out.dtype == DType::F32 && call.stride == 1 && !call.upsample &&
+                           !call.residual && call.activation == Activation::None && in.shape.c % 4 == 0;
         if (!plain) return fail(ErrorCode::Unsupported, "no kernel makes {} channels this way", out.shape.c);
         defines.push_back({"OUTPUTS", std::to_string(out.shape.c)});
         return add(target, "conv_few_outputs.comp", defines, push, out.shape.n * out.shape.pixels(), 64);
     }
     if (in.shape.c % 4 != 0) {
-        if (in.dtype != DType::F32) return fail(ErrorCode::Unsupported, "no kernel reads {} channels of {}", in.shape.c, spikescope::name(in.dtype));
+        if (in.dtype != DType::F32)
+            return fail(ErrorCode::Unsupported, "no kernel reads {} channels of {}", in.shape.c,
+                        spikescope::name(in.dtype));
         defines.push_back({"FEW_INPUTS", "1"});
     }
     defines.push_back({"OUT", shaderType(out.dtype)});
@@ -151,7 +158,8 @@ Result<void> PortableKernels::normApply(const GroupNormApplyCall& call, const Ta
 
 Result<void> PortableKernels::attention(const AttentionCall& call, const Target& target) {
     const Tensor &q = target.tensor(call.q), &out = target.tensor(call.out);
-    const std::uint64_t pixels = q.shape.pixels(), rowBytes = q.shape.c * sizeOf(q.dtype), pictureBytes = pixels * rowBytes;
+    const std::uint64_t pixels = q.shape.pixels(), rowBytes = q.shape.c * sizeOf(q.dtype),
+                        pictureBytes = pixels * rowBytes;
     const std::vector<Define> types{{"IN", shaderType(q.dtype)}, {"OUT", shaderType(out.dtype)}};
     const auto keys = static_cast<std::uint32_t>(pixels), channels = static_cast<std::uint32_t>(q.shape.c);
     const std::uint32_t stride = roundUp(keys, 4u);
@@ -160,16 +168,23 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
         const std::uint64_t base = picture * pictureBytes;
         for (std::uint64_t first = 0; first < pixels; first += call.chunkRows) {
             const auto rows = static_cast<std::uint32_t>(std::min(call.chunkRows, pixels - first));
-            struct ScoresPush { std::uint64_t q, k, scores; std::uint32_t rows, keys, stride, channels; float scale; };
+            struct ScoresPush {
+                std::uint64_t q, k, scores;
+                std::uint32_t rows, keys, stride, channels;
+                float scale;
+            };
             CHECK(add(target, "attention_scores.comp", types,
-                      ScoresPush{target.address(call.q) + base + first * rowBytes, target.address(call.k) + base, scores, rows, keys,
-                                 stride, channels, call.scale},
+                      ScoresPush{target.address(call.q) + base + first * rowBytes, target.address(call.k) + base,
+                                 scores, rows, keys, stride, channels, call.scale},
                       divideUp(rows, 4u) * std::uint64_t{divideUp(keys, 4u)}, 64));
             CHECK(softmax(target, call.scores, rows, keys, stride));
-            struct ValuesPush { std::uint64_t scores, v, out; std::uint32_t rows, keys, stride, channels; };
+            struct ValuesPush {
+                std::uint64_t scores, v, out;
+                std::uint32_t rows, keys, stride, channels;
+            };
             CHECK(add(target, "attention_values.comp", types,
-                      ValuesPush{scores, target.address(call.v) + base, target.address(call.out) + base + first * rowBytes, rows, keys,
-                                 stride, channels},
+                      ValuesPush{scores, target.address(call.v) + base,
+                                 target.address(call.out) + base + first * rowBytes, rows, keys, stride, channels},
                       divideUp(rows, 4u) * std::uint64_t{channels / 4}, 64));
         }
     }
@@ -178,12 +193,17 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
 
 Result<void> PortableKernels::softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys,
                                       std::uint32_t stride) {
-    struct Push { std::uint64_t scores; std::uint32_t rows, keys, stride; };
+    struct Push {
+        std::uint64_t scores;
+        std::uint32_t rows, keys, stride;
+    };
     return add(target, "softmax.comp", {}, Push{target.address(scores), rows, keys, stride}, rows, 1);
 }
 
 Result<void> PortableKernels::tanhClamp(const TanhClampCall& call, const Target& target) {
-    struct Push { std::uint64_t in, out, blocks; };
+    struct Push {
+        std::uint64_t in, out, blocks;
+    };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     const std::uint64_t blocks = in.shape.elements() / 4;
     return add(target, "tanh_clamp.comp", {{"IN", shaderType(in.dtype)}, {"OUT", shaderType(out.dtype)}},

@@ -7,7 +7,8 @@ namespace spikescope {
 
 class PortableKernels : public Kernels {
 public:
-    explicit PortableKernels(ShaderLibrary& library) : m_library(library) {}
+    explicit PortableKernels(ShaderLibrary& library)
+        : m_library(library) {}
 
     std::string_view name() const override { return "portable"; }
     WeightPacking packing(const ConvCall& call, const Program& program) const override;
@@ -30,14 +31,15 @@ protected:
     virtual Result<void> normStats(const GroupNormStatsCall& call, const Target& target);
     virtual Result<void> normApply(const GroupNormApplyCall& call, const Target& target);
     virtual Result<void> attention(const AttentionCall& call, const Target& target);
-    virtual Result<void> softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys, std::uint32_t stride);
+    virtual Result<void> softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys,
+                                 std::uint32_t stride);
     Result<void> normCoefficients(const GroupNormStatsCall& call, const Target& target);
     Result<void> tanhClamp(const TanhClampCall& call, const Target& target);
 
     // One dispatch of `threads` threads in groups of `groupSize`, without descriptors.
     template <class Push>
-    Result<void> add(const Target& target, std::string_view shader, const std::vector<Define>& defines, const Push& push,
-                     std::uint64_t threads, std::uint64_t groupSize) {
+    Result<void> add(const Target& target, std::string_view shader, const std::vector<Define>& defines,
+                     const Push& push, std::uint64_t threads, std::uint64_t groupSize) {
         TRY(Dispatch dispatch, make(shader, defines, push));
         setGroups(dispatch, threads, groupSize);
         target.dispatches.push_back(std::move(dispatch));

@@ -17,8 +17,7 @@ WeightPacking packOutTapIn(std::uint64_t out, std::uint64_t in, std::uint64_t ta
 
 namespace {
 
-template <DType dtype>
-void store(std::byte* out, float value) {
+template <DType dtype> void store(std::byte* out, float value) {
     if constexpr (dtype == DType::F32) {
         std::memcpy(out, &value, 4);
     } else {
@@ -28,7 +27,8 @@ void store(std::byte* out, float value) {
 }
 
 template <DType dtype, class Values>
-void pack(const Values& values, const WeightPacking& packing, std::uint64_t begin, std::uint64_t count, std::byte* out) {
+void pack(const Values& values, const WeightPacking& packing, std::uint64_t begin, std::uint64_t count,
+          std::byte* out) {
     // An odometer over all axes but the innermost, which is a plain loop.
     std::vector<std::uint64_t> at(packing.size());
     std::uint64_t rest = begin, source = 0;
@@ -40,7 +40,8 @@ void pack(const Values& values, const WeightPacking& packing, std::uint64_t begi
     const PackedAxis inner = packing.back();
     while (count > 0) {
         const std::uint64_t run = std::min(count, inner.extent - at.back());
-        for (std::uint64_t i = 0; i < run; ++i, out += sizeOf(dtype)) store<dtype>(out, values[source + i * inner.stride]);
+        for (std::uint64_t i = 0; i < run; ++i, out += sizeOf(dtype))
+            store<dtype>(out, values[source + i * inner.stride]);
         count -= run;
         source -= at.back() * inner.stride;
         at.back() = 0;

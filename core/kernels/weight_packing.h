@@ -1,6 +1,6 @@
 #pragma once
-// The order in which a kernel wants a convolution's weights. Packing permutes and never pads: every order takes the same
-// bytes, so memory does not depend on the kernels.
+// The order in which a kernel wants a convolution's weights. Packing permutes and never pads: every order takes the
+// same bytes, so memory does not depend on the kernels.
 
 #include "core/graph/dtype.h"
 #include "core/model/parameters.h"

@@ -16,7 +16,8 @@ void Allocator::free(std::uint32_t tensor, const Placement& placement, MemoryKin
 }
 
 Result<Placement> Allocator::allocateBlock(std::uint32_t tensor, std::uint64_t bytes, MemoryKind kind) {
-    TRY(const HeapBlock block, m_heap.allocate(roundUp(std::max<std::uint64_t>(bytes, 1), m_heap.traits().granularity), kind));
+    TRY(const HeapBlock block,
+        m_heap.allocate(roundUp(std::max<std::uint64_t>(bytes, 1), m_heap.traits().granularity), kind));
     m_recorder.reserve(block.address, block.bytes);
     m_recorder.alloc(tensor, block.address, bytes);
     return Placement{.block = block, .offset = 0, .bytes = bytes};
@@ -29,12 +30,14 @@ void Allocator::freeBlock(std::uint32_t tensor, const Placement& placement) {
 }
 
 ArenaAllocator::ArenaAllocator(Heap& heap, Recorder& recorder, ArenaLayout layout)
-    : Allocator(heap, recorder), m_layout(std::move(layout)) {}
+    : Allocator(heap, recorder)
+    , m_layout(std::move(layout)) {}
 
 Result<void> ArenaAllocator::begin() {
     for (const std::uint64_t bytes : m_layout.chunkBytes) {
         auto block = m_heap.allocate(bytes, MemoryKind::Device);
-        if (!block) return fail(block.error().code, "the arena's block of {}: {}", formatBytes(bytes), block.error().message);
+        if (!block)
+            return fail(block.error().code, "the arena's block of {}: {}", formatBytes(bytes), block.error().message);
         m_chunks.push_back(*block);
         m_recorder.reserve(block->address, block->bytes);
     }

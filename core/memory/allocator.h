@@ -21,7 +21,9 @@ struct Placement {
 
 class Allocator {
 public:
-    Allocator(Heap& heap, Recorder& recorder) : m_heap(heap), m_recorder(recorder) {}
+    Allocator(Heap& heap, Recorder& recorder)
+        : m_heap(heap)
+        , m_recorder(recorder) {}
     Allocator(const Allocator&) = delete;
     Allocator& operator=(const Allocator&) = delete;
     virtual ~Allocator() = default;

@@ -23,7 +23,10 @@ Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapT
     });
 
     // Chunks lie one after the other in one address space; nothing straddles a border.
-    struct Placed { std::uint64_t begin, end; std::uint32_t lifetime; };
+    struct Placed {
+        std::uint64_t begin, end;
+        std::uint32_t lifetime;
+    };
     std::vector<Placed> placed; // ordered by begin
     ArenaLayout layout;
     layout.spots.resize(lifetimes.size());

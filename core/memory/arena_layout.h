@@ -21,8 +21,8 @@ struct ArenaLayout {
         std::uint32_t chunk = 0;
         std::uint64_t offset = 0; // in the chunk, a multiple of the granularity
     };
-    std::vector<Spot> spots;                // by index into the lifetimes
-    std::vector<std::uint64_t> chunkBytes;  // one chunk, or more where a device limits the size of a block
+    std::vector<Spot> spots;               // by index into the lifetimes
+    std::vector<std::uint64_t> chunkBytes; // one chunk, or more where a device limits the size of a block
 };
 
 // Fails with OutOfDeviceMemory when one tensor is larger than the largest block.

@@ -27,7 +27,8 @@ struct HeapBlock {
 
 class Heap {
 public:
-    explicit Heap(HeapTraits traits) : m_traits(traits) {}
+    explicit Heap(HeapTraits traits)
+        : m_traits(traits) {}
     Heap(const Heap&) = delete;
     Heap& operator=(const Heap&) = delete;
     virtual ~Heap() = default;
@@ -47,7 +48,8 @@ protected:
 class VirtualHeap final : public Heap {
 public:
     explicit VirtualHeap(HeapTraits traits = {}, std::uint64_t limit = std::numeric_limits<std::uint64_t>::max())
-        : Heap(traits), m_limit(limit) {}
+        : Heap(traits)
+        , m_limit(limit) {}
 
     Result<HeapBlock> allocate(std::uint64_t bytes, MemoryKind kind) override;
     void free(const HeapBlock& block) override;

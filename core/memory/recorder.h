@@ -9,7 +9,8 @@ namespace spikescope {
 
 class Recorder {
 public:
-    explicit Recorder(Recording& recording) : m_recording(recording) {}
+    explicit Recorder(Recording& recording)
+        : m_recording(recording) {}
 
     void phase(Phase phase) { m_phase = phase; }
     Phase phase() const { return m_phase; }

@@ -43,12 +43,12 @@ struct Event {
 };
 
 struct RecordedOp {
-    std::string name;        // conv3x3, group_norm, upload …
+    std::string name; // conv3x3, group_norm, upload …
     std::uint32_t layer = 0;
     Phase phase = Phase::Load;
     std::uint64_t flops = 0; // multiplications and additions counted apart
     std::uint64_t outputBytes = 0;
-    std::string dtype;       // of the output
+    std::string dtype;                   // of the output
     std::int64_t beginNs = 0, endNs = 0; // device time since the first op of the run; zero in a plan
 };
 

@@ -1,6 +1,6 @@
 #pragma once
-// The KL autoencoder of Stable Diffusion and its descendants: resnet blocks of 128, 256, 512, 512 channels, one attention
-// in the middle, GroupNorm of 32 groups. Parameters by their diffusers names.
+// The KL autoencoder of Stable Diffusion and its descendants: resnet blocks of 128, 256, 512, 512 channels, one
+// attention in the middle, GroupNorm of 32 groups. Parameters by their diffusers names.
 
 #include "core/model/family.h"
 

@@ -8,7 +8,8 @@ constexpr std::uint64_t width = 64;
 
 class TinyBuilder {
 public:
-    explicit TinyBuilder(std::string half) : m_half(std::move(half)) {}
+    explicit TinyBuilder(std::string half)
+        : m_half(std::move(half)) {}
     GraphBuilder g;
 
     std::string layer(int index) const { return fmt::format("{}.layers.{}", m_half, index); }

@@ -17,10 +17,14 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
     return text;
 }
 
-int digitAt(std::string_view text, std::size_t at) { return at < text.size() && text[at] >= '0' && text[at] <= '9' ? text[at] - '0' : -1; }
+int digitAt(std::string_view text, std::size_t at) {
+    return at < text.size() && text[at] >= '0' && text[at] <= '9' ? text[at] - '0' : -1;
+}
 
 // What a file is that is no VAE we know, by a name that its kind always has.
-struct Signature { std::string_view part, kind; };
+struct Signature {
+    std::string_view part, kind;
+};
 constexpr std::array signatures{
     Signature{"lora_", "a LoRA"},
     Signature{".lora", "a LoRA"},
@@ -63,19 +67,16 @@ std::vector<std::string> klNames(std::string_view diffusersName, NameLayout layo
             if (name.find(now) != std::string::npos) names.push_back(replaced(name, now, before));
         return names;
     }
-    for (const auto& [now, original] : {std::pair{"mid_block.resnets.0.", "mid.block_1."},
-                                        std::pair{"mid_block.resnets.1.", "mid.block_2."},
-                                        std::pair{"mid_block.attentions.0.group_norm.", "mid.attn_1.norm."},
-                                        std::pair{"mid_block.attentions.0.to_q.", "mid.attn_1.q."},
-                                        std::pair{"mid_block.attentions.0.to_k.", "mid.attn_1.k."},
-                                        std::pair{"mid_block.attentions.0.to_v.", "mid.attn_1.v."},
-                                        std::pair{"mid_block.attentions.0.to_out.0.", "mid.attn_1.proj_out."},
-                                        std::pair{"conv_norm_out.", "norm_out."},
-                                        std::pair{"conv_shortcut.", "nin_shortcut."},
-                                        std::pair{".resnets.", ".block."},
-                                        std::pair{".upsamplers.0.", ".upsample."},
-                                        std::pair{".downsamplers.0.", ".downsample."},
-                                        std::pair{"down_blocks.", "down."}})
+    for (const auto& [now, original] :
+         {std::pair{"mid_block.resnets.0.", "mid.block_1."}, std::pair{"mid_block.resnets.1.", "mid.block_2."},
+          std::pair{"mid_block.attentions.0.group_norm.", "mid.attn_1.norm."},
+          std::pair{"mid_block.attentions.0.to_q.", "mid.attn_1.q."},
+          std::pair{"mid_block.attentions.0.to_k.", "mid.attn_1.k."},
+          std::pair{"mid_block.attentions.0.to_v.", "mid.attn_1.v."},
+          std::pair{"mid_block.attentions.0.to_out.0.", "mid.attn_1.proj_out."},
+          std::pair{"conv_norm_out.", "norm_out."}, std::pair{"conv_shortcut.", "nin_shortcut."},
+          std::pair{".resnets.", ".block."}, std::pair{".upsamplers.0.", ".upsample."},
+          std::pair{".downsamplers.0.", ".downsample."}, std::pair{"down_blocks.", "down."}})
         name = replaced(std::move(name), now, original);
     // Decoder blocks count from the picture's end: up_blocks.0 is up.3.
     constexpr std::string_view up = "up_blocks.";
@@ -112,7 +113,8 @@ bool Checkpoint::recogniseKl(const std::string& prefix) {
     if (!m_hasDecoder && !m_hasEncoder) return false;
     setCandidates(Backbone::Kl, m_hasDecoder ? decoderIn->shape[1] : encoderOut->shape[0] / 2);
     if (m_candidates.empty()) return false;
-    const bool original = m_file.find(prefix + "decoder.mid.block_1.conv1.weight") || m_file.find(prefix + "encoder.mid.block_1.conv1.weight");
+    const bool original = m_file.find(prefix + "decoder.mid.block_1.conv1.weight") ||
+                          m_file.find(prefix + "encoder.mid.block_1.conv1.weight");
     m_layout = original ? NameLayout::Original : NameLayout::Diffusers;
     m_prefix = prefix;
     return true;
@@ -163,14 +165,16 @@ Result<Checkpoint> Checkpoint::open(const std::string& path) {
     TRY(Safetensors file, Safetensors::open(path));
     Checkpoint checkpoint(std::move(file));
     for (const std::string_view prefix : prefixes)
-        if (checkpoint.recogniseKl(std::string(prefix)) || checkpoint.recogniseTiny(std::string(prefix))) return checkpoint;
-    return fail(ErrorCode::BadInput, "file {}: its {} tensors are not those of a supported VAE; it looks like {}", quote(path),
-                checkpoint.m_file.tensors().size(), looksLike(checkpoint.m_file));
+        if (checkpoint.recogniseKl(std::string(prefix)) || checkpoint.recogniseTiny(std::string(prefix)))
+            return checkpoint;
+    return fail(ErrorCode::BadInput, "file {}: its {} tensors are not those of a supported VAE; it looks like {}",
+                quote(path), checkpoint.m_file.tensors().size(), looksLike(checkpoint.m_file));
 }
 
 const TensorView* Checkpoint::find(std::string_view diffusersName) const {
     if (m_backbone == Backbone::Tiny && m_layout == NameLayout::Original)
-        return m_file.find(m_halfPrefix[diffusersName.starts_with("decoder.") ? 0 : 1] + tinyOriginalName(diffusersName));
+        return m_file.find(m_halfPrefix[diffusersName.starts_with("decoder.") ? 0 : 1] +
+                           tinyOriginalName(diffusersName));
     if (m_backbone == Backbone::Tiny) return m_file.find(m_prefix + std::string(diffusersName));
     for (const std::string& name : klNames(diffusersName, m_layout))
         if (const TensorView* tensor = m_file.find(m_prefix + name)) return tensor;

@@ -14,8 +14,8 @@ public:
     static Result<Checkpoint> open(const std::string& path);
 
     const Safetensors& file() const { return m_file; }
-    // Families whose tensors are these; several share all shapes and differ in how pipelines scale latents. The first is
-    // the default.
+    // Families whose tensors are these; several share all shapes and differ in how pipelines scale latents. The first
+    // is the default.
     const std::vector<const Family*>& candidates() const { return m_candidates; }
     NameLayout layout() const { return m_layout; }
     const std::string& prefix() const { return m_prefix; } // before every name, for example "first_stage_model."
@@ -26,7 +26,8 @@ public:
     const TensorView* find(std::string_view diffusersName) const;
 
 private:
-    explicit Checkpoint(Safetensors file) : m_file(std::move(file)) {}
+    explicit Checkpoint(Safetensors file)
+        : m_file(std::move(file)) {}
     bool recogniseKl(const std::string& prefix);
     bool recogniseTiny(const std::string& prefix);
     void setCandidates(Backbone backbone, std::uint64_t latentChannels);

@@ -32,16 +32,20 @@ const Family* findFamily(std::string_view name) {
     return found == table.end() ? nullptr : &*found;
 }
 
-Result<Graph> buildGraph(const Family& family, VaeOp op, std::uint64_t width, std::uint64_t height, std::uint64_t batch) {
+Result<Graph> buildGraph(const Family& family, VaeOp op, std::uint64_t width, std::uint64_t height,
+                         std::uint64_t batch) {
     const std::uint64_t multiple = sizeMultiple(family);
     if (width == 0 || height == 0 || width % multiple != 0 || height % multiple != 0)
-        return fail(ErrorCode::BadUsage, "size {}x{}: {} takes positive multiples of {} pixels", width, height, family.name, multiple);
+        return fail(ErrorCode::BadUsage, "size {}x{}: {} takes positive multiples of {} pixels", width, height,
+                    family.name, multiple);
     constexpr std::uint64_t largest = 65536;
     if (width > largest || height > largest)
-        return fail(ErrorCode::BadUsage, "size {}x{}: at most {} pixels to a side are possible", width, height, largest);
+        return fail(ErrorCode::BadUsage, "size {}x{}: at most {} pixels to a side are possible", width, height,
+                    largest);
     if (batch == 0 || batch > 1024) return fail(ErrorCode::BadUsage, "batch {}: 1 to 1024 are possible", batch);
     const Shape picture{.n = batch, .h = height, .w = width, .c = 3};
-    const Shape latents{.n = batch, .h = height / spatialFactor, .w = width / spatialFactor, .c = family.latentChannels};
+    const Shape latents{
+        .n = batch, .h = height / spatialFactor, .w = width / spatialFactor, .c = family.latentChannels};
     if (family.backbone == Backbone::Kl)
         return op == VaeOp::Decode ? klDecoder(family, latents) : klEncoder(family, picture);
     return op == VaeOp::Decode ? tinyDecoder(family, latents) : tinyEncoder(family, picture);

@@ -22,7 +22,7 @@ struct Family {
     bool quantConv = false;            // 1×1 convolutions at both ends of the latents
     // Pipelines hand over latents packed 2×2 into four times the channels and normalised by running statistics.
     bool packedLatents = false;
-    bool pooledBlocks = false;         // taef2: blocks at the lowest resolution begin with a normed bottleneck
+    bool pooledBlocks = false; // taef2: blocks at the lowest resolution begin with a normed bottleneck
 };
 
 constexpr std::uint64_t spatialFactor = 8; // output pixels for each latent, all families
@@ -37,6 +37,7 @@ constexpr std::uint64_t sizeMultiple(const Family& family) { return spatialFacto
 // The input is latents [batch, height/8, width/8, z] as the decoder takes them (unscaled), or a picture
 // [batch, height, width, 3]; the output a picture, or moments [batch, height/8, width/8, 2z] (tiny: latents, z).
 // width and height are in pixels.
-Result<Graph> buildGraph(const Family& family, VaeOp op, std::uint64_t width, std::uint64_t height, std::uint64_t batch);
+Result<Graph> buildGraph(const Family& family, VaeOp op, std::uint64_t width, std::uint64_t height,
+                         std::uint64_t batch);
 
 } // namespace spikescope

@@ -26,16 +26,16 @@ Result<void> Parameters::bind(std::span<const Weight> weights, std::string_view 
             if (++missingCount <= 5) missing.push_back(weight.name);
         }
     if (missingCount)
-        return fail(ErrorCode::BadInput, "file {}: {} of the {} tensors of {} are missing, first {}", file, missingCount,
-                    weights.size(), what, joined(missing, ", "));
+        return fail(ErrorCode::BadInput, "file {}: {} of the {} tensors of {} are missing, first {}", file,
+                    missingCount, weights.size(), what, joined(missing, ", "));
     for (const Weight& weight : weights) {
         const TensorView& tensor = *m_checkpoint->find(weight.name);
         if (trimmed(tensor.shape) != trimmed(weight.dims))
             return fail(ErrorCode::BadInput, "file {}, tensor {}: shape [{}], {} has [{}]", file, quote(tensor.name),
                         fmt::join(tensor.shape, ", "), what, fmt::join(weight.dims, ", "));
         if (!tensor.dtype)
-            return fail(ErrorCode::BadInput, "file {}, tensor {}: dtype {} is not one of F32, F16, BF16", file, quote(tensor.name),
-                        tensor.dtypeText);
+            return fail(ErrorCode::BadInput, "file {}, tensor {}: dtype {} is not one of F32, F16, BF16", file,
+                        quote(tensor.name), tensor.dtypeText);
     }
     return {};
 }

@@ -13,8 +13,7 @@
 namespace spikescope {
 
 // Elements of one parameter in the checkpoint's row-major order.
-template <DType dtype>
-struct StoredValues {
+template <DType dtype> struct StoredValues {
     const std::byte* data;
     float operator[](std::uint64_t index) const {
         if constexpr (dtype == DType::F32) {
@@ -28,12 +27,15 @@ struct StoredValues {
         }
     }
 };
-using ParameterValues = std::variant<StoredValues<DType::F32>, StoredValues<DType::F16>, StoredValues<DType::BF16>, SyntheticTensor>;
+using ParameterValues =
+    std::variant<StoredValues<DType::F32>, StoredValues<DType::F16>, StoredValues<DType::BF16>, SyntheticTensor>;
 
 class Parameters {
 public:
-    explicit Parameters(std::uint64_t seed) : m_seed(seed) {}
-    explicit Parameters(Checkpoint checkpoint) : m_checkpoint(std::move(checkpoint)) {}
+    explicit Parameters(std::uint64_t seed)
+        : m_seed(seed) {}
+    explicit Parameters(Checkpoint checkpoint)
+        : m_checkpoint(std::move(checkpoint)) {}
 
     // Finds every weight. BadInput names how many are missing and the first five, a wrong shape, or a dtype that is no
     // float. `what` says whose they are: "the flux1 decoder".

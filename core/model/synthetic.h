@@ -1,6 +1,6 @@
 #pragma once
-// Synthetic parameters and latents: a function of the seed, the tensor's diffusers name and the element's index alone, so
-// that any program can make the same ones (a splitmix64 over a FNV-1a of the name).
+// Synthetic parameters and latents: a function of the seed, the tensor's diffusers name and the element's index alone,
+// so that any program can make the same ones (a splitmix64 over a FNV-1a of the name).
 
 #include <cstdint>
 #include <span>

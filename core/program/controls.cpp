@@ -18,8 +18,10 @@ std::optional<std::uint64_t> parseInteger(std::string_view text) {
     return value;
 }
 
-template <class T>
-struct Choice { std::string_view name; T value; };
+template <class T> struct Choice {
+    std::string_view name;
+    T value;
+};
 
 template <class T, std::size_t N>
 Result<T> choose(std::string_view control, std::string_view text, const std::array<Choice<T>, N>& choices) {
@@ -31,14 +33,14 @@ Result<T> choose(std::string_view control, std::string_view text, const std::arr
     return fail(ErrorCode::BadUsage, "{}: {} is unknown; allowed: {}", control, quote(text), joined(allowed, ", "));
 }
 
-template <class T, std::size_t N>
-std::string nameOf(T value, const std::array<Choice<T>, N>& choices) {
+template <class T, std::size_t N> std::string nameOf(T value, const std::array<Choice<T>, N>& choices) {
     return std::string(std::ranges::find(choices, value, &Choice<T>::value)->name);
 }
 
 constexpr std::array ops{Choice{"decode", VaeOp::Decode}, Choice{"encode", VaeOp::Encode}};
 constexpr std::array dtypes{Choice{"bf16", DType::BF16}, Choice{"fp16", DType::F16}, Choice{"fp32", DType::F32}};
-constexpr std::array lifetimeNames{Choice{"planned", LifetimePolicy::Planned}, Choice{"stream", LifetimePolicy::Stream}};
+constexpr std::array lifetimeNames{Choice{"planned", LifetimePolicy::Planned},
+                                   Choice{"stream", LifetimePolicy::Stream}};
 constexpr std::array allocatorNames{Choice{"auto", AllocatorPolicy::Auto}, Choice{"arena", AllocatorPolicy::Arena},
                                     Choice{"direct", AllocatorPolicy::Direct}};
 
@@ -49,16 +51,19 @@ std::string familyNames() {
 }
 
 Result<void> setModel(Controls& c, std::string_view text) {
-    if (!findFamily(text)) return fail(ErrorCode::BadUsage, "model: {} is unknown; allowed: {}", quote(text), familyNames());
+    if (!findFamily(text))
+        return fail(ErrorCode::BadUsage, "model: {} is unknown; allowed: {}", quote(text), familyNames());
     c.model = text;
     return {};
 }
 
 Result<void> setWeights(Controls& c, std::string_view text) {
-    if (text.empty()) return fail(ErrorCode::BadUsage, "weights: empty; allowed: synthetic, synthetic:SEED or a .safetensors file");
+    if (text.empty())
+        return fail(ErrorCode::BadUsage, "weights: empty; allowed: synthetic, synthetic:SEED or a .safetensors file");
     if (text == "synthetic") text = "synthetic:7";
     if (text.starts_with("synthetic:") && !parseInteger(text.substr(10)))
-        return fail(ErrorCode::BadUsage, "weights: the seed {} is not a number from 0 to 2^64-1", quote(text.substr(10)));
+        return fail(ErrorCode::BadUsage, "weights: the seed {} is not a number from 0 to 2^64-1",
+                    quote(text.substr(10)));
     c.weights = text;
     return {};
 }
@@ -76,7 +81,8 @@ Result<void> setSize(Controls& c, std::string_view text) {
 
 Result<void> setBatch(Controls& c, std::string_view text) {
     const auto value = parseInteger(text);
-    if (!value || *value == 0 || *value > 1024) return fail(ErrorCode::BadUsage, "batch: {} is not a number from 1 to 1024", quote(text));
+    if (!value || *value == 0 || *value > 1024)
+        return fail(ErrorCode::BadUsage, "batch: {} is not a number from 1 to 1024", quote(text));
     c.batch = *value;
     return {};
 }
@@ -87,7 +93,8 @@ Result<void> setWeightsDtype(Controls& c, std::string_view text) {
         return {};
     }
     const auto dtype = dtypeFromName(text);
-    if (!dtype) return fail(ErrorCode::BadUsage, "weights-dtype: {} is unknown; allowed: auto, bf16, fp16, fp32", quote(text));
+    if (!dtype)
+        return fail(ErrorCode::BadUsage, "weights-dtype: {} is unknown; allowed: auto, bf16, fp16, fp32", quote(text));
     c.weightsDtype = *dtype;
     return {};
 }
@@ -102,17 +109,16 @@ Result<void> setBudget(Controls& c, std::string_view text) {
 }
 
 // A control of which this version has one value: named, shown and refused like the others.
-template <std::size_t N>
-struct Literal {
+template <std::size_t N> struct Literal {
     char text[N];
     consteval Literal(const char (&source)[N]) { std::ranges::copy(source, text); }
 };
-template <Literal control, Literal only>
-constexpr ControlInfo fixed(std::string_view help) {
+template <Literal control, Literal only> constexpr ControlInfo fixed(std::string_view help) {
     return {control.text, help, only.text,
             [](Controls&, std::string_view text) -> Result<void> {
                 if (text != only.text)
-                    return fail(ErrorCode::BadUsage, "{}: {} is unknown; allowed: {}", control.text, quote(text), only.text);
+                    return fail(ErrorCode::BadUsage, "{}: {} is unknown; allowed: {}", control.text, quote(text),
+                                only.text);
                 return {};
             },
             [](const Controls&) { return std::string(only.text); }};
@@ -125,19 +131,30 @@ constexpr std::array table{
     ControlInfo{"weights", "where parameters come from", "synthetic[:SEED] or FILE.safetensors", setWeights,
                 [](const Controls& c) { return c.weights; }},
     ControlInfo{"op", "what is run", "decode, encode",
-                [](Controls& c, std::string_view t) -> Result<void> { TRY(c.op, choose("op", t, ops)); return {}; },
+                [](Controls& c, std::string_view t) -> Result<void> {
+                    TRY(c.op, choose("op", t, ops));
+                    return {};
+                },
                 [](const Controls& c) { return nameOf(c.op, ops); }},
     ControlInfo{"size", "output pixels, multiples of the family's factor", "WxH", setSize,
                 [](const Controls& c) { return fmt::format("{}x{}", c.width, c.height); }},
-    ControlInfo{"batch", "pictures at a time", "1 to 1024", setBatch, [](const Controls& c) { return std::to_string(c.batch); }},
+    ControlInfo{"batch", "pictures at a time", "1 to 1024", setBatch,
+                [](const Controls& c) { return std::to_string(c.batch); }},
     ControlInfo{"activations", "dtype of feature maps; sums are fp32", "bf16, fp16, fp32",
-                [](Controls& c, std::string_view t) -> Result<void> { TRY(c.activations, choose("activations", t, dtypes)); return {}; },
+                [](Controls& c, std::string_view t) -> Result<void> {
+                    TRY(c.activations, choose("activations", t, dtypes));
+                    return {};
+                },
                 [](const Controls& c) { return std::string(name(c.activations)); }},
-    ControlInfo{"weights-dtype", "dtype of convolution weights; biases and norms are fp32", "auto (as activations), bf16, fp16, fp32",
-                setWeightsDtype, [](const Controls& c) { return c.weightsDtype ? std::string(name(*c.weightsDtype)) : "auto"; }},
+    ControlInfo{"weights-dtype", "dtype of convolution weights; biases and norms are fp32",
+                "auto (as activations), bf16, fp16, fp32", setWeightsDtype,
+                [](const Controls& c) { return c.weightsDtype ? std::string(name(*c.weightsDtype)) : "auto"; }},
     fixed<"promote", "off">("bf16 promoted to fp32 by scaling scalars"),
     ControlInfo{"lifetime", "when memory returns", "planned, stream",
-                [](Controls& c, std::string_view t) -> Result<void> { TRY(c.lifetime, choose("lifetime", t, lifetimeNames)); return {}; },
+                [](Controls& c, std::string_view t) -> Result<void> {
+                    TRY(c.lifetime, choose("lifetime", t, lifetimeNames));
+                    return {};
+                },
                 [](const Controls& c) { return nameOf(c.lifetime, lifetimeNames); }},
     fixed<"conv", "direct">("how convolutions are lowered"),
     fixed<"upsample", "fused">("how the picture is doubled"),
@@ -147,14 +164,21 @@ constexpr std::array table{
     fixed<"load", "decoder">("which half of the model is read: the one that the op needs"),
     fixed<"apply", "stream">("how parameters reach the device"),
     ControlInfo{"allocator", "how tensors become driver memory", "auto, arena, direct",
-                [](Controls& c, std::string_view t) -> Result<void> { TRY(c.allocator, choose("allocator", t, allocatorNames)); return {}; },
+                [](Controls& c, std::string_view t) -> Result<void> {
+                    TRY(c.allocator, choose("allocator", t, allocatorNames));
+                    return {};
+                },
                 [](const Controls& c) { return nameOf(c.allocator, allocatorNames); }},
     ControlInfo{"device", "which Vulkan device", "index, part of a name, or cpu",
-                [](Controls& c, std::string_view t) -> Result<void> { c.device = t; return {}; },
+                [](Controls& c, std::string_view t) -> Result<void> {
+                    c.device = t;
+                    return {};
+                },
                 [](const Controls& c) { return c.device; }},
     ControlInfo{"budget", "what fits means", "device, or GiB", setBudget,
                 [](const Controls& c) {
-                    return c.budgetBytes ? fmt::format("{}", static_cast<double>(*c.budgetBytes) / 1073741824.0) : "device";
+                    return c.budgetBytes ? fmt::format("{}", static_cast<double>(*c.budgetBytes) / 1073741824.0)
+                                         : "device";
                 }},
 };
 
@@ -178,14 +202,16 @@ Result<void> setControl(Controls& controls, std::string_view controlName, std::s
     if (found == table.end()) {
         std::vector<std::string> names;
         for (const ControlInfo& info : table) names.emplace_back(info.name);
-        return fail(ErrorCode::BadUsage, "control {} is unknown; there are {}", quote(controlName), joined(names, ", "));
+        return fail(ErrorCode::BadUsage, "control {} is unknown; there are {}", quote(controlName),
+                    joined(names, ", "));
     }
     return found->set(controls, value);
 }
 
 Result<void> checkControls(const Controls& controls) {
     if (controls.allocator == AllocatorPolicy::Arena && controls.lifetime != LifetimePolicy::Planned)
-        return fail(ErrorCode::BadUsage, "allocator arena needs lifetime planned, not {}; with lifetime stream go auto, direct",
+        return fail(ErrorCode::BadUsage,
+                    "allocator arena needs lifetime planned, not {}; with lifetime stream go auto, direct",
                     nameOf(controls.lifetime, lifetimeNames));
     return {};
 }

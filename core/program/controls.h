@@ -23,16 +23,16 @@ enum class LifetimePolicy : std::uint8_t {
 enum class AllocatorPolicy : std::uint8_t { Auto, Arena, Direct };
 
 struct Controls {
-    std::string model;                     // family; empty: from the checkpoint, or flux1
-    std::string weights = "synthetic:7";   // synthetic:SEED or a .safetensors file
+    std::string model;                   // family; empty: from the checkpoint, or flux1
+    std::string weights = "synthetic:7"; // synthetic:SEED or a .safetensors file
     VaeOp op = VaeOp::Decode;
-    std::uint64_t width = 0, height = 0;   // pixels; 0: from the latents or the picture, or 1024
+    std::uint64_t width = 0, height = 0; // pixels; 0: from the latents or the picture, or 1024
     std::uint64_t batch = 1;
     DType activations = DType::BF16;
-    std::optional<DType> weightsDtype;     // empty: as activations
+    std::optional<DType> weightsDtype; // empty: as activations
     LifetimePolicy lifetime = LifetimePolicy::Planned;
     AllocatorPolicy allocator = AllocatorPolicy::Auto;
-    std::string device;                    // index, part of a name, or cpu; empty: the first GPU, else the CPU device
+    std::string device; // index, part of a name, or cpu; empty: the first GPU, else the CPU device
     std::optional<std::uint64_t> budgetBytes;
 
     DType weightType() const { return weightsDtype.value_or(activations); }

@@ -12,9 +12,12 @@ std::vector<ValueId> inputs(const Op& op) {
     return std::visit(
         [](const auto& o) -> std::vector<ValueId> {
             using T = std::decay_t<decltype(o)>;
-            if constexpr (std::is_same_v<T, Add>) return {o.a, o.b};
-            else if constexpr (std::is_same_v<T, Attention>) return {o.q, o.k, o.v};
-            else return {o.in};
+            if constexpr (std::is_same_v<T, Add>)
+                return {o.a, o.b};
+            else if constexpr (std::is_same_v<T, Attention>)
+                return {o.q, o.k, o.v};
+            else
+                return {o.in};
         },
         op);
 }
@@ -27,21 +30,29 @@ std::uint64_t attentionRows(std::uint64_t pixels) {
 }
 
 // Slices of about a thousand pixels, each summed by one workgroup.
-std::uint64_t normSlices(std::uint64_t pixels) { return std::clamp<std::uint64_t>(divideUp<std::uint64_t>(pixels, 1024), 1, 1024); }
+std::uint64_t normSlices(std::uint64_t pixels) {
+    return std::clamp<std::uint64_t>(divideUp<std::uint64_t>(pixels, 1024), 1, 1024);
+}
 
 class Lowering {
 public:
     Lowering(const Graph& graph, const Controls& controls)
-        : m_graph(graph), m_controls(controls), m_fused(graph.nodes.size(), false)
-        , m_consumers(graph.values.size()), m_producer(graph.values.size(), noNode), m_tensorOf(graph.values.size()) {}
+        : m_graph(graph)
+        , m_controls(controls)
+        , m_fused(graph.nodes.size(), false)
+        , m_consumers(graph.values.size())
+        , m_producer(graph.values.size(), noNode)
+        , m_tensorOf(graph.values.size()) {}
 
     Program run() {
         findUses();
         m_program.layers = m_graph.layers;
         m_program.weights = m_graph.weights;
-        const LayerId inputLayer = addLayer("input"), weightsLayer = addLayer("weights"), outputLayer = addLayer("output");
+        const LayerId inputLayer = addLayer("input"), weightsLayer = addLayer("weights"),
+                      outputLayer = addLayer("output");
         addWeights();
-        m_tensorOf[m_graph.input.index] = addMap("input", inputLayer, Category::Image, DType::F32, m_graph.shape(m_graph.input));
+        m_tensorOf[m_graph.input.index] =
+            addMap("input", inputLayer, Category::Image, DType::F32, m_graph.shape(m_graph.input));
         for (std::uint32_t i = 0; i < m_graph.nodes.size(); ++i)
             if (!m_fused[i]) std::visit([&](const auto& op) { lowerNode(i, op); }, m_graph.nodes[i].op);
         emit(inputLayer, weightsLayer, outputLayer);
@@ -50,7 +61,10 @@ public:
 
 private:
     static constexpr std::uint32_t noNode = 0xffffffffu;
-    struct Call { KernelCall call; LayerId layer; };
+    struct Call {
+        KernelCall call;
+        LayerId layer;
+    };
 
     bool inPlace() const { return m_controls.lifetime == LifetimePolicy::Planned; }
 
@@ -63,14 +77,23 @@ private:
         return TensorId{static_cast<std::uint32_t>(m_program.tensors.size() - 1)};
     }
     TensorId addMap(std::string name, LayerId layer, Category category, DType dtype, Shape shape) {
-        return addTensor({.name = std::move(name), .layer = layer, .category = category, .dtype = dtype, .shape = shape,
-                          .dims = {shape.n, shape.h, shape.w, shape.c}, .bytes = shape.elements() * sizeOf(dtype)});
+        return addTensor({.name = std::move(name),
+                          .layer = layer,
+                          .category = category,
+                          .dtype = dtype,
+                          .shape = shape,
+                          .dims = {shape.n, shape.h, shape.w, shape.c},
+                          .bytes = shape.elements() * sizeOf(dtype)});
     }
     TensorId addWorkspace(std::string name, LayerId layer, std::vector<std::uint64_t> dims) {
         std::uint64_t bytes = 4;
         for (const std::uint64_t dim : dims) bytes *= dim;
-        return addTensor({.name = std::move(name), .layer = layer, .category = Category::Workspace, .dtype = DType::F32,
-                          .dims = std::move(dims), .bytes = bytes});
+        return addTensor({.name = std::move(name),
+                          .layer = layer,
+                          .category = Category::Workspace,
+                          .dtype = DType::F32,
+                          .dims = std::move(dims),
+                          .bytes = bytes});
     }
 
     void findUses() {
@@ -97,8 +120,12 @@ private:
             const DType dtype = weight.dims.size() == 1 ? DType::F32 : m_controls.weightType();
             std::uint64_t elements = 1;
             for (const std::uint64_t dim : weight.dims) elements *= dim;
-            m_weights.push_back(addTensor({.name = weight.name, .category = Category::Weights, .dtype = dtype, .dims = weight.dims,
-                                           .bytes = elements * sizeOf(dtype), .weight = WeightId{i}}));
+            m_weights.push_back(addTensor({.name = weight.name,
+                                           .category = Category::Weights,
+                                           .dtype = dtype,
+                                           .dims = weight.dims,
+                                           .bytes = elements * sizeOf(dtype),
+                                           .weight = WeightId{i}}));
         }
     }
     TensorId weightTensor(WeightId weight, LayerId layer) {
@@ -156,7 +183,8 @@ private:
                     m_fused[user] = true;
                 }
             }
-        if (const std::uint32_t user = onlyConsumer(out); user != noNode && std::holds_alternative<Relu>(m_graph.nodes[user].op)) {
+        if (const std::uint32_t user = onlyConsumer(out);
+            user != noNode && std::holds_alternative<Relu>(m_graph.nodes[user].op)) {
             conv.activation = Activation::Relu;
             out = m_graph.nodes[user].out;
             m_fused[user] = true;
@@ -176,8 +204,14 @@ private:
         const std::uint64_t slices = normSlices(shape.pixels());
         const TensorId partials = addWorkspace(path + ".partials", layer, {shape.n, slices, op.groups, 4});
         const TensorId coefficients = addWorkspace(path + ".coefficients", layer, {shape.n, shape.c, 2});
-        call(GroupNormStatsCall{.in = tensorOf(op.in), .gamma = weightTensor(op.gamma, layer), .beta = weightTensor(op.beta, layer),
-                                .partials = partials, .coefficients = coefficients, .groups = op.groups, .slices = slices, .eps = op.eps},
+        call(GroupNormStatsCall{.in = tensorOf(op.in),
+                                .gamma = weightTensor(op.gamma, layer),
+                                .beta = weightTensor(op.beta, layer),
+                                .partials = partials,
+                                .coefficients = coefficients,
+                                .groups = op.groups,
+                                .slices = slices,
+                                .eps = op.eps},
              layer);
         GroupNormApplyCall apply{.in = tensorOf(op.in), .coefficients = coefficients};
         ValueId out = m_graph.nodes[node].out;
@@ -195,11 +229,18 @@ private:
     void lowerNode(std::uint32_t node, const Attention& op) {
         const LayerId layer = m_graph.nodes[node].layer;
         const std::uint64_t pixels = m_graph.shape(op.q).pixels(), rows = attentionRows(pixels);
-        const TensorId scores = addWorkspace(m_program.layers[layer.index] + ".scores", layer, {rows, roundUp<std::uint64_t>(pixels, 4)});
+        const TensorId scores =
+            addWorkspace(m_program.layers[layer.index] + ".scores", layer, {rows, roundUp<std::uint64_t>(pixels, 4)});
         // Rows of the output replace rows of the queries, which are used up block by block.
         const TensorId out = outputOver(op.q, m_graph.nodes[node].out, node, layer);
-        call(AttentionCall{.q = tensorOf(op.q), .k = tensorOf(op.k), .v = tensorOf(op.v), .scores = scores, .out = out,
-                           .chunkRows = rows, .scale = op.scale}, layer);
+        call(AttentionCall{.q = tensorOf(op.q),
+                           .k = tensorOf(op.k),
+                           .v = tensorOf(op.v),
+                           .scores = scores,
+                           .out = out,
+                           .chunkRows = rows,
+                           .scale = op.scale},
+             layer);
     }
     void lowerNode(std::uint32_t node, const TanhClamp& op) {
         const LayerId layer = m_graph.nodes[node].layer;
@@ -214,8 +255,12 @@ private:
     void step(Step s) { m_program.steps.push_back(std::move(s)); }
     TensorId acquireStaging(LayerId layer, std::uint64_t largestTransfer) {
         const std::uint64_t bytes = std::min(stagingBytes, roundUp<std::uint64_t>(largestTransfer, 256));
-        const TensorId id = addTensor({.name = "staging", .layer = layer, .category = Category::Staging, .dtype = DType::F32,
-                                       .dims = {bytes}, .bytes = bytes});
+        const TensorId id = addTensor({.name = "staging",
+                                       .layer = layer,
+                                       .category = Category::Staging,
+                                       .dtype = DType::F32,
+                                       .dims = {bytes},
+                                       .bytes = bytes});
         step(AcquireStep{id});
         return id;
     }
@@ -280,11 +325,11 @@ private:
     const Graph& m_graph;
     const Controls& m_controls;
     Program m_program;
-    std::vector<bool> m_fused;                            // by node: part of an earlier call
-    std::vector<std::vector<std::uint32_t>> m_consumers;  // by value: nodes
-    std::vector<std::uint32_t> m_producer, m_lastUse;     // by value: node
-    std::vector<TensorId> m_tensorOf;                     // by value
-    std::vector<TensorId> m_weights;                      // by WeightId
+    std::vector<bool> m_fused;                           // by node: part of an earlier call
+    std::vector<std::vector<std::uint32_t>> m_consumers; // by value: nodes
+    std::vector<std::uint32_t> m_producer, m_lastUse;    // by value: node
+    std::vector<TensorId> m_tensorOf;                    // by value
+    std::vector<TensorId> m_weights;                     // by WeightId
     std::vector<Call> m_calls;
 };
 

@@ -4,7 +4,8 @@
 
 namespace spikescope {
 
-Result<std::unique_ptr<Allocator>> makeAllocator(const Program& program, AllocatorPolicy policy, Heap& heap, Recorder& recorder) {
+Result<std::unique_ptr<Allocator>> makeAllocator(const Program& program, AllocatorPolicy policy, Heap& heap,
+                                                 Recorder& recorder) {
     if (policy == AllocatorPolicy::Direct) return std::make_unique<DirectAllocator>(heap, recorder);
     std::vector<Lifetime> lives = lifetimes(program);
     // Host-visible tensors are not part of the arena: a lifetime of no length takes no room.

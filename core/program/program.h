@@ -1,6 +1,6 @@
 #pragma once
-// A graph lowered under a set of controls: tensors with their sizes, and a flat list of steps. Planner and executor walk
-// the same list. Everything that decides how much memory is held is in here; kernels only choose how to compute.
+// A graph lowered under a set of controls: tensors with their sizes, and a flat list of steps. Planner and executor
+// walk the same list. Everything that decides how much memory is held is in here; kernels only choose how to compute.
 
 #include "core/base/id.h"
 #include "core/graph/dtype.h"
@@ -21,13 +21,13 @@ enum class Activation : std::uint8_t { None, Silu, Relu };
 
 struct Tensor {
     std::string name;
-    LayerId layer;                   // that makes or owns it
+    LayerId layer; // that makes or owns it
     Category category = Category::Activation;
     DType dtype = DType::F32;
     Shape shape;                     // of maps; weights and workspaces have dims alone
     std::vector<std::uint64_t> dims; // as shown to people
     std::uint64_t bytes = 0;
-    std::optional<WeightId> weight;  // the parameter it holds
+    std::optional<WeightId> weight; // the parameter it holds
 
     MemoryKind kind() const { return category == Category::Staging ? MemoryKind::HostVisible : MemoryKind::Device; }
 };
@@ -41,7 +41,8 @@ struct ConvCall {
     Activation activation = Activation::None;
 };
 // Statistics of each group, folded with gamma and beta into (scale, shift) for each channel of each picture.
-// partials: [n, slices, groups] of (count, mean, sum of squared deviations, 0) in fp32. coefficients: [n, c, 2] in fp32.
+// partials: [n, slices, groups] of (count, mean, sum of squared deviations, 0) in fp32. coefficients: [n, c, 2] in
+// fp32.
 struct GroupNormStatsCall {
     TensorId in, gamma, beta, partials, coefficients;
     std::uint32_t groups = 32;
@@ -60,18 +61,33 @@ struct AttentionCall {
     std::uint64_t chunkRows = 0;
     float scale = 1.0f;
 };
-struct TanhClampCall { TensorId in, out; };
+struct TanhClampCall {
+    TensorId in, out;
+};
 
 using KernelCall = std::variant<ConvCall, GroupNormStatsCall, GroupNormApplyCall, AttentionCall, TanhClampCall>;
 
-struct PhaseStep { Phase phase; };
-struct AcquireStep { TensorId tensor; };
-struct ReleaseStep { TensorId tensor; };
+struct PhaseStep {
+    Phase phase;
+};
+struct AcquireStep {
+    TensorId tensor;
+};
+struct ReleaseStep {
+    TensorId tensor;
+};
 // Fills a tensor from the host through the staging buffer: a parameter, or the input of the op.
-struct UploadStep { TensorId tensor, staging; };
-struct DispatchStep { KernelCall call; LayerId layer; };
+struct UploadStep {
+    TensorId tensor, staging;
+};
+struct DispatchStep {
+    KernelCall call;
+    LayerId layer;
+};
 // Hands the output of the op to the host through the staging buffer.
-struct DownloadStep { TensorId tensor, staging; };
+struct DownloadStep {
+    TensorId tensor, staging;
+};
 // Submits what is recorded and waits for it.
 struct EvaluateStep {};
 

@@ -12,7 +12,11 @@ namespace {
 class Walk {
 public:
     Walk(const Program& program, Allocator& allocator, Recording& recording, Recorder& recorder, Machine& machine)
-        : m_program(program), m_allocator(allocator), m_recording(recording), m_recorder(recorder), m_machine(machine)
+        : m_program(program)
+        , m_allocator(allocator)
+        , m_recording(recording)
+        , m_recorder(recorder)
+        , m_machine(machine)
         , m_live(program.tensors.size()) {}
 
     Result<void> run(const CancelFlag& cancel) {
@@ -56,7 +60,8 @@ private:
         return {};
     }
     Result<void> carryOut(const ReleaseStep& step) {
-        if (m_allocator.freeReachesDriver() || m_program.tensor(step.tensor).kind() == MemoryKind::HostVisible) CHECK(m_machine.evaluate());
+        if (m_allocator.freeReachesDriver() || m_program.tensor(step.tensor).kind() == MemoryKind::HostVisible)
+            CHECK(m_machine.evaluate());
         release(step.tensor);
         return {};
     }
@@ -113,8 +118,8 @@ std::string_view failureName(ErrorCode code) {
 
 } // namespace
 
-Result<void> walk(const Program& program, Allocator& allocator, Recording& recording, Recorder& recorder, Machine& machine,
-                  const CancelFlag& cancel) {
+Result<void> walk(const Program& program, Allocator& allocator, Recording& recording, Recorder& recorder,
+                  Machine& machine, const CancelFlag& cancel) {
     Walk walk(program, allocator, recording, recorder, machine);
     Result<void> result = walk.run(cancel);
     if (!result) {
@@ -127,14 +132,15 @@ Result<void> walk(const Program& program, Allocator& allocator, Recording& recor
     return result;
 }
 
-Failure failureOf(const Error& error, const Program& program, std::uint64_t bytesFree, std::uint32_t event, TensorId tensor,
-                  LayerId layer) {
+Failure failureOf(const Error& error, const Program& program, std::uint64_t bytesFree, std::uint32_t event,
+                  TensorId tensor, LayerId layer) {
     if (!tensor.valid() && error.code == ErrorCode::OutOfDeviceMemory) {
         const auto largest = std::ranges::max_element(program.tensors, {}, &Tensor::bytes);
         tensor = TensorId{static_cast<std::uint32_t>(largest - program.tensors.begin())};
         layer = largest->layer;
     }
-    Failure failure{.code = std::string(failureName(error.code)), .message = error.message, .bytesFree = bytesFree, .event = event};
+    Failure failure{
+        .code = std::string(failureName(error.code)), .message = error.message, .bytesFree = bytesFree, .event = event};
     if (layer.valid()) failure.layer = program.layers[layer.index];
     if (tensor.valid()) {
         failure.tensor = program.tensor(tensor).name;

@@ -1,6 +1,6 @@
 #pragma once
-// The one loop that carries a Program out: a plan walks it with a machine that does nothing over a virtual heap, a run with
-// the device over the device's heap. So both make the same Recording but for addresses and times.
+// The one loop that carries a Program out: a plan walks it with a machine that does nothing over a virtual heap, a run
+// with the device over the device's heap. So both make the same Recording but for addresses and times.
 
 #include "core/base/cancel.h"
 #include "core/memory/allocator.h"
@@ -24,8 +24,8 @@ public:
 
 // On failure or cancellation the walk stops, waits for the device and frees everything, all of it recorded; the
 // Recording's failure then says where.
-Result<void> walk(const Program& program, Allocator& allocator, Recording& recording, Recorder& recorder, Machine& machine,
-                  const CancelFlag& cancel);
+Result<void> walk(const Program& program, Allocator& allocator, Recording& recording, Recorder& recorder,
+                  Machine& machine, const CancelFlag& cancel);
 
 // The failure as the report shows it. Where no single tensor was refused, the largest is named: it decides the arena.
 Failure failureOf(const Error& error, const Program& program, std::uint64_t bytesFree, std::uint32_t event,

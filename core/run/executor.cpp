@@ -9,11 +9,17 @@
 namespace spikescope {
 
 Executor::Executor(Device& device, VulkanHeap& heap, Kernels& kernels, const Program& program, const ExecutorIo& io)
-    : m_device(device), m_heap(heap), m_kernels(kernels), m_program(program), m_io(io), m_bindings(program.tensors.size())
-    , m_placements(program.tensors.size()), m_packings(program.tensors.size()) {}
+    : m_device(device)
+    , m_heap(heap)
+    , m_kernels(kernels)
+    , m_program(program)
+    , m_io(io)
+    , m_bindings(program.tensors.size())
+    , m_placements(program.tensors.size())
+    , m_packings(program.tensors.size()) {}
 
-Result<std::unique_ptr<Executor>> Executor::create(Device& device, VulkanHeap& heap, Kernels& kernels, const Program& program,
-                                                   const ExecutorIo& io) {
+Result<std::unique_ptr<Executor>> Executor::create(Device& device, VulkanHeap& heap, Kernels& kernels,
+                                                   const Program& program, const ExecutorIo& io) {
     auto executor = std::unique_ptr<Executor>(new Executor(device, heap, kernels, program, io));
     for (const Step& step : program.steps) {
         executor->m_opCount += std::holds_alternative<DispatchStep>(step) || std::holds_alternative<UploadStep>(step) ||
@@ -29,7 +35,8 @@ Result<std::unique_ptr<Executor>> Executor::create(Device& device, VulkanHeap& h
     const VkQueryPoolCreateInfo queries{.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
                                         .queryType = VK_QUERY_TYPE_TIMESTAMP,
                                         .queryCount = 2 * std::max(executor->m_opCount, 1u)};
-    CHECK_VULKAN(device.vk.CreateQueryPool(device.handle(), &queries, nullptr, &executor->m_queries), "making timestamps");
+    CHECK_VULKAN(device.vk.CreateQueryPool(device.handle(), &queries, nullptr, &executor->m_queries),
+                 "making timestamps");
     return executor;
 }
 
@@ -39,15 +46,18 @@ Executor::~Executor() {
 
 void Executor::enter(Phase phase) {
     const auto now = std::chrono::steady_clock::now();
-    if (phase == Phase::Load) m_loadBegin = m_loadEnd = now;
-    else if (m_loadEnd == m_loadBegin) m_loadEnd = now;
+    if (phase == Phase::Load)
+        m_loadBegin = m_loadEnd = now;
+    else if (m_loadEnd == m_loadBegin)
+        m_loadEnd = now;
 }
 
 double Executor::loadMs() const { return std::chrono::duration<double, std::milli>(m_loadEnd - m_loadBegin).count(); }
 
 void Executor::bind(TensorId tensor, const Placement& placement) {
     m_placements[tensor.index] = placement;
-    m_bindings[tensor.index] = {.buffer = m_heap.buffer(placement.block.id), .offset = placement.offset, .address = placement.address()};
+    m_bindings[tensor.index] = {
+        .buffer = m_heap.buffer(placement.block.id), .offset = placement.offset, .address = placement.address()};
 }
 
 void Executor::unbind(TensorId tensor) {
@@ -98,14 +108,17 @@ Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
         if (tensor.weight) {
             const Weight& weight = m_program.weights[tensor.weight->index];
             const WeightPacking& packing = m_packings[step.tensor.index];
-            packWeights(m_io.parameters.values(weight), packing.empty() ? packAsStored(elements) : packing, tensor.dtype, done, count, mapped + at);
+            packWeights(m_io.parameters.values(weight), packing.empty() ? packAsStored(elements) : packing,
+                        tensor.dtype, done, count, mapped + at);
         } else {
             m_io.input.read(done, std::span(reinterpret_cast<float*>(mapped + at), count));
         }
         TRY(VkCommandBuffer commands, begin());
         if (done == 0) beginOp(commands, op);
-        const VkBufferCopy region{.srcOffset = staging.offset + at, .dstOffset = target.offset + done * size, .size = count * size};
-        m_device.vk.CmdCopyBuffer(commands, m_bindings[step.staging.index].buffer, m_bindings[step.tensor.index].buffer, 1, &region);
+        const VkBufferCopy region{
+            .srcOffset = staging.offset + at, .dstOffset = target.offset + done * size, .size = count * size};
+        m_device.vk.CmdCopyBuffer(commands, m_bindings[step.staging.index].buffer, m_bindings[step.tensor.index].buffer,
+                                  1, &region);
         done += count;
         if (done == elements) endOp(commands, op);
         CHECK(submit());
@@ -147,9 +160,11 @@ Result<void> Executor::record(VkCommandBuffer commands, const Dispatch& dispatch
                          .pTexelBufferView = &views[i]};
         }
         vk.UpdateDescriptorSets(m_device.handle(), texelBuffers, writes.data(), 0, nullptr);
-        vk.CmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.layout, 0, 1, &set, 0, nullptr);
+        vk.CmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.layout, 0, 1, &set, 0,
+                                 nullptr);
     }
-    vk.CmdPushConstants(commands, dispatch.pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, dispatch.pushSize, dispatch.push.data());
+    vk.CmdPushConstants(commands, dispatch.pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, dispatch.pushSize,
+                        dispatch.push.data());
     vk.CmdDispatch(commands, dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
     return {};
 }
@@ -182,7 +197,8 @@ void Executor::countNonFinite(std::span<const float> values, std::uint64_t n, st
         if (m_nonFinite++ == 0) {
             for (const Step& step : m_program.steps)
                 if (const auto* download = std::get_if<DownloadStep>(&step)) out = &m_program.tensor(download->tensor);
-            const std::uint64_t c = i % out->shape.c, x = i / out->shape.c % out->shape.w, row = i / out->shape.c / out->shape.w;
+            const std::uint64_t c = i % out->shape.c, x = i / out->shape.c % out->shape.w,
+                                row = i / out->shape.c / out->shape.w;
             m_firstNonFinite = fmt::format("picture {}, row {}, column {}, channel {}", n, y + row, x, c);
         }
     }
@@ -191,7 +207,8 @@ void Executor::countNonFinite(std::span<const float> values, std::uint64_t n, st
 Result<void> Executor::download(const DownloadStep& step, std::uint32_t op) {
     const Tensor& tensor = m_program.tensor(step.tensor);
     const Placement& staging = m_placements[step.staging.index];
-    const std::uint64_t rowBytes = tensor.shape.w * tensor.shape.c * sizeOf(tensor.dtype), rowsAtOnce = staging.bytes / rowBytes;
+    const std::uint64_t rowBytes = tensor.shape.w * tensor.shape.c * sizeOf(tensor.dtype),
+                        rowsAtOnce = staging.bytes / rowBytes;
     report(op, tensor.layer);
     for (std::uint64_t n = 0; n < tensor.shape.n; ++n)
         for (std::uint64_t y = 0; y < tensor.shape.h; y += rowsAtOnce) {
@@ -199,14 +216,17 @@ Result<void> Executor::download(const DownloadStep& step, std::uint32_t op) {
             const std::uint64_t rows = std::min(rowsAtOnce, tensor.shape.h - y);
             TRY(VkCommandBuffer commands, begin());
             if (n == 0 && y == 0) beginOp(commands, op);
-            const VkBufferCopy region{.srcOffset = m_placements[step.tensor.index].offset + (n * tensor.shape.h + y) * rowBytes,
+            const VkBufferCopy region{.srcOffset =
+                                          m_placements[step.tensor.index].offset + (n * tensor.shape.h + y) * rowBytes,
                                       .dstOffset = staging.offset,
                                       .size = rows * rowBytes};
-            m_device.vk.CmdCopyBuffer(commands, m_bindings[step.tensor.index].buffer, m_bindings[step.staging.index].buffer, 1, &region);
+            m_device.vk.CmdCopyBuffer(commands, m_bindings[step.tensor.index].buffer,
+                                      m_bindings[step.staging.index].buffer, 1, &region);
             const VkMemoryBarrier toHost{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                          .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
                                          .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
-            m_device.vk.CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &toHost, 0, nullptr, 0, nullptr);
+            m_device.vk.CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
+                                           &toHost, 0, nullptr, 0, nullptr);
             if (n + 1 == tensor.shape.n && y + rows == tensor.shape.h) endOp(commands, op);
             CHECK(submit());
             CHECK(m_device.waitAll());
@@ -218,7 +238,9 @@ Result<void> Executor::download(const DownloadStep& step, std::uint32_t op) {
     report(m_opCount, tensor.layer);
     // A picture with holes in it is not a result: nothing is saved and the reason is said.
     if (m_nonFinite)
-        return fail(ErrorCode::BadInput, "{} values of the output are no finite numbers, the first at {}; activations overflowed (fp16 ends at 65504, bf16 does not)",
+        return fail(ErrorCode::BadInput,
+                    "{} values of the output are no finite numbers, the first at {}; activations overflowed (fp16 ends "
+                    "at 65504, bf16 does not)",
                     m_nonFinite, m_firstNonFinite);
     return {};
 }
@@ -229,10 +251,11 @@ Result<void> Executor::readTimes(std::vector<RecordedOp>& ops) const {
     const std::size_t count = std::min<std::size_t>(ops.size(), m_opCount);
     if (count == 0) return {};
     std::vector<std::array<std::uint64_t, 2>> results(2 * count); // value, available
-    const VkResult result = m_device.vk.GetQueryPoolResults(m_device.handle(), m_queries, 0, static_cast<std::uint32_t>(2 * count),
-                                                            results.size() * sizeof results[0], results.data(), sizeof results[0],
-                                                            VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WITH_AVAILABILITY_BIT);
-    if (result != VK_SUCCESS && result != VK_NOT_READY) return tl::unexpected<Error>(vulkanError(result, "reading timestamps"));
+    const VkResult result = m_device.vk.GetQueryPoolResults(
+        m_device.handle(), m_queries, 0, static_cast<std::uint32_t>(2 * count), results.size() * sizeof results[0],
+        results.data(), sizeof results[0], VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WITH_AVAILABILITY_BIT);
+    if (result != VK_SUCCESS && result != VK_NOT_READY)
+        return tl::unexpected<Error>(vulkanError(result, "reading timestamps"));
     const double period = m_device.limits().timestampPeriod;
     const std::uint64_t mask = m_device.timestampMask();
     std::int64_t last = 0;

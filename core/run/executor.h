@@ -27,8 +27,8 @@ struct ExecutorIo {
 
 class Executor final : public Machine {
 public:
-    static Result<std::unique_ptr<Executor>> create(Device& device, VulkanHeap& heap, Kernels& kernels, const Program& program,
-                                                    const ExecutorIo& io);
+    static Result<std::unique_ptr<Executor>> create(Device& device, VulkanHeap& heap, Kernels& kernels,
+                                                    const Program& program, const ExecutorIo& io);
     ~Executor() override;
 
     void enter(Phase phase) override;

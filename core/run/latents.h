@@ -1,6 +1,6 @@
 #pragma once
-// What goes into an op: latents as pipelines hand them over or as the decoder takes them, or a picture. The executor reads
-// it in the device's order (NHWC) piece by piece.
+// What goes into an op: latents as pipelines hand them over or as the decoder takes them, or a picture. The executor
+// reads it in the device's order (NHWC) piece by piece.
 
 #include "core/model/family.h"
 #include "core/model/parameters.h"

@@ -21,7 +21,8 @@ std::uint64_t hostPeakBytes() {
 }
 
 // The family that the controls name, or the checkpoint's own.
-Result<const Family*> chooseFamily(const Controls& controls, const Checkpoint* checkpoint, std::vector<std::string>& notes) {
+Result<const Family*> chooseFamily(const Controls& controls, const Checkpoint* checkpoint,
+                                   std::vector<std::string>& notes) {
     const Family* wanted = controls.model.empty() ? nullptr : findFamily(controls.model);
     if (!checkpoint) return wanted ? wanted : &families().front();
     const auto& candidates = checkpoint->candidates();
@@ -29,20 +30,22 @@ Result<const Family*> chooseFamily(const Controls& controls, const Checkpoint* c
     for (const Family* family : candidates) names.emplace_back(family->name);
     if (wanted) {
         if (std::ranges::find(candidates, wanted) == candidates.end())
-            return fail(ErrorCode::BadInput, "file {}: its tensors are those of {}, not of model {}", quote(checkpoint->file().fileName()),
-                        joined(names, " or "), wanted->name);
+            return fail(ErrorCode::BadInput, "file {}: its tensors are those of {}, not of model {}",
+                        quote(checkpoint->file().fileName()), joined(names, " or "), wanted->name);
         return wanted;
     }
     if (names.size() > 1)
-        notes.push_back(fmt::format("the checkpoint's tensors fit {}; taken as {} (--model chooses; they differ in how latents are scaled)",
-                                    joined(names, ", "), names.front()));
+        notes.push_back(fmt::format(
+            "the checkpoint's tensors fit {}; taken as {} (--model chooses; they differ in how latents are scaled)",
+            joined(names, ", "), names.front()));
     return candidates.front();
 }
 
 Result<std::optional<Input>> readInput(const Family& family, const Controls& controls, const InputChoice& choice,
                                        const Parameters& parameters) {
     if (const auto* seed = std::get_if<std::uint64_t>(&choice)) {
-        const std::uint64_t width = controls.width ? controls.width : defaultSide, height = controls.height ? controls.height : defaultSide;
+        const std::uint64_t width = controls.width ? controls.width : defaultSide,
+                            height = controls.height ? controls.height : defaultSide;
         TRY(Input input, syntheticLatents(family, width, height, controls.batch, *seed));
         return input;
     }
@@ -81,8 +84,8 @@ Result<Job> prepare(Controls controls, const InputChoice& choice) {
         TRY(checkpoint, Checkpoint::open(controls.weights));
         const bool decode = controls.op == VaeOp::Decode;
         if (!(decode ? checkpoint->hasDecoder() : checkpoint->hasEncoder()))
-            return fail(ErrorCode::BadInput, "file {}: it holds {} alone, op {} needs the other half", quote(controls.weights),
-                        decode ? "an encoder" : "a decoder", decode ? "decode" : "encode");
+            return fail(ErrorCode::BadInput, "file {}: it holds {} alone, op {} needs the other half",
+                        quote(controls.weights), decode ? "an encoder" : "a decoder", decode ? "decode" : "encode");
     }
     TRY(job.family, chooseFamily(controls, checkpoint ? &*checkpoint : nullptr, job.notes));
     job.parameters = checkpoint ? Parameters(std::move(*checkpoint)) : Parameters(*controls.syntheticSeed());
@@ -92,9 +95,10 @@ Result<Job> prepare(Controls controls, const InputChoice& choice) {
         CHECK(job.parameters.bind(latentStatistics(*job.family), "the packed latents' statistics"));
     TRY(job.input, readInput(*job.family, controls, choice, job.parameters));
     if (job.input) {
-        if ((controls.width && controls.width != job.input->width) || (controls.height && controls.height != job.input->height))
-            return fail(ErrorCode::BadUsage, "size {}x{}: the input makes {}x{} pixels", controls.width, controls.height, job.input->width,
-                        job.input->height);
+        if ((controls.width && controls.width != job.input->width) ||
+            (controls.height && controls.height != job.input->height))
+            return fail(ErrorCode::BadUsage, "size {}x{}: the input makes {}x{} pixels", controls.width,
+                        controls.height, job.input->width, job.input->height);
         if (controls.batch != 1 && controls.batch != job.input->batch)
             return fail(ErrorCode::BadUsage, "batch {}: the input holds {}", controls.batch, job.input->batch);
         controls.width = job.input->width;
@@ -105,7 +109,8 @@ Result<Job> prepare(Controls controls, const InputChoice& choice) {
     controls.model = job.family->name;
 
     TRY(const Graph graph, buildGraph(*job.family, controls.op, controls.width, controls.height, controls.batch));
-    CHECK(job.parameters.bind(graph.weights, fmt::format("the {} {}", job.family->name, controls.op == VaeOp::Decode ? "decoder" : "encoder")));
+    CHECK(job.parameters.bind(graph.weights, fmt::format("the {} {}", job.family->name,
+                                                         controls.op == VaeOp::Decode ? "decoder" : "encoder")));
     job.program = lower(graph, controls);
     job.controls = std::move(controls);
     return job;
@@ -147,14 +152,22 @@ RunOutcome Session::run(const Job& job, std::span<const std::unique_ptr<OutputSi
     RunOutcome outcome;
     Recording& recording = outcome.recording;
     recording.kind = "run";
-    recording.device = {.name = m_device->report().name, .driver = m_device->report().driver, .kernels = std::string(m_kernels->name()),
+    recording.device = {.name = m_device->report().name,
+                        .driver = m_device->report().driver,
+                        .kernels = std::string(m_kernels->name()),
                         .heapBytes = m_device->report().heapBytes};
     recording.controls = controlValues(job.controls);
     describe(job.program, recording);
     const Peak predicted = findPeak(planJob(job, m_heap->traits()));
     recording.predicted = {predicted.allocated, predicted.reserved};
 
-    Result<void> result = runSteps(job, {.parameters = job.parameters, .input = *job.input, .sinks = sinks, .cancel = cancel, .progress = std::move(progress)}, recording);
+    Result<void> result = runSteps(job,
+                                   {.parameters = job.parameters,
+                                    .input = *job.input,
+                                    .sinks = sinks,
+                                    .cancel = cancel,
+                                    .progress = std::move(progress)},
+                                   recording);
     const auto inOp = [](const RecordedOp& op) { return op.phase == Phase::Decode || op.phase == Phase::Encode; };
     const auto first = std::ranges::find_if(recording.ops, inOp);
     if (first != recording.ops.end()) {

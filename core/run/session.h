@@ -37,14 +37,14 @@ Result<Job> prepare(Controls controls, const InputChoice& input);
 Recording planJob(const Job& job, const HeapTraits& traits = {});
 
 struct SessionOptions {
-    std::string device;                       // selector, see Instance::choose
+    std::string device; // selector, see Instance::choose
     KernelChoice kernels = KernelChoice::Best;
     bool validate = false;
     std::string cacheFolder = defaultCacheFolder();
 };
 
 struct RunOutcome {
-    Recording recording;        // also of a run that failed, up to there
+    Recording recording; // also of a run that failed, up to there
     std::optional<Error> error;
 };
 

@@ -8,7 +8,9 @@ namespace {
 
 class PngSink final : public OutputSink {
 public:
-    PngSink(std::vector<PngWriter> writers, Backbone backbone) : m_writers(std::move(writers)), m_signed(backbone == Backbone::Kl) {}
+    PngSink(std::vector<PngWriter> writers, Backbone backbone)
+        : m_writers(std::move(writers))
+        , m_signed(backbone == Backbone::Kl) {}
 
     Result<void> write(std::uint64_t n, std::uint64_t, std::uint64_t, std::span<const float> values) override {
         if (!m_signed) return m_writers[n].writeRows(values);
@@ -30,7 +32,9 @@ private:
 class TensorSink final : public OutputSink {
 public:
     TensorSink(SafetensorsWriter writer, OutputShape shape, std::uint64_t channelsPerTensor)
-        : m_writer(std::move(writer)), m_shape(shape), m_channels(channelsPerTensor) {}
+        : m_writer(std::move(writer))
+        , m_shape(shape)
+        , m_channels(channelsPerTensor) {}
 
     Result<void> write(std::uint64_t n, std::uint64_t y, std::uint64_t rows, std::span<const float> values) override {
         m_plane.resize(rows * m_shape.w);
@@ -52,22 +56,27 @@ private:
 
 } // namespace
 
-Result<std::unique_ptr<OutputSink>> pngSink(const std::string& path, Backbone backbone, OutputShape shape, int bitDepth) {
+Result<std::unique_ptr<OutputSink>> pngSink(const std::string& path, Backbone backbone, OutputShape shape,
+                                            int bitDepth) {
     std::vector<PngWriter> writers;
     for (std::uint64_t i = 0; i < shape.n; ++i) {
         std::filesystem::path file(path);
-        if (shape.n > 1) file.replace_filename(fmt::format("{}-{}{}", file.stem().string(), i, file.extension().string()));
-        TRY(PngWriter writer, PngWriter::create(file.string(), static_cast<std::uint32_t>(shape.w), static_cast<std::uint32_t>(shape.h), bitDepth));
+        if (shape.n > 1)
+            file.replace_filename(fmt::format("{}-{}{}", file.stem().string(), i, file.extension().string()));
+        TRY(PngWriter writer, PngWriter::create(file.string(), static_cast<std::uint32_t>(shape.w),
+                                                static_cast<std::uint32_t>(shape.h), bitDepth));
         writers.push_back(std::move(writer));
     }
     return std::make_unique<PngSink>(std::move(writers), backbone);
 }
 
-Result<std::unique_ptr<OutputSink>> tensorSink(const std::string& path, VaeOp op, const Family& family, OutputShape shape) {
+Result<std::unique_ptr<OutputSink>> tensorSink(const std::string& path, VaeOp op, const Family& family,
+                                               OutputShape shape) {
     std::vector<SafetensorsWriter::Tensor> tensors;
     const std::uint64_t channels = op == VaeOp::Decode ? shape.c : family.latentChannels;
     const auto add = [&](std::string name) {
-        tensors.push_back({.name = std::move(name), .dtype = DType::F32, .shape = {shape.n, channels, shape.h, shape.w}});
+        tensors.push_back(
+            {.name = std::move(name), .dtype = DType::F32, .shape = {shape.n, channels, shape.h, shape.w}});
     };
     if (op == VaeOp::Decode) {
         add("decoded");

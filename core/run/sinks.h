@@ -22,8 +22,10 @@ public:
 };
 
 // PNG of a decode; several pictures get their number before the suffix. `backbone` decides the range of values.
-Result<std::unique_ptr<OutputSink>> pngSink(const std::string& path, Backbone backbone, OutputShape shape, int bitDepth);
+Result<std::unique_ptr<OutputSink>> pngSink(const std::string& path, Backbone backbone, OutputShape shape,
+                                            int bitDepth);
 // Safetensors with key "decoded", or "mean" (and "logvar" where the moments are twice the latent channels), NCHW.
-Result<std::unique_ptr<OutputSink>> tensorSink(const std::string& path, VaeOp op, const Family& family, OutputShape shape);
+Result<std::unique_ptr<OutputSink>> tensorSink(const std::string& path, VaeOp op, const Family& family,
+                                               OutputShape shape);
 
 } // namespace spikescope

@@ -12,11 +12,12 @@ double activate(Activation activation, double x) {
     return x;
 }
 
-Map conv(const ConvCall& call, const Map& in, const std::vector<double>& weights, const std::vector<double>& bias, const Map* residual,
-         Shape shape) {
+Map conv(const ConvCall& call, const Map& in, const std::vector<double>& weights, const std::vector<double>& bias,
+         const Map* residual, Shape shape) {
     Map out{shape, std::vector<double>(shape.elements())};
     const auto factor = static_cast<std::int64_t>(call.upsample ? 2 : 1);
-    const auto height = static_cast<std::int64_t>(in.shape.h) * factor, width = static_cast<std::int64_t>(in.shape.w) * factor;
+    const auto height = static_cast<std::int64_t>(in.shape.h) * factor,
+               width = static_cast<std::int64_t>(in.shape.w) * factor;
     const std::uint64_t taps = call.kernel * call.kernel;
     for (std::uint64_t n = 0; n < shape.n; ++n)
         for (std::uint64_t y = 0; y < shape.h; ++y)
@@ -28,7 +29,8 @@ Map conv(const ConvCall& call, const Map& in, const std::vector<double>& weights
                         const auto ix = static_cast<std::int64_t>(x * call.stride + tap % call.kernel) - call.padBegin;
                         if (iy < 0 || ix < 0 || iy >= height || ix >= width) continue;
                         for (std::uint64_t c = 0; c < in.shape.c; ++c)
-                            sum += in.at(n, static_cast<std::uint64_t>(iy / factor), static_cast<std::uint64_t>(ix / factor), c) *
+                            sum += in.at(n, static_cast<std::uint64_t>(iy / factor),
+                                         static_cast<std::uint64_t>(ix / factor), c) *
                                    weights[(o * in.shape.c + c) * taps + tap];
                     }
                     if (residual) sum += residual->at(n, y, x, o);
@@ -37,15 +39,16 @@ Map conv(const ConvCall& call, const Map& in, const std::vector<double>& weights
     return out;
 }
 
-Map groupNorm(const Map& in, const std::vector<double>& gamma, const std::vector<double>& beta, std::uint32_t groups, double eps,
-              Activation activation) {
+Map groupNorm(const Map& in, const std::vector<double>& gamma, const std::vector<double>& beta, std::uint32_t groups,
+              double eps, Activation activation) {
     Map out = in;
     const std::uint64_t width = in.shape.c / groups, pixels = in.shape.pixels();
     for (std::uint64_t n = 0; n < in.shape.n; ++n)
         for (std::uint64_t g = 0; g < groups; ++g) {
             const auto each = [&](auto use) {
                 for (std::uint64_t p = 0; p < pixels; ++p)
-                    for (std::uint64_t c = g * width; c < (g + 1) * width; ++c) use((n * pixels + p) * in.shape.c + c, c);
+                    for (std::uint64_t c = g * width; c < (g + 1) * width; ++c)
+                        use((n * pixels + p) * in.shape.c + c, c);
             };
             double mean = 0, variance = 0;
             each([&](std::uint64_t i, std::uint64_t) { mean += in.values[i]; });
@@ -53,7 +56,8 @@ Map groupNorm(const Map& in, const std::vector<double>& gamma, const std::vector
             each([&](std::uint64_t i, std::uint64_t) { variance += (in.values[i] - mean) * (in.values[i] - mean); });
             variance /= static_cast<double>(pixels * width);
             each([&](std::uint64_t i, std::uint64_t c) {
-                out.values[i] = activate(activation, (in.values[i] - mean) / std::sqrt(variance + eps) * gamma[c] + beta[c]);
+                out.values[i] =
+                    activate(activation, (in.values[i] - mean) / std::sqrt(variance + eps) * gamma[c] + beta[c]);
             });
         }
     return out;
@@ -69,14 +73,16 @@ Map attention(const Map& q, const Map& k, const Map& v, double scale) {
             double most = -std::numeric_limits<double>::infinity(), sum = 0;
             for (std::uint64_t j = 0; j < pixels; ++j) {
                 scores[j] = 0;
-                for (std::uint64_t c = 0; c < channels; ++c) scores[j] += row[c] * k.values[(n * pixels + j) * channels + c];
+                for (std::uint64_t c = 0; c < channels; ++c)
+                    scores[j] += row[c] * k.values[(n * pixels + j) * channels + c];
                 scores[j] *= scale;
                 most = std::max(most, scores[j]);
             }
             for (double& s : scores) sum += s = std::exp(s - most);
             for (std::uint64_t j = 0; j < pixels; ++j)
                 for (std::uint64_t c = 0; c < channels; ++c)
-                    out.values[(n * pixels + i) * channels + c] += scores[j] / sum * v.values[(n * pixels + j) * channels + c];
+                    out.values[(n * pixels + i) * channels + c] +=
+                        scores[j] / sum * v.values[(n * pixels + j) * channels + c];
         }
     return out;
 }

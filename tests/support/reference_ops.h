@@ -19,10 +19,10 @@ struct Map {
 };
 
 // Weights [out][in][kernel][kernel]; bias and residual may be empty.
-Map conv(const ConvCall& call, const Map& in, const std::vector<double>& weights, const std::vector<double>& bias, const Map* residual,
-         Shape out);
-Map groupNorm(const Map& in, const std::vector<double>& gamma, const std::vector<double>& beta, std::uint32_t groups, double eps,
-              Activation activation);
+Map conv(const ConvCall& call, const Map& in, const std::vector<double>& weights, const std::vector<double>& bias,
+         const Map* residual, Shape out);
+Map groupNorm(const Map& in, const std::vector<double>& gamma, const std::vector<double>& beta, std::uint32_t groups,
+              double eps, Activation activation);
 Map attention(const Map& q, const Map& k, const Map& v, double scale);
 double activate(Activation activation, double x);
 

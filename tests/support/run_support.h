@@ -14,7 +14,8 @@ namespace spikescope {
 // NHWC values of the whole output.
 class MemorySink final : public OutputSink {
 public:
-    explicit MemorySink(std::vector<float>& values) : m_values(values) {}
+    explicit MemorySink(std::vector<float>& values)
+        : m_values(values) {}
     Result<void> write(std::uint64_t, std::uint64_t, std::uint64_t, std::span<const float> values) override {
         m_values.insert(m_values.end(), values.begin(), values.end());
         return {};
@@ -59,7 +60,8 @@ inline double relativeL2(std::span<const float> a, std::span<const float> b) {
 }
 
 // NHWC to the NCHW of channels [first, first + count).
-inline std::vector<float> toNchw(const std::vector<float>& nhwc, const OutputShape& s, std::uint64_t first, std::uint64_t count) {
+inline std::vector<float> toNchw(const std::vector<float>& nhwc, const OutputShape& s, std::uint64_t first,
+                                 std::uint64_t count) {
     std::vector<float> out;
     out.reserve(s.n * count * s.h * s.w);
     for (std::uint64_t n = 0; n < s.n; ++n)

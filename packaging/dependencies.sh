@@ -1,0 +1,21 @@
+# Sourced by the other scripts. need_packages NAME…: installs with apt what is missing, and does nothing when nothing is.
+
+build_packages=(g++ cmake ninja-build libvulkan1 libvulkan-dev mesa-vulkan-drivers glslang-dev spirv-tools libfmt-dev
+    nlohmann-json3-dev libcli11-dev libexpected-dev libpng-dev)
+test_packages=(libgtest-dev libbenchmark-dev vulkan-validationlayers)
+
+need_packages() {
+    local missing=() name
+    for name in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing+=("$name")
+    done
+    [ ${#missing[@]} -eq 0 ] && return 0
+    local run=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || { echo "These packages are missing: ${missing[*]}. Install them as root, or install sudo." >&2; return 1; }
+        run=(sudo)
+    fi
+    echo "Installing ${missing[*]}"
+    "${run[@]}" apt-get update -q
+    "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+}

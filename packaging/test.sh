@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds and runs all tests; arguments go to ctest (for example -L unit).
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$root/packaging/dependencies.sh"
+need_packages "${build_packages[@]}" "${test_packages[@]}"
+
+build=$root/build/test
+[ -f "$build/build.ninja" ] || cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release
+ninja -C "$build"
+# One at a time: a test on the CPU device uses all cores by itself.
+ctest --test-dir "$build" --output-on-failure "$@"

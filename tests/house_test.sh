@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# The rooms of core/ include only what lies below them, and nothing of Qt. Run with the source folder as argument.
+set -u
+cd "$1" || exit 1
+bad=0
+complain() { echo "$1"; bad=1; }
+
+grep -rnE '#include [<"]Q' core && complain "core/ includes Qt, see above"
+
+declare -A below=(
+    [base]="" [memory]="base" [graph]="base" [model]="base graph" [program]="base memory graph model" [gpu]="base memory"
+    [kernels]="base memory graph model program gpu" [timeline]="base memory"
+    [run]="base memory graph model program gpu kernels timeline")
+for path in core/*/; do
+    room=$(basename "$path")
+    [ -n "${below[$room]+known}" ] || { complain "core/$room is a room without a rule"; continue; }
+    while IFS=: read -r file line text; do
+        other=$(sed -E 's@.*"core/([a-z]+)/.*@\1@' <<<"$text")
+        [[ " $room ${below[$room]} " == *" $other "* ]] || complain "$file:$line: $room may not include $other"
+    done < <(grep -rnE '#include "core/' "$path")
+done
+
+while read -r count file; do
+    [ "$count" -le 600 ] || [ "$file" = total ] || complain "$file has $count lines; over 600 hides a second room"
+done < <(find core app -name '*.h' -o -name '*.cpp' | xargs wc -l)
+exit $bad
