@@ -2,6 +2,8 @@
 
 #include "app/cli/commands.h"
 
+#include "core/program/controls.h"
+
 int main(int argc, char** argv) {
     using namespace spikescope::cli;
     CLI::App app{"Spikescope: where the memory of a VAE's decode goes, planned and measured to the byte"};
@@ -18,7 +20,15 @@ int main(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? 0 : 1; // help is no error; every other is bad usage
+        if (error.get_exit_code() == 0) return app.exit(error); // help and version
+        // One sentence, and what there is instead of an option that is not known.
+        fmt::print(stderr, "spikescope-cli: {}", error.what());
+        if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
+            fmt::print(stderr, "; controls are");
+            for (const spikescope::ControlInfo& info : spikescope::controlTable()) fmt::print(stderr, " --{}", info.name);
+        }
+        fmt::print(stderr, "\n");
+        return 1;
     }
     return result;
 }

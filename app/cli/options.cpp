@@ -52,9 +52,9 @@ void printText(const Recording& recording) {
         const auto [allocated, reserved] = *recording.predicted;
         const bool same = allocated == peak.allocated && reserved == peak.reserved;
         fmt::print("predicted  allocated {} B, reserved {} B: {}\n", allocated, reserved,
-                   same                ? "as measured, to the byte"
-                   : recording.failure ? "the run ended early"
-                                       : "DIFFERENT from what was measured");
+                   recording.failure ? "the run ended early"
+                   : same            ? "as measured, to the byte"
+                                     : "DIFFERENT from what was measured");
     }
     if (recording.kind == "run")
         fmt::print("time       {} on the device, load {}, host peak {}\n", formatDuration(recording.durationMs),
