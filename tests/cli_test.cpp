@@ -1,5 +1,5 @@
-// The program as its users meet it: exit codes, one sentence for each bad input, files whole or not at all. Runs the built
-// spikescope-cli at the smallest sizes.
+// The program as its users meet it: exit codes, one sentence for each bad input, files whole or not at all. Runs the
+// built spikescope-cli at the smallest sizes.
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -72,21 +72,25 @@ protected:
         return file(name);
     }
     // A safetensors file of one header and as many data bytes.
-    std::string safetensors(const std::string& name, const nlohmann::ordered_json& header, const std::string& data) const {
+    std::string safetensors(const std::string& name, const nlohmann::ordered_json& header,
+                            const std::string& data) const {
         std::string text = header.dump();
         text.resize((text.size() + 7) / 8 * 8, ' ');
         std::string length(8, '\0');
-        for (int i = 0; i < 8; ++i) length[static_cast<std::size_t>(i)] = static_cast<char>(text.size() >> (8 * i) & 0xff);
+        for (int i = 0; i < 8; ++i)
+            length[static_cast<std::size_t>(i)] = static_cast<char>(text.size() >> (8 * i) & 0xff);
         return write(name, length + text + data);
     }
     std::vector<std::string> visibleFiles() const {
         std::vector<std::string> names;
         for (const auto& entry : fs::directory_iterator(folder))
-            if (const std::string name = entry.path().filename().string(); name != ".stdout" && name != ".stderr") names.push_back(name);
+            if (const std::string name = entry.path().filename().string(); name != ".stdout" && name != ".stderr")
+                names.push_back(name);
         std::ranges::sort(names);
         return names;
     }
-    // Exit 1, one line on standard error that holds all of `parts`, nothing on standard output and no file that was not there.
+    // Exit 1, one line on standard error that holds all of `parts`, nothing on standard output and no file that was not
+    // there.
     void expectRefusal(std::vector<std::string> arguments, const std::vector<std::string>& parts) {
         const auto before = visibleFiles();
         const Outcome outcome = run(arguments);
@@ -95,12 +99,15 @@ protected:
         EXPECT_EQ(outcome.code, 1) << command << outcome.error;
         EXPECT_EQ(std::ranges::count(outcome.error, '\n'), 1) << command << outcome.error;
         EXPECT_EQ(outcome.out, "") << command;
-        for (const std::string& part : parts) EXPECT_NE(outcome.error.find(part), std::string::npos) << command << ": no " << part << " in " << outcome.error;
+        for (const std::string& part : parts)
+            EXPECT_NE(outcome.error.find(part), std::string::npos)
+                << command << ": no " << part << " in " << outcome.error;
         EXPECT_EQ(visibleFiles(), before) << command;
     }
     std::vector<std::string> decode(std::vector<std::string> more) const {
-        std::vector<std::string> all{"decode",       "--device", "cpu",          "--size",     "32x32",           "--quiet", "-o",
-                                     file("x.png"), "--report", file("r.json"), "--tensor-out", file("t.safetensors")};
+        std::vector<std::string> all{"decode",   "--device",     "cpu",          "--size",
+                                     "32x32",    "--quiet",      "-o",           file("x.png"),
+                                     "--report", file("r.json"), "--tensor-out", file("t.safetensors")};
         all.insert(all.end(), more.begin(), more.end());
         return all;
     }
@@ -109,34 +116,52 @@ protected:
 };
 
 TEST_F(CliTest, refusesBadCheckpoints) {
-    const nlohmann::ordered_json clip{{"text_model.encoder.layers.0.mlp.fc1.weight", {{"dtype", "F32"}, {"shape", {2}}, {"data_offsets", {0, 8}}}}};
-    const nlohmann::ordered_json partial{{"decoder.conv_in.weight", {{"dtype", "F32"}, {"shape", {512, 16, 3, 3}}, {"data_offsets", {0, 294912}}}}};
-    nlohmann::ordered_json wrong{{"decoder.layers.0.weight", {{"dtype", "F16"}, {"shape", {64, 4, 3, 3}}, {"data_offsets", {0, 4608}}}}};
-    struct Case { std::string path; std::vector<std::string> parts; };
+    const nlohmann::ordered_json clip{
+        {"text_model.encoder.layers.0.mlp.fc1.weight", {{"dtype", "F32"}, {"shape", {2}}, {"data_offsets", {0, 8}}}}};
+    const nlohmann::ordered_json partial{
+        {"decoder.conv_in.weight", {{"dtype", "F32"}, {"shape", {512, 16, 3, 3}}, {"data_offsets", {0, 294912}}}}};
+    nlohmann::ordered_json wrong{
+        {"decoder.layers.0.weight", {{"dtype", "F16"}, {"shape", {64, 4, 3, 3}}, {"data_offsets", {0, 4608}}}}};
+    struct Case {
+        std::string path;
+        std::vector<std::string> parts;
+    };
     const Case cases[] = {
         {write("short.safetensors", "abc"), {"short.safetensors", "3"}},
-        {write("long.safetensors", std::string("\xff\xff\xff\xff\x00\x00\x00\x00{}", 10)), {"long.safetensors", "4294967295", "10"}},
-        {write("text.safetensors", std::string("\x08\x00\x00\x00\x00\x00\x00\x00{nojson}", 16)), {"text.safetensors", "JSON"}},
-        {safetensors("cut.safetensors", clip, "1234"), {"cut.safetensors", "text_model.encoder.layers.0.mlp.fc1.weight", "8", "4"}},
+        {write("long.safetensors", std::string("\xff\xff\xff\xff\x00\x00\x00\x00{}", 10)),
+         {"long.safetensors", "4294967295", "10"}},
+        {write("text.safetensors", std::string("\x08\x00\x00\x00\x00\x00\x00\x00{nojson}", 16)),
+         {"text.safetensors", "JSON"}},
+        {safetensors("cut.safetensors", clip, "1234"),
+         {"cut.safetensors", "text_model.encoder.layers.0.mlp.fc1.weight", "8", "4"}},
         {safetensors("clip.safetensors", clip, "12345678"), {"clip.safetensors", "CLIP"}},
-        {safetensors("partial.safetensors", partial, std::string(294912, '\0')), {"partial.safetensors", "137 of the 138", "decoder.conv_in.bias", "decoder.mid_block.resnets.0.norm1.weight"}},
-        {safetensors("tiny.safetensors", wrong, std::string(4608, '\0')), {"tiny.safetensors", "are missing", "decoder.layers.0.bias"}},
+        {safetensors("partial.safetensors", partial, std::string(294912, '\0')),
+         {"partial.safetensors", "137 of the 138", "decoder.conv_in.bias", "decoder.mid_block.resnets.0.norm1.weight"}},
+        {safetensors("tiny.safetensors", wrong, std::string(4608, '\0')),
+         {"tiny.safetensors", "are missing", "decoder.layers.0.bias"}},
         {file("absent.safetensors"), {"absent.safetensors", "No such file"}},
     };
     for (const Case& c : cases) expectRefusal(decode({"--weights", c.path, "--seed", "1"}), c.parts);
 }
 
 TEST_F(CliTest, refusesBadLatents) {
-    const auto latents = [&](const std::string& name, nlohmann::ordered_json shape, const std::string& dtype, const std::string& data) {
-        return safetensors(name, {{"z", {{"dtype", dtype}, {"shape", shape}, {"data_offsets", {0, data.size()}}}}}, data);
+    const auto latents = [&](const std::string& name, nlohmann::ordered_json shape, const std::string& dtype,
+                             const std::string& data) {
+        return safetensors(name, {{"z", {{"dtype", dtype}, {"shape", shape}, {"data_offsets", {0, data.size()}}}}},
+                           data);
     };
     std::string nan(256, '\0');
     nan[4 * 21 + 3] = '\x7f'; // element 21 of [4, 4, 4] is [1, 1, 1]
     nan[4 * 21 + 2] = '\xc0';
-    struct Case { std::string path; std::vector<std::string> parts; };
+    struct Case {
+        std::string path;
+        std::vector<std::string> parts;
+    };
     const Case cases[] = {
-        {latents("channels.safetensors", {16, 2, 2}, "F32", std::string(256, '\0')), {"channels.safetensors", "'z'", "16", "4"}},
-        {latents("rank.safetensors", {8, 8}, "F32", std::string(256, '\0')), {"rank.safetensors", "'z'", "2 dimensions"}},
+        {latents("channels.safetensors", {16, 2, 2}, "F32", std::string(256, '\0')),
+         {"channels.safetensors", "'z'", "16", "4"}},
+        {latents("rank.safetensors", {8, 8}, "F32", std::string(256, '\0')),
+         {"rank.safetensors", "'z'", "2 dimensions"}},
         {latents("dtype.safetensors", {4, 4, 4}, "I32", std::string(256, '\0')), {"dtype.safetensors", "'z'", "I32"}},
         {latents("nan.safetensors", {4, 4, 4}, "F32", nan), {"nan.safetensors", "'z'", "1, 1, 1"}},
         {latents("key.safetensors", {4, 4, 4}, "F32", std::string(256, '\0')) + ":other", {"key.safetensors", "other"}},
@@ -151,11 +176,15 @@ TEST_F(CliTest, refusesBadControls) {
         return decode(more);
     };
     expectRefusal({"decode", "--model", "taesd", "--seed", "1", "--size", "0x8", "-o", file("x.png")}, {"size", "0x8"});
-    expectRefusal({"decode", "--model", "taesd", "--seed", "1", "--size", "36x32", "-o", file("x.png")}, {"size", "36x32", "multiples of 8"});
-    expectRefusal({"decode", "--model", "taesd", "--seed", "1", "--size", "18446744073709551616x8", "-o", file("x.png")}, {"size", "18446744073709551616x8"});
+    expectRefusal({"decode", "--model", "taesd", "--seed", "1", "--size", "36x32", "-o", file("x.png")},
+                  {"size", "36x32", "multiples of 8"});
+    expectRefusal(
+        {"decode", "--model", "taesd", "--seed", "1", "--size", "18446744073709551616x8", "-o", file("x.png")},
+        {"size", "18446744073709551616x8"});
     expectRefusal(with({"--conv", "im2col"}), {"conv", "im2col", "direct"});
     expectRefusal(with({"--activations", "fp8"}), {"activations", "fp8", "bf16, fp16, fp32"});
-    expectRefusal(with({"--lifetime", "stream", "--allocator", "arena"}), {"allocator arena", "lifetime planned", "stream"});
+    expectRefusal(with({"--lifetime", "stream", "--allocator", "arena"}),
+                  {"allocator arena", "lifetime planned", "stream"});
     expectRefusal(with({"--colour", "red"}), {"--colour", "--lifetime"});
     expectRefusal(with({"--fail-over", "nan"}), {"fail-over", "nan"});
     expectRefusal(with({"--batch", "-3"}), {"batch", "-3"});
@@ -166,7 +195,8 @@ TEST_F(CliTest, refusesBadControls) {
 }
 
 TEST_F(CliTest, refusesOutputsThatCannotBeWritten) {
-    const std::vector<std::string> base{"decode", "--device", "cpu", "--model", "taesd", "--seed", "1", "--size", "32x32", "--quiet"};
+    const std::vector<std::string> base{"decode", "--device", "cpu",    "--model", "taesd",
+                                        "--seed", "1",        "--size", "32x32",   "--quiet"};
     const auto with = [&](std::vector<std::string> more) {
         more.insert(more.begin(), base.begin(), base.end());
         return more;
@@ -180,7 +210,9 @@ TEST_F(CliTest, refusesOutputsThatCannotBeWritten) {
 
 TEST_F(CliTest, outOfMemoryIsExitTwoWithTheReport) {
     for (const std::string command : {"decode", "plan"}) {
-        std::vector<std::string> arguments{command, "--device", "cpu", "--model", "flux1", "--size", "16384x16384", "--report", file(command + ".json")};
+        std::vector<std::string> arguments{command,       "--device", "cpu",
+                                           "--model",     "flux1",    "--size",
+                                           "16384x16384", "--report", file(command + ".json")};
         if (command == "decode") arguments.insert(arguments.end(), {"--seed", "1", "-o", file("x.png"), "--quiet"});
         const Outcome outcome = run(arguments);
         EXPECT_EQ(outcome.code, 2) << outcome.error;
@@ -202,14 +234,19 @@ TEST_F(CliTest, otherExitCodes) {
 }
 
 TEST_F(CliTest, summaryHasTheContractsFields) {
-    const Outcome outcome = run({"decode", "--device", "cpu", "--model", "taesd", "--seed", "1", "--size", "32x32", "--json", "--quiet", "-o", file("x.png"),
-                                 "--tensor-out", file("t.safetensors"), "--csv", file("e.csv"), "--layers", file("l.csv"), "--report", file("run.json")});
+    const Outcome outcome = run({"decode",        "--device",    "cpu",         "--model",      "taesd",
+                                 "--seed",        "1",           "--size",      "32x32",        "--json",
+                                 "--quiet",       "-o",          file("x.png"), "--tensor-out", file("t.safetensors"),
+                                 "--csv",         file("e.csv"), "--layers",    file("l.csv"),  "--report",
+                                 file("run.json")});
     ASSERT_EQ(outcome.code, 0) << outcome.error;
     EXPECT_EQ(outcome.error, "");
     const auto json = nlohmann::json::parse(outcome.out);
     EXPECT_EQ(json["schema"], "spikescope.run/1");
     EXPECT_EQ(json["kind"], "run");
-    for (const char* key : {"device", "controls", "peak", "predicted", "host_peak_bytes", "duration_ms", "load_ms", "layers", "failure"}) EXPECT_TRUE(json.contains(key)) << key;
+    for (const char* key :
+         {"device", "controls", "peak", "predicted", "host_peak_bytes", "duration_ms", "load_ms", "layers", "failure"})
+        EXPECT_TRUE(json.contains(key)) << key;
     EXPECT_TRUE(json["failure"].is_null());
     EXPECT_EQ(json["controls"]["model"], "taesd");
     EXPECT_EQ(json["peak"]["allocated_bytes"], json["predicted"]["allocated_bytes"]);
@@ -218,9 +255,12 @@ TEST_F(CliTest, summaryHasTheContractsFields) {
     for (const auto& [category, bytes] : json["peak"]["by_category"].items()) sum += bytes.get<std::uint64_t>();
     EXPECT_EQ(sum, json["peak"]["allocated_bytes"].get<std::uint64_t>());
     EXPECT_EQ(visibleFiles(), (std::vector<std::string>{"e.csv", "l.csv", "run.json", "t.safetensors", "x.png"}));
-    EXPECT_TRUE(slurp(file("e.csv")).starts_with("t_ns,event,tensor,layer,phase,category,address,size_bytes,allocated_bytes,reserved_bytes,workspace_bytes"));
+    EXPECT_TRUE(slurp(file("e.csv"))
+                    .starts_with("t_ns,event,tensor,layer,phase,category,address,size_bytes,allocated_bytes,reserved_"
+                                 "bytes,workspace_bytes"));
 
-    const Outcome planned = run({"plan", "--model", "taesd", "--size", "32x32", "--json", "--report", file("plan.json")});
+    const Outcome planned =
+        run({"plan", "--model", "taesd", "--size", "32x32", "--json", "--report", file("plan.json")});
     const auto plan = nlohmann::json::parse(planned.out);
     EXPECT_EQ(plan["peak"]["by_category"], json["peak"]["by_category"]);
     EXPECT_EQ(plan["peak"]["allocated_bytes"], json["peak"]["allocated_bytes"]);
@@ -232,16 +272,19 @@ TEST_F(CliTest, summaryHasTheContractsFields) {
 }
 
 TEST_F(CliTest, anInterruptLeavesNothingBehind) {
-    const pid_t child = start({"decode", "--device", "cpu", "--model", "flux1", "--seed", "1", "--size", "256x256", "--activations", "fp32", "-o", file("x.png"),
-                               "--tensor-out", file("t.safetensors"), "--quiet"});
+    const pid_t child =
+        start({"decode", "--device", "cpu", "--model", "flux1", "--seed", "1", "--size", "256x256", "--activations",
+               "fp32", "-o", file("x.png"), "--tensor-out", file("t.safetensors"), "--quiet"});
     // The outputs' temporary files show that the run is on its way.
-    for (int i = 0; i < 200 && visibleFiles().size() < 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    for (int i = 0; i < 200 && visibleFiles().size() < 2; ++i)
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
     std::this_thread::sleep_for(std::chrono::milliseconds(1500));
     const auto asked = std::chrono::steady_clock::now();
     kill(child, SIGINT);
     const Outcome outcome = finish(child);
     EXPECT_EQ(outcome.code, 130) << outcome.error;
-    EXPECT_LT(std::chrono::steady_clock::now() - asked, std::chrono::seconds(10)); // one op of this size takes about a second
+    EXPECT_LT(std::chrono::steady_clock::now() - asked,
+              std::chrono::seconds(10)); // one op of this size takes about a second
     EXPECT_TRUE(visibleFiles().empty());
 }
 

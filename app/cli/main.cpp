@@ -25,7 +25,8 @@ int main(int argc, char** argv) {
         fmt::print(stderr, "spikescope-cli: {}", error.what());
         if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
             fmt::print(stderr, "; controls are");
-            for (const spikescope::ControlInfo& info : spikescope::controlTable()) fmt::print(stderr, " --{}", info.name);
+            for (const spikescope::ControlInfo& info : spikescope::controlTable())
+                fmt::print(stderr, " --{}", info.name);
         }
         fmt::print(stderr, "\n");
         return 1;

@@ -71,7 +71,7 @@ Result<void> setWeights(Controls& c, std::string_view text) {
 Result<void> setSize(Controls& c, std::string_view text) {
     const auto cross = text.find('x');
     const auto width = parseInteger(text.substr(0, cross));
-    const auto height = cross == std::string_view::npos ? width : parseInteger(text.substr(cross + 1));
+    const auto height = cross == std::string_view::npos ? std::nullopt : parseInteger(text.substr(cross + 1));
     if (!width || !height || *width == 0 || *height == 0 || *width > 65536 || *height > 65536)
         return fail(ErrorCode::BadUsage, "size: {} is not WIDTHxHEIGHT with 1 to 65536 pixels to a side", quote(text));
     c.width = *width;

@@ -1,0 +1,215 @@
+// Checkpoints by their names: every family, both layouts, prefixes, storage types, inside full-model files. The files
+// are sparse: right headers over data of zeros that is never written. Protects: name maps, detection, tensor and
+// parameter counts.
+
+#include "core/model/parameters.h"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace spikescope {
+namespace {
+
+struct StoredTensor {
+    std::string name;
+    std::vector<std::uint64_t> shape;
+};
+
+std::vector<Weight> weightsOf(const Family& family, bool decoder = true, bool encoder = true) {
+    std::vector<Weight> all;
+    for (const VaeOp op : {VaeOp::Encode, VaeOp::Decode}) {
+        if (!(op == VaeOp::Decode ? decoder : encoder)) continue;
+        auto graph = buildGraph(family, op, sizeMultiple(family), sizeMultiple(family), 1);
+        all.insert(all.end(), graph->weights.begin(), graph->weights.end());
+    }
+    return all;
+}
+
+// The names of a layout as files have them; 1×1 attention weights of the original layout have four dimensions.
+std::vector<StoredTensor> stored(const Family& family, NameLayout layout, const std::string& prefix,
+                                 const std::vector<Weight>& weights) {
+    std::vector<StoredTensor> tensors;
+    for (const Weight& weight : weights) {
+        std::string name = weight.name;
+        std::vector<std::uint64_t> shape = weight.dims;
+        if (layout == NameLayout::Original) {
+            if (family.backbone == Backbone::Tiny) {
+                name = std::string(name.starts_with("decoder.") ? "decoder." : "encoder.") + tinyOriginalName(name);
+            } else {
+                name = klNames(name, layout).front();
+                if (shape.size() == 2) shape.insert(shape.end(), {1, 1});
+            }
+        }
+        tensors.push_back({prefix + name, shape});
+    }
+    return tensors;
+}
+
+class CheckpointTest : public testing::Test {
+protected:
+    void TearDown() override { std::filesystem::remove(path); }
+
+    // A file of these tensors, its data a hole in the file system.
+    const std::string& write(const std::vector<StoredTensor>& tensors, const std::string& dtype = "F32") {
+        nlohmann::ordered_json header;
+        std::uint64_t at = 0;
+        const std::uint64_t size = dtype == "F32" ? 4 : dtype == "I64" ? 8 : 2;
+        for (const StoredTensor& tensor : tensors) {
+            std::uint64_t bytes = size;
+            for (const std::uint64_t dim : tensor.shape) bytes *= dim;
+            header[tensor.name] = {{"dtype", dtype}, {"shape", tensor.shape}, {"data_offsets", {at, at + bytes}}};
+            at += bytes;
+        }
+        std::string text = header.dump();
+        text.resize((text.size() + 7) / 8 * 8, ' ');
+        const std::uint64_t length = text.size();
+        std::ofstream file(path, std::ios::binary | std::ios::trunc);
+        file.write(reinterpret_cast<const char*>(&length), 8) << text;
+        file.close();
+        std::filesystem::resize_file(path, 8 + length + at);
+        return path;
+    }
+
+    std::string path = testing::TempDir() + "spikescope_checkpoint_" + std::to_string(getpid()) + ".safetensors";
+};
+
+TEST_F(CheckpointTest, recognisesEveryFamilyInBothLayoutsWithPrefixes) {
+    for (const Family& family : families())
+        for (const NameLayout layout : {NameLayout::Diffusers, NameLayout::Original})
+            for (const std::string prefix : {"", "first_stage_model.", "vae."})
+                for (const std::string dtype : {"F32", "F16", "BF16"}) {
+                    const std::string what = fmt::format("{} layout {} prefix '{}' {}", family.name,
+                                                         static_cast<int>(layout), prefix, dtype);
+                    std::vector<StoredTensor> tensors = stored(family, layout, prefix, weightsOf(family));
+                    for (int i = 0; i < 300; ++i)
+                        tensors.push_back({fmt::format("model.diffusion_model.blocks.{}.weight", i), {4, 4}});
+                    auto checkpoint = Checkpoint::open(write(tensors, dtype));
+                    ASSERT_TRUE(checkpoint) << what << ": " << checkpoint.error().message;
+                    EXPECT_NE(std::ranges::find(checkpoint->candidates(), &family), checkpoint->candidates().end())
+                        << what;
+                    EXPECT_EQ(checkpoint->layout(), layout) << what;
+                    EXPECT_EQ(checkpoint->prefix(), prefix) << what;
+                    EXPECT_TRUE(checkpoint->hasDecoder() && checkpoint->hasEncoder()) << what;
+                    Parameters parameters(std::move(*checkpoint));
+                    const Result<void> bound = parameters.bind(weightsOf(family), "the model");
+                    EXPECT_TRUE(bound) << what << ": " << bound.error().message;
+                }
+}
+
+TEST_F(CheckpointTest, acceptsOneHalf) {
+    for (const Family& family : families())
+        for (const bool decoder : {true, false}) {
+            auto checkpoint = Checkpoint::open(
+                write(stored(family, NameLayout::Diffusers, "", weightsOf(family, decoder, !decoder))));
+            ASSERT_TRUE(checkpoint) << family.name << checkpoint.error().message;
+            EXPECT_EQ(checkpoint->hasDecoder(), decoder) << family.name;
+            EXPECT_EQ(checkpoint->hasEncoder(), !decoder) << family.name;
+        }
+}
+
+TEST_F(CheckpointTest, acceptsAttentionNamesOfOldDiffusers) {
+    std::vector<StoredTensor> tensors =
+        stored(*findFamily("sd15"), NameLayout::Diffusers, "", weightsOf(*findFamily("sd15")));
+    for (StoredTensor& tensor : tensors)
+        for (const auto& [now, before] : {std::pair{".to_q.", ".query."}, std::pair{".to_k.", ".key."},
+                                          std::pair{".to_v.", ".value."}, std::pair{".to_out.0.", ".proj_attn."}})
+            if (const auto at = tensor.name.find(now); at != std::string::npos)
+                tensor.name.replace(at, std::string(now).size(), before);
+    auto checkpoint = Checkpoint::open(write(tensors));
+    ASSERT_TRUE(checkpoint) << checkpoint.error().message;
+    Parameters parameters(std::move(*checkpoint));
+    EXPECT_TRUE(parameters.bind(weightsOf(*findFamily("sd15")), "the model"));
+}
+
+TEST_F(CheckpointTest, saysWhatIsMissingOrWrong) {
+    const Family& flux1 = *findFamily("flux1");
+    const auto sentence = [&](const std::vector<StoredTensor>& tensors, const std::string& dtype = "F32") {
+        auto checkpoint = Checkpoint::open(write(tensors, dtype));
+        EXPECT_TRUE(checkpoint) << checkpoint.error().message;
+        Parameters parameters(std::move(*checkpoint));
+        const Result<void> bound = parameters.bind(weightsOf(flux1, true, false), "the flux1 decoder");
+        EXPECT_FALSE(bound);
+        return bound ? std::string{} : bound.error().message;
+    };
+    const std::vector<StoredTensor> whole = stored(flux1, NameLayout::Diffusers, "", weightsOf(flux1, true, false));
+    std::vector<StoredTensor> fewer = whole;
+    std::erase_if(fewer,
+                  [](const StoredTensor& t) { return t.name.find("up_blocks.2.resnets.1") != std::string::npos; });
+    EXPECT_NE(
+        sentence(fewer).find(
+            "8 of the 138 tensors of the flux1 decoder are missing, first decoder.up_blocks.2.resnets.1.norm1.weight"),
+        std::string::npos)
+        << sentence(fewer);
+    std::vector<StoredTensor> bent = whole;
+    bent[4].shape[0] = 513;
+    EXPECT_NE(sentence(bent).find(bent[4].name), std::string::npos) << sentence(bent);
+    EXPECT_NE(sentence(bent).find("513"), std::string::npos) << sentence(bent);
+    EXPECT_NE(sentence(whole, "I64").find("I64"), std::string::npos);
+}
+
+TEST_F(CheckpointTest, saysWhatAnotherModelLooksLike) {
+    for (const auto& [name, kind] : {std::pair{"text_model.encoder.layers.0.mlp.fc1.weight", "CLIP"},
+                                     std::pair{"double_blocks.0.img_attn.qkv.weight", "FLUX"},
+                                     std::pair{"encoder.block.0.layer.0.SelfAttention.q.weight", "T5"},
+                                     std::pair{"model.layers.0.self_attn.q_proj.weight", "language model"},
+                                     std::pair{"decoder.middle.0.residual.0.gamma", "Wan"}}) {
+        const auto checkpoint = Checkpoint::open(write({{name, {4, 4}}}));
+        ASSERT_FALSE(checkpoint);
+        EXPECT_NE(checkpoint.error().message.find(kind), std::string::npos) << checkpoint.error().message;
+    }
+}
+
+// Counts as published with the models.
+TEST(Families, haveTheirTensorsAndParameters) {
+    struct Known {
+        const char* name;
+        std::size_t tensors;
+        std::uint64_t decoder, encoder;
+    };
+    for (const Known& known :
+         {Known{"sd15", 248, 49'490'179, 34'163'592}, Known{"sdxl", 248, 49'490'179, 34'163'592},
+          Known{"sd3", 244, 49'545'475, 34'274'208}, Known{"flux1", 244, 49'545'475, 34'274'208},
+          Known{"z-image", 244, 49'545'475, 34'274'208}, Known{"flux2", 248, 49'619'203, 34'421'696}}) {
+        const Family& family = *findFamily(known.name);
+        std::uint64_t counts[2] = {0, 0};
+        for (const Weight& weight : weightsOf(family)) {
+            std::uint64_t elements = 1;
+            for (const std::uint64_t dim : weight.dims) elements *= dim;
+            if (weight.name.starts_with("decoder.")) counts[0] += elements;
+            if (weight.name.starts_with("encoder.")) counts[1] += elements;
+        }
+        EXPECT_EQ(weightsOf(family).size(), known.tensors)
+            << known.name; // flux2 has three statistics of packed latents besides
+        EXPECT_EQ(counts[0], known.decoder) << known.name;
+        EXPECT_EQ(counts[1], known.encoder) << known.name;
+    }
+}
+
+TEST(Synthetic, matchesTheReferenceGenerator) {
+    std::ifstream file(std::string(SPIKESCOPE_SHARED_DATA) + "/golden/golden.json");
+    if (!file) GTEST_SKIP() << "the reference data is not beside this checkout";
+    const auto facts = nlohmann::json::parse(file);
+    const std::vector<Weight> weights = weightsOf(*findFamily("flux1"));
+    for (const auto& [name, values] : facts["check"].items()) {
+        const std::string wanted = name;
+        const auto weight = std::ranges::find(weights, wanted, &Weight::name);
+        // The reference's conv_in has four or sixteen latent channels; the scale tells which.
+        std::vector<std::uint64_t> dims = weight->dims;
+        const SyntheticTensor sixteen(name, dims, 7);
+        if (wanted == "decoder.conv_in.weight") dims[1] = 4;
+        const SyntheticTensor four(name, dims, 7);
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            const auto expected = static_cast<float>(values[i].get<double>());
+            EXPECT_TRUE(sixteen[i] == expected || four[i] == expected)
+                << name << " " << i << ": " << sixteen[i] << " " << expected;
+        }
+    }
+}
+
+} // namespace
+} // namespace spikescope
