@@ -204,7 +204,7 @@ TEST_F(CliTest, refusesOutputsThatCannotBeWritten) {
     expectRefusal(with({"-o", file("no/folder/x.png")}), {"no/folder/x.png", "No such file"});
     expectRefusal(with({"-o", "/dev/full"}), {"/dev/full", "No space"});
     expectRefusal(with({"--tensor-out", "/dev/full"}), {"/dev/full", "No space"});
-    expectRefusal(with({"--report", "/dev/full"}), {"/dev/full", "No space"});
+    expectRefusal(with({"--report", "/dev/full", "-o", file("x.png")}), {"/dev/full", "No space"});
     expectRefusal(with({"--csv", file("no/e.csv"), "-o", file("x.png")}), {"no/e.csv"});
 }
 

@@ -72,8 +72,8 @@ TEST_P(PlanEqualsRun, forOpsDtypesAndLifetimes) {
 
 INSTANTIATE_TEST_SUITE_P(Families, PlanEqualsRun,
                          testing::Values("sd15", "sdxl", "sd3", "flux1", "z-image", "flux2", "taesd", "taef1", "taef2"),
-                         [](const auto& info) {
-                             std::string name = info.param;
+                         [](const auto& parameter) {
+                             std::string name = parameter.param;
                              std::erase(name, '-');
                              return name;
                          });

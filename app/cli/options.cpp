@@ -97,10 +97,14 @@ void OutputOptions::addTo(CLI::App& command) {
     command.add_flag("--quiet", quiet, "no progress")->group("Output");
 }
 
-Result<void> OutputOptions::write(const Recording& recording) const {
+Result<void> OutputOptions::writeFiles(const Recording& recording) const {
     if (!report.empty()) CHECK(writeText(report, reportJson(recording)));
     if (!csv.empty()) CHECK(writeEventsCsv(recording, csv));
     if (!layers.empty()) CHECK(writeLayersCsv(recording, layers));
+    return {};
+}
+
+Result<void> OutputOptions::print(const Recording& recording) const {
     if (json)
         fmt::print("{}\n", summaryJson(recording));
     else

@@ -20,8 +20,8 @@ struct OutputOptions {
     std::string report, csv, layers, failOver;
 
     void addTo(CLI::App& command);
-    // Summary or table to standard output, files where they were asked for.
-    Result<void> write(const Recording& recording) const;
+    Result<void> writeFiles(const Recording& recording) const; // those that were asked for
+    Result<void> print(const Recording& recording) const;      // summary or table, to standard output
     // The bytes of --fail-over, if given.
     Result<std::optional<std::uint64_t>> limit() const;
 };

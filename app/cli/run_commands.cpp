@@ -53,7 +53,8 @@ struct PlanCommand {
         }
         Recording recording = planJob(job, traits);
         recording.device = std::move(info);
-        CHECK(output.write(recording));
+        CHECK(output.writeFiles(recording));
+        CHECK(output.print(recording));
         if (recording.failure) fmt::print(stderr, "spikescope-cli: {}\n", recording.failure->message);
         return checkLimit(recording, limit, recording.failure ? 2 : 0);
     }
@@ -124,10 +125,16 @@ struct RunCommand {
         }
         if (outcome.error) {
             const int code = exitWith(*outcome.error);
-            if (code != 1) CHECK(output.write(outcome.recording));
+            if (code != 1) {
+                CHECK(output.writeFiles(outcome.recording));
+                CHECK(output.print(outcome.recording));
+            }
             return code;
         }
-        CHECK(output.write(outcome.recording));
+        CHECK(output.writeFiles(outcome.recording));
+        // After the files, so that no picture appears when a report could not be written.
+        for (const auto& sink : outputs) CHECK(sink->commit());
+        CHECK(output.print(outcome.recording));
         if (session->validationMessages() > 0) {
             fmt::print(stderr, "spikescope-cli: the validation layer had {} messages\n", session->validationMessages());
             return 3;

@@ -8,8 +8,10 @@ std::string formatBytes(std::uint64_t bytes) {
     constexpr double kib = 1024.0, mib = kib * kib, gib = mib * kib;
     const auto value = static_cast<double>(bytes);
     if (bytes < 1024) return fmt::format("{} B", bytes);
-    if (value < mib) return fmt::format("{:.2f} KiB", value / kib);
-    if (value < gib) return fmt::format("{:.2f} MiB", value / mib);
+    // Values that would round to 1024.00 belong to the next unit.
+    constexpr double justBelow = 1024.0 - 0.005;
+    if (value / kib < justBelow) return fmt::format("{:.2f} KiB", value / kib);
+    if (value / mib < justBelow) return fmt::format("{:.2f} MiB", value / mib);
     return fmt::format("{:.2f} GiB", value / gib);
 }
 
@@ -19,25 +21,25 @@ std::string formatDuration(double milliseconds) {
 }
 
 std::string quote(std::string_view name) {
-    constexpr std::size_t longest = 120;
+    constexpr std::size_t longest = 200;
+    std::string_view shown = name.substr(0, longest);
+    // Not inside a UTF-8 character.
+    if (shown.size() < name.size())
+        while (!shown.empty() && (static_cast<unsigned char>(name[shown.size()]) & 0xc0u) == 0x80u)
+            shown.remove_suffix(1);
     std::string out = "'";
-    for (char c : name.substr(0, longest)) {
+    for (const char c : shown) {
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
             out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
         else
             out += c;
     }
-    out += name.size() > longest ? "…'" : "'";
+    out += shown.size() < name.size() ? "…'" : "'";
     return out;
 }
 
 std::string joined(const std::vector<std::string>& parts, std::string_view separator) {
-    std::string out;
-    for (const std::string& part : parts) {
-        if (!out.empty()) out += separator;
-        out += part;
-    }
-    return out;
+    return fmt::format("{}", fmt::join(parts, separator));
 }
 
 } // namespace spikescope

@@ -175,9 +175,6 @@ RunOutcome Session::run(const Job& job, std::span<const std::unique_ptr<OutputSi
         recording.durationMs = static_cast<double>(last->endNs - first->beginNs) / 1e6;
     }
     recording.hostPeakBytes = hostPeakBytes();
-    if (result)
-        for (const auto& sink : sinks)
-            if (result = sink->commit(); !result) break;
     if (!result) outcome.error = std::move(result.error());
     return outcome;
 }

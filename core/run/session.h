@@ -52,7 +52,7 @@ class Session {
 public:
     static Result<std::unique_ptr<Session>> open(const SessionOptions& options);
 
-    // Runs once. The sinks are committed when all went well.
+    // Runs once. Committing the sinks is left to the caller, who may have more to write first.
     RunOutcome run(const Job& job, std::span<const std::unique_ptr<OutputSink>> sinks, const CancelFlag& cancel,
                    std::function<void(const Progress&)> progress = {});
 
