@@ -1,6 +1,6 @@
 # Sourced by the other scripts. need_packages NAME…: installs with apt what is missing, and does nothing when nothing is.
 
-build_packages=(g++ cmake ninja-build libvulkan1 libvulkan-dev mesa-vulkan-drivers glslang-dev spirv-tools libfmt-dev
+build_packages=(g++ cmake ninja-build libvulkan1 libvulkan-dev mesa-vulkan-drivers glslang-dev glslang-tools spirv-tools libfmt-dev
     nlohmann-json3-dev libcli11-dev libexpected-dev libpng-dev)
 test_packages=(libgtest-dev libbenchmark-dev vulkan-validationlayers)
 
