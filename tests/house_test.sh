@@ -5,7 +5,7 @@ cd "$1" || exit 1
 bad=0
 complain() { echo "$1"; bad=1; }
 
-grep -rnE '#include [<"]Q' core && complain "core/ includes Qt, see above"
+grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]Q' core && complain "core/ includes Qt, see above"
 
 declare -A below=(
     [base]="" [memory]="base" [graph]="base" [model]="base graph" [program]="base memory graph model" [gpu]="base memory"
@@ -15,12 +15,13 @@ for path in core/*/; do
     room=$(basename "$path")
     [ -n "${below[$room]+known}" ] || { complain "core/$room is a room without a rule"; continue; }
     while IFS=: read -r file line text; do
-        other=$(sed -E 's@.*"core/([a-z]+)/.*@\1@' <<<"$text")
+        other=$(sed -E 's@.*[<"]core/([a-z]+)/[^.].*@\1@' <<<"$text") # the line itself when it is written another way
+        [[ $other == *'#'* ]] && { complain "$file:$line: write \"core/ROOM/FILE\", not $text"; continue; }
         [[ " $room ${below[$room]} " == *" $other "* ]] || complain "$file:$line: $room may not include $other"
-    done < <(grep -rnE '#include "core/' "$path")
+    done < <(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*("|<(core|app|tests|bench)/|<\.)' "$path")
 done
 
 while read -r count file; do
     [ "$count" -le 600 ] || [ "$file" = total ] || complain "$file has $count lines; over 600 hides a second room"
-done < <(find core app -name '*.h' -o -name '*.cpp' | xargs wc -l)
+done < <(find core app -type f -exec wc -l {} +)
 exit $bad
