@@ -2,8 +2,10 @@
 // 3×3 or 1×1 convolution (KERNEL), stride STRIDE, of an NHWC map. Weights: [tap][in][out]. One thread makes four pixels of a
 // row in four output channels. Output channels are a multiple of four; so are input channels unless FEW_INPUTS.
 // Defines: IN OUT WEIGHT RESIDUAL (types, no RESIDUAL: none is added), KERNEL, STRIDE, UPSAMPLE, BIAS, FEW_INPUTS (input is F32),
-// ACTIVATION_RELU.
-// Groups of 64 threads over pictures × rows × ceil(width / 4) × channels / 4, channels fastest.
+// ACTIVATION_RELU, FOLDED: a 3×3 convolution after a doubling as four of 2×2 on the stored map (KERNEL 2, STRIDE 1), one
+// for each parity of output row and column, weights [2 · odd row + odd column][tap][in][out].
+// Groups of 64 threads over pictures × rows × ceil(width / 4) × channels / 4, channels fastest; FOLDED: over the stored
+// map's rows and columns, and the four parities slowest.
 #include "common.glsl"
 
 layout(local_size_x = 64) in;
@@ -22,14 +24,28 @@ layout(push_constant, std430) uniform Push {
 #endif
 
 void main() {
-    uint channelBlocks = outChannels / 4, quads = (outWidth + 3) / 4;
+#ifdef FOLDED
+    const uint height = inHeight, width = inWidth, phases = 4;
+#else
+    const uint height = outHeight, width = outWidth, phases = 1;
+#endif
+    uint channelBlocks = outChannels / 4, quads = (width + 3) / 4;
     uint64_t item = LINEAR_THREAD;
-    if (item >= uint64_t(pictures) * outHeight * quads * channelBlocks) return;
+    if (item >= uint64_t(phases) * pictures * height * quads * channelBlocks) return;
     uint block = uint(item % channelBlocks);
     uint64_t position = item / channelBlocks;
     int x0 = int(position % quads) * 4;
-    int y = int((position / quads) % outHeight);
-    uint picture = uint(position / (uint64_t(quads) * outHeight));
+    int y = int((position / quads) % height);
+    uint64_t rest = position / (uint64_t(quads) * height);
+    uint picture = uint(rest % pictures);
+#ifdef FOLDED
+    int oddRow = int(rest / pictures) >> 1, oddColumn = int(rest / pictures) & 1;
+    int padRows = 1 - oddRow, padColumns = 1 - oddColumn;
+    uint64_t firstTap = rest / pictures * 4ul;
+#else
+    int padRows = pad, padColumns = pad;
+    const uint64_t firstTap = 0ul;
+#endif
 
     vec4 sum[4];
 #ifdef BIAS
@@ -40,18 +56,18 @@ void main() {
     [[unroll]] for (int p = 0; p < 4; ++p) sum[p] = first;
 
     [[dont_unroll]] for (int tap = 0; tap < KERNEL * KERNEL; ++tap) {
-        int iy = y * STRIDE + tap / KERNEL - pad;
+        int iy = y * STRIDE + tap / KERNEL - padRows;
         if (iy < 0 || iy >= LIMIT(inHeight)) continue;
         uint64_t row = (uint64_t(picture) * inHeight + SOURCE(iy)) * inWidth;
         uint64_t pixel[4];
         float inside[4];
         [[unroll]] for (int p = 0; p < 4; ++p) {
-            int ix = (x0 + p) * STRIDE + tap % KERNEL - pad;
+            int ix = (x0 + p) * STRIDE + tap % KERNEL - padColumns;
             bool valid = ix >= 0 && ix < LIMIT(inWidth);
             inside[p] = valid ? 1.0 : 0.0;
             pixel[p] = row + (valid ? SOURCE(ix) : 0);
         }
-        uint64_t weight = uint64_t(tap) * inChannels * channelBlocks + block;
+        uint64_t weight = (firstTap + tap) * inChannels * channelBlocks + block;
 #ifdef FEW_INPUTS
         for (uint c = 0; c < inChannels; ++c) {
             vec4 w = LOAD4(WEIGHT)(weightAddress, weight + uint64_t(c) * channelBlocks);
@@ -73,10 +89,18 @@ void main() {
 #endif
     }
 
+#ifdef FOLDED
+    uint64_t outRow = (uint64_t(picture) * outHeight + 2 * y + oddRow) * outWidth + oddColumn;
+#else
     uint64_t outRow = (uint64_t(picture) * outHeight + y) * outWidth;
+#endif
     [[unroll]] for (int p = 0; p < 4; ++p) {
-        if (x0 + p >= int(outWidth)) break;
+        if (x0 + p >= int(width)) break;
+#ifdef FOLDED
+        uint64_t index = (outRow + 2 * (x0 + p)) * channelBlocks + block;
+#else
         uint64_t index = (outRow + x0 + p) * channelBlocks + block;
+#endif
 #ifdef RESIDUAL
         sum[p] += LOAD4(RESIDUAL)(residualAddress, index);
 #endif

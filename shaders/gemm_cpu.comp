@@ -9,7 +9,7 @@
 //   groups    ceil(m / (8 * PV)) * ceil(n / KT) in one line, cut into x and y as the device wants (x fastest; too many do no harm)
 //   limits    fewer than 2^27 texels in A, B and the residual; n * (cRow + m) / 4 < 2^31
 //   rates     GFLOP/s, two Zen 3 cores: B_KN 52 to 64, B_NK 48 (58 bf16)
-//   defines   B_KN or B_NK, BIAS, RESIDUAL, ALPHA (else alpha is not read), KT 32|16|8 (32 as it stands), PV rows a lane (5),
+//   defines   B_KN or B_NK, BIAS, RESIDUAL, RELU, ALPHA (else alpha is not read), KT 32|16|8 (32 as it stands), PV rows a lane (5),
 //             KU texels of k a step (1; k / 4 % KU == 0)
 //
 // A lane keeps PV x KT sums; its rows are 8 apart. A step of four k fetches one texel for each row, and all of B's tile with
@@ -95,6 +95,9 @@ void main() {
 #endif
 #ifdef RESIDUAL
                     s += OUT_LOAD(residualMap, at + j);
+#endif
+#ifdef RELU
+                    s = max(s, vec4(0.0));
 #endif
                     c.v[at + j] = outPack(s);
                 }

@@ -181,7 +181,11 @@ TEST_F(CliTest, refusesBadControls) {
     expectRefusal(
         {"decode", "--model", "taesd", "--seed", "1", "--size", "18446744073709551616x8", "-o", file("x.png")},
         {"size", "18446744073709551616x8"});
-    expectRefusal(with({"--conv", "im2col"}), {"conv", "im2col", "direct"});
+    expectRefusal(with({"--conv", "fft"}), {"conv", "fft", "direct, im2col"});
+    expectRefusal(with({"--preset", "mlx"}), {"preset", "mlx-before", "leanest"});
+    expectRefusal(with({"--upsample", "folded", "--conv", "im2col"}), {"upsample folded", "conv im2col", "nearest"});
+    expectRefusal(with({"--enforce"}), {"enforce", "budget"});
+    expectRefusal(with({"--resident", "text=nan"}), {"resident text", "nan"});
     expectRefusal(with({"--activations", "fp8"}), {"activations", "fp8", "bf16, fp16, fp32"});
     expectRefusal(with({"--lifetime", "stream", "--allocator", "arena"}),
                   {"allocator arena", "lifetime planned", "stream"});
@@ -192,6 +196,11 @@ TEST_F(CliTest, refusesBadControls) {
     expectRefusal({"paint"}, {"subcommand"});
     expectRefusal({"plan", "--config", write("c.json", "{\"precision\": \"fp32\"}")}, {"precision", "activations"});
     expectRefusal({"plan", "--config", write("d.json", "[1, 2")}, {"d.json", "JSON"});
+    expectRefusal({"plan", "--config", write("e.json", "{\"preset\": \"mlx-after\", \"ahead\": -1}")}, {"ahead", "-1"});
+    expectRefusal({"plan", "--config", write("f.json", "{\"budget\": 1e999}")}, {"f.json", "budget"});
+    expectRefusal({"plan", "--config", write("g.json", "{\"budget\": NaN}")}, {"g.json", "budget"});
+    expectRefusal({"plan", "--config", write("h.json", "{\"batch\": 1e300}")}, {"batch", "1e+300"});
+    expectRefusal({"plan", "--config", write("i.json", "{\"evaluate\": [1]}")}, {"i.json", "evaluate"});
 }
 
 TEST_F(CliTest, refusesOutputsThatCannotBeWritten) {
@@ -222,6 +231,64 @@ TEST_F(CliTest, outOfMemoryIsExitTwoWithTheReport) {
         EXPECT_GT(report["failure"]["bytes_wanted"].get<std::uint64_t>(), 0u);
         EXPECT_FALSE(fs::exists(file("x.png")));
     }
+}
+
+TEST_F(CliTest, anEnforcedBudgetEndsCleanlyAndSaysWhatFits) {
+    for (const std::string command : {"plan", "decode"}) {
+        std::vector<std::string> arguments{
+            command,   "--device",  "cpu",         "--model",    "taesd",    "--size",
+            "256x256", "--conv",    "im2col",      "--lifetime", "stream",   "--budget",
+            "0.03",    "--enforce", "--allocator", "direct",     "--report", file(command + ".json")};
+        if (command == "decode") arguments.insert(arguments.end(), {"--seed", "1", "-o", file("x.png"), "--quiet"});
+        const Outcome outcome = run(arguments);
+        EXPECT_EQ(outcome.code, 2) << outcome.error;
+        EXPECT_NE(outcome.out.find("fits with"), std::string::npos);
+        EXPECT_FALSE(fs::exists(file("x.png")));
+    }
+    const auto plan = nlohmann::json::parse(slurp(file("plan.json"))),
+               decode = nlohmann::json::parse(slurp(file("decode.json")));
+    EXPECT_EQ(plan["failure"], decode["failure"]);
+    EXPECT_TRUE(plan["failure"]["tensor"].get<std::string>().ends_with(".columns"));
+    const auto fits = plan["failure"]["fits"].get<std::vector<std::string>>();
+    EXPECT_NE(std::find(fits.begin(), fits.end(), "conv direct"), fits.end());
+    EXPECT_LE(plan["peak"]["reserved_bytes"].get<std::uint64_t>(), std::uint64_t{32212254});
+}
+
+TEST_F(CliTest, presetsAndConfigurationsSetControls) {
+    const auto controlsOf = [&](std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), {"plan", "--model", "taesd", "--size", "64x64", "--json"});
+        const Outcome outcome = run(arguments);
+        EXPECT_EQ(outcome.code, 0) << outcome.error;
+        return nlohmann::json::parse(outcome.out)["controls"];
+    };
+    const std::string config = write("c.json", "{\"conv\": \"winograd\", \"preset\": \"mlx-before\", \"ahead\": 2}");
+    EXPECT_EQ(controlsOf({"--preset", "mlx-before"})["conv"], "im2col");
+    EXPECT_EQ(controlsOf({"--config", config})["conv"], "winograd"); // over the preset in the same file
+    EXPECT_EQ(controlsOf({"--config", config})["ahead"], "2");
+    EXPECT_EQ(controlsOf({"--config", config})["lifetime"], "lazy");
+    EXPECT_EQ(controlsOf({"--config", config, "--conv", "direct"})["conv"], "direct");
+    EXPECT_EQ(controlsOf({"--preset", "leanest", "--config", config})["upsample"], "broadcast");
+}
+
+TEST_F(CliTest, adviceIsSortedAndFlipsAreSingle) {
+    const Outcome outcome = run({"advise", "--device", "cpu", "--model", "taesd", "--size", "256x256", "--conv",
+                                 "im2col", "--lifetime", "stream", "--json", "--quiet"});
+    ASSERT_EQ(outcome.code, 0) << outcome.error;
+    const auto advice = nlohmann::json::parse(outcome.out);
+    std::uint64_t last = 0;
+    bool direct = false;
+    for (const auto& flip : advice["flips"]) {
+        EXPECT_GE(flip["allocated_bytes"].get<std::uint64_t>(), last);
+        last = flip["allocated_bytes"];
+        EXPECT_NE(flip["from"], flip["to"]);
+        EXPECT_NE(flip["to"], "arena"); // contradicts lifetime stream
+        EXPECT_GT(flip["estimated_ms"].get<double>(), 0.0) << flip;
+        if (flip["control"] == "conv" && flip["to"] == "direct") {
+            direct = true;
+            EXPECT_LT(flip["allocated_bytes"].get<std::uint64_t>(), advice["allocated_bytes"].get<std::uint64_t>());
+        }
+    }
+    EXPECT_TRUE(direct);
 }
 
 TEST_F(CliTest, otherExitCodes) {

@@ -1,8 +1,10 @@
 // Controls by name: what is accepted comes back as it was said, everything else is refused with what is allowed.
 
-#include "core/program/controls.h"
+#include "core/program/presets.h"
 
 #include <gtest/gtest.h>
+
+#include <sstream>
 
 namespace spikescope {
 namespace {
@@ -16,9 +18,24 @@ TEST(Controls, comeBackAsTheyWereSaid) {
              {"batch", {"1", "1024"}},
              {"activations", {"bf16", "fp16", "fp32"}},
              {"weights-dtype", {"auto", "bf16", "fp16", "fp32"}},
-             {"lifetime", {"planned", "stream"}},
-             {"allocator", {"auto", "arena", "direct"}},
-             {"conv", {"direct"}},
+             {"promote", {"off", "on"}},
+             {"lifetime", {"planned", "stream", "lazy"}},
+             {"evaluate",
+              {"auto", "layer", "block", "stage", "none", "ops:1", "bytes:18446744073709551615",
+               "ops:50,bytes:52428800"}},
+             {"ahead", {"0", "1024"}},
+             {"conv", {"direct", "im2col", "im2col:1", "im2col:16777216", "winograd"}},
+             {"upsample", {"fused", "nearest", "broadcast", "folded"}},
+             {"norm", {"fused", "separate"}},
+             {"attention", {"chunked", "naive"}},
+             {"layout-copies", {"off", "on", "after-norm"}},
+             {"hold", {"off", "on"}},
+             {"load", {"decoder", "full"}},
+             {"apply", {"stream", "dictionary"}},
+             {"resident", {"0", "text=8", "transformer=0.5", "text=8,transformer=32"}},
+             {"offload", {"before-load", "after-decode", "never"}},
+             {"allocator", {"auto", "arena", "direct", "caching", "expandable", "cache-limit:0", "cache-limit:1.5"}},
+             {"enforce", {"off", "on"}},
              {"device", {"0", "cpu", "H200"}},
              {"budget", {"device", "8", "0.5"}}})
         for (const std::string& value : values) {
@@ -50,8 +67,32 @@ TEST(Controls, refuseEverythingElseWithWhatIsAllowed) {
                           Case{"batch", "1e3", "1e3"},
                           Case{"activations", "int8", "bf16, fp16, fp32"},
                           Case{"weights-dtype", "x", "auto"},
-                          Case{"lifetime", "lazy", "planned, stream"},
-                          Case{"allocator", "caching", "arena, direct"},
+                          Case{"lifetime", "eager", "planned, stream, lazy"},
+                          Case{"evaluate", "ops:0", "ops:0"},
+                          Case{"evaluate", "ops:-1", "ops:-1"},
+                          Case{"evaluate", "ops:1,steps:2", "steps:2"},
+                          Case{"evaluate", "bytes:99999999999999999999", "bytes:99999999999999999999"},
+                          Case{"evaluate", "never", "layer, block, stage"},
+                          Case{"ahead", "-1", "-1"},
+                          Case{"ahead", "1025", "1024"},
+                          Case{"ahead", "nan", "nan"},
+                          Case{"conv", "im2col:0", "im2col:0"},
+                          Case{"conv", "im2col:-5", "im2col:-5"},
+                          Case{"conv", "im2col:1e9", "im2col:1e9"},
+                          Case{"conv", "im2col:16777217", "16777216"},
+                          Case{"conv", "fft", "direct, im2col"},
+                          Case{"upsample", "bilinear", "fused, nearest, broadcast, folded"},
+                          Case{"promote", "1", "off, on"},
+                          Case{"resident", "", "text=GIB"},
+                          Case{"resident", "8", "text=GIB"},
+                          Case{"resident", "vae=1", "vae=1"},
+                          Case{"resident", "text=-1", "resident text"},
+                          Case{"resident", "text=nan", "resident text"},
+                          Case{"resident", "transformer=1025", "1024"},
+                          Case{"allocator", "slab", "arena, direct, caching"},
+                          Case{"allocator", "cache-limit:-1", "cache-limit"},
+                          Case{"allocator", "cache-limit:inf", "inf"},
+                          Case{"enforce", "yes", "off, on"},
                           Case{"budget", "0", "above 0"},
                           Case{"budget", "nan", "nan"},
                           Case{"budget", "inf", "inf"},
@@ -68,17 +109,63 @@ TEST(Controls, refuseEverythingElseWithWhatIsAllowed) {
     }
 }
 
-TEST(Controls, refuseContradictions) {
+TEST(Controls, refuseContradictionsWithBothNamesAndWhatGoes) {
+    struct Case {
+        std::vector<std::pair<const char*, const char*>> values;
+        std::vector<const char*> parts;
+    };
+    for (const Case& c :
+         {Case{{{"allocator", "arena"}, {"lifetime", "lazy"}}, {"allocator arena", "lifetime lazy", "cache-limit"}},
+          Case{{{"allocator", "arena"}, {"lifetime", "stream"}}, {"allocator arena", "lifetime stream", "caching"}},
+          Case{{{"upsample", "folded"}, {"conv", "im2col"}}, {"upsample folded", "conv im2col", "nearest"}},
+          Case{{{"upsample", "folded"}, {"conv", "winograd"}}, {"upsample folded", "conv winograd", "nearest"}},
+          Case{{{"promote", "on"}, {"activations", "fp32"}}, {"promote on", "activations fp32", "bf16"}},
+          Case{{{"enforce", "on"}}, {"enforce on", "budget device", "GiB"}}}) {
+        Controls controls;
+        for (const auto& [control, value] : c.values) ASSERT_TRUE(setControl(controls, control, value));
+        const auto checked = checkControls(controls);
+        ASSERT_FALSE(checked);
+        EXPECT_EQ(checked.error().code, ErrorCode::BadUsage);
+        for (const char* part : c.parts)
+            EXPECT_NE(checked.error().message.find(part), std::string::npos) << checked.error().message;
+    }
+}
+
+TEST(Controls, autoFollowsTheLifetime) {
     Controls controls;
     EXPECT_TRUE(checkControls(controls));
     EXPECT_EQ(controls.allocatorPolicy(), AllocatorPolicy::Arena);
+    EXPECT_EQ(controls.evaluateAt(), EvaluatePolicy::At::None);
     controls.lifetime = LifetimePolicy::Stream;
+    EXPECT_EQ(controls.allocatorPolicy(), AllocatorPolicy::Caching);
+    controls.lifetime = LifetimePolicy::Lazy;
+    EXPECT_EQ(controls.allocatorPolicy(), AllocatorPolicy::CacheLimit);
+    EXPECT_EQ(controls.evaluateAt(), EvaluatePolicy::At::Layer);
     EXPECT_TRUE(checkControls(controls));
-    EXPECT_EQ(controls.allocatorPolicy(), AllocatorPolicy::Direct);
-    controls.allocator = AllocatorPolicy::Arena;
-    const auto checked = checkControls(controls);
-    ASSERT_FALSE(checked);
-    EXPECT_NE(checked.error().message.find("lifetime planned"), std::string::npos);
+}
+
+// What advice tries must be possible, and a preset must be what its names say.
+TEST(Controls, flipsAndPresetsAreValid) {
+    for (const ControlInfo& info : controlTable()) {
+        std::istringstream flips{std::string(info.flips)};
+        for (std::string value; flips >> value;) {
+            Controls controls;
+            EXPECT_TRUE(setControl(controls, info.name, value)) << info.name << " " << value;
+        }
+    }
+    for (const Preset& preset : presets()) {
+        Controls controls;
+        ASSERT_TRUE(applyPreset(controls, preset.name));
+        EXPECT_TRUE(checkControls(controls)) << preset.name;
+        // Whatever was set before, a preset sets all that decides the memory of an op.
+        Controls other;
+        for (const char* before : {"mlx-before", "pytorch-eager", "fastest"}) {
+            ASSERT_TRUE(applyPreset(other, before));
+            ASSERT_TRUE(applyPreset(other, preset.name));
+            EXPECT_EQ(controlValues(other), controlValues(controls)) << preset.name << " after " << before;
+        }
+        EXPECT_FALSE(applyPreset(controls, "mlx"));
+    }
 }
 
 } // namespace

@@ -1,7 +1,12 @@
 // Out of memory, a lost device and a cancel at every possible point: the run ends with a cause, everything is freed,
 // all of it stands in the Recording, and the session can run again.
 
+#include "core/run/advice.h"
+#include "core/timeline/peak.h"
+#include "tests/support/job_support.h"
 #include "tests/support/run_support.h"
+
+#include <algorithm>
 
 namespace spikescope {
 namespace {
@@ -26,7 +31,8 @@ struct Faults {
     }
 };
 
-class FailureTest : public testing::TestWithParam<LifetimePolicy> {
+// Lifetime and allocator, by name.
+class FailureTest : public testing::TestWithParam<std::pair<const char*, const char*>> {
 protected:
     void SetUp() override {
         session = openCpu();
@@ -35,11 +41,13 @@ protected:
         Faults::realAllocate = std::exchange(vk.AllocateMemory, Faults::allocate);
         Faults::realSubmit = std::exchange(vk.QueueSubmit, Faults::submit);
         Faults::allocationsLeft = Faults::submitsLeft = -1;
-        Controls controls;
-        controls.model = "taesd";
-        controls.lifetime = GetParam();
-        controls.width = controls.height = 16;
-        job = std::move(*prepare(controls, std::uint64_t{1}));
+        job = runnableJobOf(controlsOf({{"model", "taesd"},
+                                        {"size", "16x16"},
+                                        {"lifetime", GetParam().first},
+                                        {"allocator", GetParam().second},
+                                        {"ahead", "1"},
+                                        {"resident", "text=0.001"},
+                                        {"offload", "never"}}));
         reference = runJob(*session, job).output;
         ASSERT_FALSE(reference.empty());
     }
@@ -68,7 +76,7 @@ TEST_P(FailureTest, outOfDeviceMemoryAtEveryAllocation) {
         const bool enough = Faults::allocationsLeft > 0 || !ran.outcome.error;
         Faults::allocationsLeft = -1;
         if (enough) {
-            EXPECT_GT(k, GetParam() == LifetimePolicy::Stream ? 80 : 2); // the failing function was really used
+            EXPECT_GT(k, GetParam().second == std::string("direct") ? 80 : 2); // the failing function was really used
             break;
         }
         expectCleanEnd(ran, ErrorCode::OutOfDeviceMemory, fmt::format("allocation {}", k));
@@ -106,7 +114,53 @@ TEST_P(FailureTest, lostDeviceAtEverySubmission) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Lifetimes, FailureTest, testing::Values(LifetimePolicy::Planned, LifetimePolicy::Stream));
+// The heap refuses beyond a budget: plan and run stop at the same event, for the same reason, and say what would fit.
+TEST_P(FailureTest, enforcedBudgetStopsPlanAndRunAlike) {
+    const std::uint64_t need = findPeak(planJob(job, session->heap().traits())).reserved;
+    for (int part = 0; part < 12; ++part) {
+        Controls controls = job.controls;
+        controls.budgetBytes = need * static_cast<std::uint64_t>(part) / 12 + 1;
+        controls.enforce = true;
+        const Job limited = runnableJobOf(controls);
+        const Recording plan = planJob(limited, session->heap().traits());
+        const Ran ran = runJob(*session, limited);
+        expectCleanEnd(ran, ErrorCode::OutOfDeviceMemory, fmt::format("{} of 12", part));
+        ASSERT_TRUE(plan.failure);
+        const Failure &planned = *plan.failure, &measured = *ran.outcome.recording.failure;
+        EXPECT_EQ(planned.layer, measured.layer);
+        EXPECT_EQ(planned.tensor, measured.tensor);
+        EXPECT_EQ(planned.event, measured.event);
+        EXPECT_EQ(planned.bytesWanted, measured.bytesWanted);
+        expectSameMemory(plan, ran.outcome.recording, fmt::format("{} of 12", part));
+        for (const Event& event : ran.outcome.recording.events) EXPECT_LE(event.reserved, *controls.budgetBytes);
+    }
+    EXPECT_EQ(runJob(*session, job).output, reference);
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, FailureTest,
+                         testing::Values(std::pair("planned", "arena"), std::pair("stream", "direct"),
+                                         std::pair("stream", "caching"), std::pair("lazy", "cache-limit:0.001")));
+
+TEST(Advice, afterRunningOutNamesFlipsThatFit) {
+    // Columns of 9 times the map do not fit; without them, or in pieces, they do.
+    const Controls roomy = controlsOf({{"model", "flux1"}, {"size", "512x512"}, {"conv", "im2col"}});
+    Controls controls = roomy;
+    controls.budgetBytes = std::uint64_t{1} << 30;
+    controls.enforce = true;
+    Recording plan = planJob(jobOf(controls));
+    ASSERT_TRUE(plan.failure);
+    adviseFailure(plan, controls, {});
+    const auto& fits = plan.failure->fits;
+    EXPECT_NE(std::ranges::find(fits, "conv direct"), fits.end());
+    EXPECT_NE(std::ranges::find(fits, "conv im2col:256"), fits.end());
+    EXPECT_EQ(std::ranges::find(fits, "activations fp32"), fits.end());
+    for (const std::string& flip : fits) {
+        Controls flipped = controls;
+        const auto blank = flip.find(' ');
+        ASSERT_TRUE(setControl(flipped, flip.substr(0, blank), flip.substr(blank + 1)));
+        EXPECT_FALSE(planJob(jobOf(flipped)).failure) << flip; // it fits indeed
+    }
+}
 
 } // namespace
 } // namespace spikescope

@@ -37,6 +37,7 @@ Result<int> devices(bool json) {
                             {"subgroup_size", d.subgroupSize},
                             {"memory_budget", d.memoryBudget},
                             {"cooperative_matrix", d.cooperativeMatrix},
+                            {"sparse_binding", d.sparseBinding},
                             {"kernels", kernelSet(d)},
                             {"usable", d.refusal.empty()},
                             {"refusal", d.refusal.empty() ? Json() : Json(d.refusal)}});
@@ -44,8 +45,9 @@ Result<int> devices(bool json) {
             fmt::print("{}  {}\n   {}, {}, Vulkan {}, {} of memory, largest allocation {}, subgroups of {}\n", d.index,
                        d.name, d.type, d.driver, d.vulkan, formatBytes(d.heapBytes), formatBytes(d.largestAllocation),
                        d.subgroupSize);
-            fmt::print("   memory budget: {}, cooperative matrices: {}, kernels: {}\n", d.memoryBudget ? "yes" : "no",
-                       d.cooperativeMatrix ? "yes" : "no", kernelSet(d));
+            const auto yes = [](bool it) { return it ? "yes" : "no"; };
+            fmt::print("   memory budget: {}, cooperative matrices: {}, sparse binding: {}, kernels: {}\n",
+                       yes(d.memoryBudget), yes(d.cooperativeMatrix), yes(d.sparseBinding), kernelSet(d));
             if (d.refusal.empty())
                 fmt::print("   usable\n");
             else

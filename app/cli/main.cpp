@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
     addDecode(app, result);
     addEncode(app, result);
     addCompare(app, result);
+    addAdvise(app, result);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -1,6 +1,8 @@
 #include "app/cli/options.h"
 
 #include "core/base/text.h"
+#include "core/program/presets.h"
+#include "core/timeline/driver_truth.h"
 #include "core/timeline/export.h"
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
@@ -15,7 +17,7 @@ namespace spikescope::cli {
 
 namespace {
 
-// A configuration is an object of control names with strings or numbers.
+// A configuration is an object of control names with strings or numbers, and may begin with a preset.
 Result<void> applyConfig(Controls& controls, const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     if (!file) return fail(ErrorCode::BadInput, "file {}: cannot be opened", quote(path));
@@ -23,13 +25,32 @@ Result<void> applyConfig(Controls& controls, const std::string& path) {
     std::error_code ignored;
     if (std::filesystem::file_size(path, ignored) > most)
         return fail(ErrorCode::BadInput, "file {}: a configuration has at most 1 MiB", quote(path));
-    const auto json = nlohmann::json::parse(file, nullptr, false);
+    // The parser gives up at a number beyond the range of double; the key before it says which control is meant.
+    std::string lastKey;
+    using Json = nlohmann::ordered_json;
+    const auto remember = [&](int, Json::parse_event_t event, Json& parsed) {
+        if (event == Json::parse_event_t::key) lastKey = parsed.get<std::string>();
+        return true;
+    };
+    const Json json = Json::parse(file, remember, false);
+    if (json.is_discarded() && !lastKey.empty())
+        return fail(ErrorCode::BadInput, "file {}: control {} has no value that JSON can hold, or the text ends there",
+                    quote(path), quote(lastKey));
     if (!json.is_object()) return fail(ErrorCode::BadInput, "file {}: not a JSON object of controls", quote(path));
-    for (const auto& [key, value] : json.items()) {
+    const auto text = [&](const std::string& key, const Json& value) -> Result<std::string> {
         if (!value.is_string() && !value.is_number())
             return fail(ErrorCode::BadInput, "file {}: control {} is neither a string nor a number", quote(path),
                         quote(key));
-        CHECK(setControl(controls, key, value.is_string() ? value.get<std::string>() : value.dump()));
+        return value.is_string() ? value.get<std::string>() : value.dump();
+    };
+    if (json.contains("preset")) {
+        TRY(const std::string preset, text("preset", json["preset"]));
+        CHECK(applyPreset(controls, preset));
+    }
+    for (const auto& [key, value] : json.items()) {
+        if (key == "preset") continue;
+        TRY(const std::string chosen, text(key, value));
+        CHECK(setControl(controls, key, chosen));
     }
     return {};
 }
@@ -43,26 +64,45 @@ void printText(const Recording& recording) {
     fmt::print("{}\n", formatLayerTable(rows, peak, rows.size()));
     fmt::print("peak       allocated {} ({} B), reserved {} ({} B), working {}\n", formatBytes(peak.allocated),
                peak.allocated, formatBytes(peak.reserved), peak.reserved, formatBytes(peak.working));
+    if (peak.fragmentation > 0.0)
+        fmt::print("           fragmentation {:.0f} % (1 - largest free block / free bytes)\n",
+                   100 * peak.fragmentation);
     std::vector<std::string> parts;
     for (std::size_t i = 0; i < categoryCount; ++i)
         if (peak.byCategory[i])
             parts.push_back(fmt::format("{} {}", name(static_cast<Category>(i)), formatBytes(peak.byCategory[i])));
-    fmt::print("           at {}: {}\n", peak.layer, joined(parts, ", "));
+    if (!parts.empty()) fmt::print("           at {}: {}\n", peak.layer, joined(parts, ", "));
+    for (const PhasePeak& phase : phasePeaks(recording))
+        fmt::print("phase      {:<11} allocated {}, reserved {}{}\n", name(phase.phase), formatBytes(phase.allocated),
+                   formatBytes(phase.reserved),
+                   phase.host ? fmt::format(", host {}, together {}", formatBytes(phase.host), formatBytes(phase.held))
+                              : std::string());
     if (recording.predicted) {
         const auto [allocated, reserved] = *recording.predicted;
         const bool same = allocated == peak.allocated && reserved == peak.reserved;
         fmt::print("predicted  allocated {} B, reserved {} B: {}\n", allocated, reserved,
-                   recording.failure ? "the run ended early"
-                   : same            ? "as measured, to the byte"
-                                     : "DIFFERENT from what was measured");
+                   recording.failure    ? "the run ended early"
+                   : same               ? "as measured, to the byte"
+                   : recording.refusals ? "with more memory than there was, see below"
+                                        : "DIFFERENT from what was measured");
     }
+    if (recording.refusals && !recording.failure)
+        fmt::print("refused    {} times; the allocator then gave back what it had cached, and went on\n",
+                   recording.refusals);
     if (recording.kind == "run")
         fmt::print("time       {} on the device, load {}, host peak {}\n", formatDuration(recording.durationMs),
                    formatDuration(recording.loadMs), formatBytes(recording.hostPeakBytes));
-    if (recording.failure)
-        fmt::print("failure    {}: layer {}, tensor {}, {} wanted, {} free\n", recording.failure->code,
-                   recording.failure->layer, recording.failure->tensor, formatBytes(recording.failure->bytesWanted),
-                   formatBytes(recording.failure->bytesFree));
+    if (const auto truth = driverTruth(recording))
+        fmt::print("driver     {} above the {} it held before; reserved then {}, farthest apart {} B\n",
+                   formatBytes(truth->peak), formatBytes(truth->baseline), formatBytes(truth->reserved),
+                   truth->largestDifference);
+    if (!recording.failure) return;
+    fmt::print("failure    {}: layer {}, tensor {}, {} wanted, {} free\n", recording.failure->code,
+               recording.failure->layer, recording.failure->tensor, formatBytes(recording.failure->bytesWanted),
+               formatBytes(recording.failure->bytesFree));
+    if (recording.failure->code == "out_of_device_memory")
+        fmt::print("fits with  {}\n", recording.failure->fits.empty() ? "no single flip of a control"
+                                                                      : joined(recording.failure->fits, ", "));
 }
 
 } // namespace
@@ -72,15 +112,26 @@ void ControlOptions::addTo(CLI::App& command, bool withOp) {
     for (const ControlInfo& info : controlTable()) {
         if (info.name == "op" && !withOp) continue;
         auto& [controlName, text] = values.emplace_back(info.name, "");
+        if (info.name == "enforce") {
+            command.add_flag("--enforce{on}", text, std::string(info.help))->group("Controls");
+            continue;
+        }
         command.add_option(fmt::format("--{}", controlName), text, fmt::format("{} ({})", info.help, info.values))
             ->group("Controls");
     }
+    std::vector<std::string> names;
+    for (const Preset& known : presets()) names.emplace_back(known.name);
+    command
+        .add_option("--preset", preset,
+                    fmt::format("controls by one name, before all others ({})", joined(names, ", ")))
+        ->group("Controls");
     command.add_option("--config", configFile, "JSON file with controls by name; single options override it")
         ->group("Controls");
 }
 
 Result<Controls> ControlOptions::controls() const {
     Controls controls;
+    if (!preset.empty()) CHECK(applyPreset(controls, preset));
     if (!configFile.empty()) CHECK(applyConfig(controls, configFile));
     for (const auto& [controlName, text] : values)
         if (!text.empty()) CHECK(setControl(controls, controlName, text));
@@ -117,6 +168,14 @@ Result<std::optional<std::uint64_t>> OutputOptions::limit() const {
     if (failOver.empty()) return std::optional<std::uint64_t>{};
     TRY(const std::uint64_t bytes, parseGiB("fail-over", failOver));
     return bytes;
+}
+
+int checkLimit(const Recording& recording, std::optional<std::uint64_t> limit, int otherwise) {
+    const Peak peak = findPeak(recording);
+    if (!limit || peak.reserved <= *limit) return otherwise;
+    fmt::print(stderr, "spikescope-cli: the reserved peak of {} is over the limit of {}\n", formatBytes(peak.reserved),
+               formatBytes(*limit));
+    return 4;
 }
 
 InputFile splitKey(const std::string& text) {

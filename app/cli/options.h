@@ -9,7 +9,7 @@ namespace spikescope::cli {
 
 struct ControlOptions {
     std::vector<std::pair<std::string_view, std::string>> values; // by the control table's order; empty: not given
-    std::string configFile;
+    std::string preset, configFile;
 
     void addTo(CLI::App& command, bool withOp);
     Result<Controls> controls() const;
@@ -25,6 +25,9 @@ struct OutputOptions {
     // The bytes of --fail-over, if given.
     Result<std::optional<std::uint64_t>> limit() const;
 };
+
+// Exit 4 when the reserved peak is over the limit, which it says on standard error, else `otherwise`.
+int checkLimit(const Recording& recording, std::optional<std::uint64_t> limit, int otherwise);
 
 // "FILE:KEY" or "FILE". A colon belongs to the name when a file of the whole name exists.
 InputFile splitKey(const std::string& text);

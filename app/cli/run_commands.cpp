@@ -5,6 +5,7 @@
 #include "app/cli/progress_bar.h"
 
 #include "core/base/text.h"
+#include "core/run/advice.h"
 #include "core/timeline/peak.h"
 
 #include <csignal>
@@ -21,15 +22,6 @@ void onSignal(int) { cancelled.raise(); }
 void sayNotes(const Job& job, bool quiet) {
     if (quiet) return;
     for (const std::string& note : job.notes) fmt::print(stderr, "note: {}\n", note);
-}
-
-// Exit 4 when the reserved peak is over the limit, else `otherwise`.
-int checkLimit(const Recording& recording, std::optional<std::uint64_t> limit, int otherwise) {
-    const Peak peak = findPeak(recording);
-    if (!limit || peak.reserved <= *limit) return otherwise;
-    fmt::print(stderr, "spikescope-cli: the reserved peak of {} is over the limit of {}\n", formatBytes(peak.reserved),
-               formatBytes(*limit));
-    return 4;
 }
 
 struct PlanCommand {
@@ -53,6 +45,7 @@ struct PlanCommand {
         }
         Recording recording = planJob(job, traits);
         recording.device = std::move(info);
+        adviseFailure(recording, job.controls, traits);
         CHECK(output.writeFiles(recording));
         CHECK(output.print(recording));
         if (recording.failure) fmt::print(stderr, "spikescope-cli: {}\n", recording.failure->message);
@@ -126,6 +119,7 @@ struct RunCommand {
         if (outcome.error) {
             const int code = exitWith(*outcome.error);
             if (code != 1) {
+                adviseFailure(outcome.recording, job.controls, session->heap().traits());
                 CHECK(output.writeFiles(outcome.recording));
                 CHECK(output.print(outcome.recording));
             }

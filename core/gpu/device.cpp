@@ -2,6 +2,7 @@
 
 #include "core/base/text.h"
 
+#include <algorithm>
 #include <fstream>
 #include <limits>
 
@@ -40,6 +41,7 @@ Result<std::unique_ptr<Device>> Device::open(std::shared_ptr<Instance> instance,
                                                 .bufferDeviceAddress = VK_TRUE};
     VkPhysicalDeviceFeatures2 features{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &features12};
     features.features.shaderInt64 = VK_TRUE;
+    features.features.sparseBinding = features.features.sparseResidencyBuffer = report.sparseBinding;
     std::vector<const char*> extensions;
     if (report.memoryBudget) extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     const VkDeviceCreateInfo info{.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
@@ -125,22 +127,32 @@ Result<std::uint32_t> Device::memoryType(std::uint32_t allowedBits, VkMemoryProp
     return fail(ErrorCode::Unsupported, "{} has no memory of the kind needed (flags {:#x})", m_report.name, wanted);
 }
 
-std::uint64_t Device::bytesFree() const {
-    if (m_report.cpu) return availableMachineMemory();
+Device::HeapUse Device::deviceLocalHeap() const {
     VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
     VkPhysicalDeviceMemoryProperties2 memory{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,
                                              .pNext = m_report.memoryBudget ? &budget : nullptr};
     vk.GetPhysicalDeviceMemoryProperties2(m_report.handle, &memory);
-    std::uint64_t free = 0;
+    HeapUse largest;
     for (std::uint32_t i = 0; i < memory.memoryProperties.memoryHeapCount; ++i) {
-        if (!(memory.memoryProperties.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)) continue;
-        const std::uint64_t total =
-            m_report.memoryBudget ? budget.heapBudget[i] : memory.memoryProperties.memoryHeaps[i].size;
-        const std::uint64_t used = m_report.memoryBudget ? budget.heapUsage[i] : 0;
-        free = std::max(free, total > used ? total - used : 0);
+        const VkMemoryHeap& heap = memory.memoryProperties.memoryHeaps[i];
+        if (!(heap.flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)) continue;
+        const HeapUse use =
+            m_report.memoryBudget ? HeapUse{budget.heapUsage[i], budget.heapBudget[i]} : HeapUse{0, heap.size};
+        if (use.budget > largest.budget) largest = use;
     }
-    return free;
+    return largest;
+}
+
+std::uint64_t Device::bytesFree() const {
+    if (m_report.cpu) return availableMachineMemory();
+    const HeapUse heap = deviceLocalHeap();
+    return heap.budget - std::min(heap.budget, heap.used);
+}
+
+std::optional<std::uint64_t> Device::bytesUsed() const {
+    if (!m_report.memoryBudget) return std::nullopt;
+    return deviceLocalHeap().used;
 }
 
 void Device::recycle(Frame& frame) {
@@ -188,6 +200,26 @@ Result<void> Device::wait(std::uint64_t submission) {
     CHECK_VULKAN(vk.WaitSemaphores(m_device, &info, std::numeric_limits<std::uint64_t>::max()),
                  "waiting for the device");
     return {};
+}
+
+Result<void> Device::bindSparse(VkBuffer buffer, std::span<const VkSparseMemoryBind> binds) {
+    const std::uint64_t value = m_submitted + 1;
+    const VkTimelineSemaphoreSubmitInfo timeline{.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
+                                                 .signalSemaphoreValueCount = 1,
+                                                 .pSignalSemaphoreValues = &value};
+    // Work in flight does not use these parts; the timeline must rise in order nevertheless.
+    CHECK(waitAll());
+    const VkSparseBufferMemoryBindInfo part{
+        .buffer = buffer, .bindCount = static_cast<std::uint32_t>(binds.size()), .pBinds = binds.data()};
+    const VkBindSparseInfo info{.sType = VK_STRUCTURE_TYPE_BIND_SPARSE_INFO,
+                                .pNext = &timeline,
+                                .bufferBindCount = 1,
+                                .pBufferBinds = &part,
+                                .signalSemaphoreCount = 1,
+                                .pSignalSemaphores = &m_timeline};
+    CHECK_VULKAN(vk.QueueBindSparse(m_queue, 1, &info, VK_NULL_HANDLE), "binding pages");
+    m_submitted = value;
+    return wait(value);
 }
 
 Result<VkBufferView> Device::temporaryView(const VkBufferViewCreateInfo& info) {

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <span>
 
 namespace spikescope {
@@ -28,13 +29,17 @@ public:
     // The first memory type with all of `wanted`, if possible one with `preferred` too.
     Result<std::uint32_t> memoryType(std::uint32_t allowedBits, VkMemoryPropertyFlags wanted,
                                      VkMemoryPropertyFlags preferred) const;
-    std::uint64_t
-    bytesFree() const; // of the device-local heap by the driver's budget; of a CPU device the machine's memory
+    // Of the device-local heap by the driver's budget; of a CPU device the machine's memory.
+    std::uint64_t bytesFree() const;
+    // What this process holds of the device-local heap, as the driver counts; nothing where it does not tell.
+    std::optional<std::uint64_t> bytesUsed() const;
 
     // Work is submitted in order; submissions are numbered from 1.
     Result<VkCommandBuffer> beginCommands(); // waits when too many are in flight
     Result<std::uint64_t> submit();          // what beginCommands() gave
     Result<void> wait(std::uint64_t submission);
+    // Binds memory to parts of a sparse buffer, and returns when it is done.
+    Result<void> bindSparse(VkBuffer buffer, std::span<const VkSparseMemoryBind> binds);
     Result<void> waitAll() { return wait(m_submitted); }
     std::uint64_t submitted() const { return m_submitted; }
     VkDescriptorPool descriptorPool() const { return m_frames[m_frame].descriptors; } // of the commands being recorded
@@ -49,6 +54,11 @@ private:
         std::vector<VkBufferView> views;
         std::uint64_t submission = 0; // 0: not in flight
     };
+
+    struct HeapUse {
+        std::uint64_t used = 0, budget = 0;
+    };
+    HeapUse deviceLocalHeap() const; // the largest one
 
     Device() = default;
     void recycle(Frame& frame);

@@ -12,16 +12,17 @@ namespace spikescope {
 #define SPIKESCOPE_INSTANCE_FUNCTIONS(X)                                                                               \
     X(DestroyInstance)                                                                                                 \
     X(EnumeratePhysicalDevices)                                                                                        \
-    X(GetPhysicalDeviceProperties2) X(GetPhysicalDeviceFeatures2) X(GetPhysicalDeviceMemoryProperties2)                \
-        X(GetPhysicalDeviceQueueFamilyProperties) X(EnumerateDeviceExtensionProperties) X(CreateDevice)                \
-            X(GetDeviceProcAddr)
+    X(GetPhysicalDeviceProperties2)                                                                                    \
+    X(GetPhysicalDeviceFeatures2) X(GetPhysicalDeviceMemoryProperties2) X(GetPhysicalDeviceQueueFamilyProperties)      \
+        X(EnumerateDeviceExtensionProperties) X(CreateDevice) X(GetDeviceProcAddr)
 
 #define SPIKESCOPE_DEVICE_FUNCTIONS(X)                                                                                 \
     X(DestroyDevice)                                                                                                   \
     X(GetDeviceQueue)                                                                                                  \
-    X(DeviceWaitIdle) X(QueueSubmit) X(CreateSemaphore) X(DestroySemaphore) X(WaitSemaphores) X(CreateCommandPool)     \
-        X(DestroyCommandPool) X(AllocateCommandBuffers) X(BeginCommandBuffer) X(EndCommandBuffer) X(CreateBuffer)      \
-            X(DestroyBuffer) X(GetBufferMemoryRequirements) X(GetBufferDeviceAddress) X(AllocateMemory) X(FreeMemory)  \
+    X(DeviceWaitIdle)                                                                                                  \
+    X(QueueSubmit) X(CreateSemaphore) X(DestroySemaphore) X(WaitSemaphores) X(CreateCommandPool) X(DestroyCommandPool) \
+        X(AllocateCommandBuffers) X(BeginCommandBuffer) X(EndCommandBuffer) X(CreateBuffer) X(DestroyBuffer)           \
+            X(GetBufferMemoryRequirements) X(GetBufferDeviceAddress) X(AllocateMemory) X(FreeMemory)                   \
                 X(BindBufferMemory) X(MapMemory) X(CreateBufferView) X(DestroyBufferView) X(CreateShaderModule)        \
                     X(DestroyShaderModule) X(CreateComputePipelines) X(DestroyPipeline) X(CreatePipelineCache)         \
                         X(DestroyPipelineCache) X(GetPipelineCacheData) X(CreatePipelineLayout)                        \
@@ -31,7 +32,7 @@ namespace spikescope {
                                         X(DestroyQueryPool) X(GetQueryPoolResults) X(CmdResetQueryPool)                \
                                             X(CmdWriteTimestamp) X(CmdBindPipeline) X(CmdBindDescriptorSets)           \
                                                 X(CmdPushConstants) X(CmdDispatch) X(CmdPipelineBarrier)               \
-                                                    X(CmdCopyBuffer)
+                                                    X(CmdCopyBuffer) X(QueueBindSparse)
 
 struct VulkanFunctions {
     PFN_vkGetInstanceProcAddr GetInstanceProcAddr = nullptr;

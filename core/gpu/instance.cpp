@@ -189,8 +189,11 @@ DeviceReport Instance::describe(std::uint32_t index, VkPhysicalDevice handle) co
     });
     if (family == queueFamilies.end())
         missing.emplace_back("a compute queue with timestamps");
-    else
+    else {
         report.queueFamily = static_cast<std::uint32_t>(family - queueFamilies.begin());
+        report.sparseBinding = features.features.sparseBinding && features.features.sparseResidencyBuffer &&
+                               (family->queueFlags & VK_QUEUE_SPARSE_BINDING_BIT);
+    }
     if (!missing.empty()) report.refusal = "lacks " + joined(missing, ", ");
     return report;
 }

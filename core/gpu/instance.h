@@ -24,7 +24,8 @@ struct DeviceReport {
     bool cpu = false;
     bool cpuKernels = false; // Mesa's CPU device as our CPU kernels need it
     bool memoryBudget = false, cooperativeMatrix = false;
-    std::string refusal; // why it cannot be used; empty: it can
+    bool sparseBinding = false; // of buffers that are bound in part, on the queue in use
+    std::string refusal;        // why it cannot be used; empty: it can
 
     VkPhysicalDevice handle = VK_NULL_HANDLE;
     std::uint32_t queueFamily = 0;

@@ -50,22 +50,30 @@ VulkanHeap::~VulkanHeap() {
 void VulkanHeap::destroy(const Block& block) {
     if (block.buffer) m_device.vk.DestroyBuffer(m_device.handle(), block.buffer, nullptr);
     if (block.memory) m_device.vk.FreeMemory(m_device.handle(), block.memory, nullptr);
+    for (const auto& [offset, memory] : block.pages) m_device.vk.FreeMemory(m_device.handle(), memory, nullptr);
 }
 
-Result<HeapBlock> VulkanHeap::allocate(std::uint64_t bytes, MemoryKind kind) {
-    if (bytes > m_traits.largestBlock)
-        return fail(ErrorCode::OutOfDeviceMemory, "one block of {} is more than the device's largest, {}",
-                    formatBytes(bytes), formatBytes(m_traits.largestBlock));
-    // Memory of a CPU device is the machine's: past what is free the system would end the process instead of refusing.
-    if (m_device.report().cpu && bytes > bytesFree())
-        return fail(ErrorCode::OutOfDeviceMemory, "{} wanted, {} free", formatBytes(bytes), formatBytes(bytesFree()));
+Result<HeapBlock> VulkanHeap::provide(std::uint64_t bytes, MemoryKind kind) {
     Block block;
     HeapBlock result{.id = m_next, .bytes = bytes};
-    if (auto filled = fill(block, result, bytes, kind); !filled) {
-        destroy(block);
-        return tl::unexpected<Error>(std::move(filled.error()));
+    if (kind == MemoryKind::Host) {
+        block.host.reset(new (std::nothrow) std::byte[bytes]);
+        if (!block.host)
+            return fail(ErrorCode::OutOfHostMemory, "{} of host memory wanted: the system refuses", formatBytes(bytes));
+        block.mapped = block.host.get();
+        result.address = reinterpret_cast<std::uintptr_t>(block.mapped);
+    } else {
+        // Memory of a CPU device is the machine's: past what is free the system would end the process instead of
+        // refusing.
+        if (m_device.report().cpu && bytes > bytesFree())
+            return fail(ErrorCode::OutOfDeviceMemory, "{} wanted, {} free", formatBytes(bytes),
+                        formatBytes(bytesFree()));
+        if (auto filled = fill(block, result, bytes, kind); !filled) {
+            destroy(block);
+            return tl::unexpected<Error>(std::move(filled.error()));
+        }
     }
-    m_blocks.emplace(m_next++, block);
+    m_blocks.emplace(m_next++, std::move(block));
     return result;
 }
 
@@ -105,10 +113,82 @@ Result<void> VulkanHeap::fill(Block& block, HeapBlock& result, std::uint64_t byt
     return {};
 }
 
-void VulkanHeap::free(const HeapBlock& block) {
+void VulkanHeap::takeBack(const HeapBlock& block) {
     const auto found = m_blocks.find(block.id);
     destroy(found->second);
     m_blocks.erase(found);
 }
+
+Result<HeapBlock> VulkanHeap::provideRange(std::uint64_t bytes, std::uint64_t page) {
+    if (!m_device.report().sparseBinding) return Heap::provideRange(bytes, page);
+    const VulkanFunctions& vk = m_device.vk;
+    VkBufferCreateInfo info = bufferOf(bytes);
+    info.flags = VK_BUFFER_CREATE_SPARSE_BINDING_BIT | VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT;
+    Block range{.page = page};
+    CHECK_VULKAN(vk.CreateBuffer(m_device.handle(), &info, nullptr, &range.buffer),
+                 fmt::format("{} of addresses for expandable segments", formatBytes(bytes)));
+    VkMemoryRequirements needs{};
+    vk.GetBufferMemoryRequirements(m_device.handle(), range.buffer, &needs);
+    auto type = m_device.memoryType(needs.memoryTypeBits, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0);
+    if (!type || page % needs.alignment != 0) {
+        destroy(range);
+        if (!type) return tl::unexpected<Error>(std::move(type.error()));
+        return fail(ErrorCode::Unsupported, "expandable segments: pages of {} where the driver binds multiples of {}",
+                    formatBytes(page), formatBytes(needs.alignment));
+    }
+    range.memoryType = *type;
+    const VkBufferDeviceAddressInfo address{.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO,
+                                            .buffer = range.buffer};
+    const HeapBlock result{
+        .id = m_next, .address = vk.GetBufferDeviceAddress(m_device.handle(), &address), .bytes = bytes};
+    m_blocks.emplace(m_next++, std::move(range));
+    return result;
+}
+
+Result<void> VulkanHeap::provideAt(const HeapBlock& range, std::uint64_t offset, std::uint64_t bytes) {
+    const VulkanFunctions& vk = m_device.vk;
+    Block& block = m_blocks.at(range.id);
+    const VkMemoryAllocateFlagsInfo flags{.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+                                          .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
+    const VkMemoryAllocateInfo memory{.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                      .pNext = &flags,
+                                      .allocationSize = block.page,
+                                      .memoryTypeIndex = block.memoryType};
+    std::vector<VkSparseMemoryBind> binds;
+    VkResult result = VK_SUCCESS;
+    for (std::uint64_t at = offset; at < offset + bytes && result == VK_SUCCESS; at += block.page) {
+        VkSparseMemoryBind bind{.resourceOffset = at, .size = block.page};
+        result = vk.AllocateMemory(m_device.handle(), &memory, nullptr, &bind.memory);
+        if (result == VK_SUCCESS) binds.push_back(bind);
+    }
+    Result<void> bound;
+    if (result != VK_SUCCESS)
+        bound = tl::unexpected<Error>(vulkanError(
+            result, fmt::format("pages of {} wanted, {} free", formatBytes(bytes), formatBytes(bytesFree()))));
+    else
+        bound = m_device.bindSparse(block.buffer, binds);
+    for (const VkSparseMemoryBind& bind : binds) {
+        if (bound)
+            block.pages.emplace(bind.resourceOffset, bind.memory);
+        else
+            vk.FreeMemory(m_device.handle(), bind.memory, nullptr);
+    }
+    return bound;
+}
+
+void VulkanHeap::takeBackAt(const HeapBlock& range, std::uint64_t offset, std::uint64_t bytes) {
+    Block& block = m_blocks.at(range.id);
+    std::vector<VkSparseMemoryBind> binds;
+    for (std::uint64_t at = offset; at < offset + bytes; at += block.page)
+        binds.push_back({.resourceOffset = at, .size = block.page, .memory = VK_NULL_HANDLE});
+    (void)m_device.bindSparse(block.buffer, binds); // a lost device holds nothing any more
+    for (const VkSparseMemoryBind& bind : binds) {
+        const auto page = block.pages.find(bind.resourceOffset);
+        m_device.vk.FreeMemory(m_device.handle(), page->second, nullptr);
+        block.pages.erase(page);
+    }
+}
+
+void VulkanHeap::takeBackRange(const HeapBlock& range) { takeBack(range); }
 
 } // namespace spikescope

@@ -4,6 +4,7 @@
 #include "core/gpu/device.h"
 #include "core/memory/heap.h"
 
+#include <map>
 #include <unordered_map>
 
 namespace spikescope {
@@ -13,20 +14,29 @@ public:
     static Result<std::unique_ptr<VulkanHeap>> create(Device& device);
     ~VulkanHeap() override;
 
-    Result<HeapBlock> allocate(std::uint64_t bytes, MemoryKind kind) override;
-    void free(const HeapBlock& block) override;
-    std::uint64_t bytesFree() const override { return m_device.bytesFree(); }
-    std::size_t liveBlocks() const override { return m_blocks.size(); }
-
     VkBuffer buffer(std::uint64_t blockId) const { return m_blocks.at(blockId).buffer; }
-    // First byte of a host-visible block, mapped and coherent.
+    // First byte of a host or host-visible block; the latter is mapped and coherent.
     std::byte* mapped(std::uint64_t blockId) const { return m_blocks.at(blockId).mapped; }
+
+protected:
+    Result<HeapBlock> provide(std::uint64_t bytes, MemoryKind kind) override;
+    void takeBack(const HeapBlock& block) override;
+    std::uint64_t providerFree() const override { return m_device.bytesFree(); }
+    Result<HeapBlock> provideRange(std::uint64_t bytes, std::uint64_t page) override;
+    Result<void> provideAt(const HeapBlock& range, std::uint64_t offset, std::uint64_t bytes) override;
+    void takeBackAt(const HeapBlock& range, std::uint64_t offset, std::uint64_t bytes) override;
+    void takeBackRange(const HeapBlock& range) override;
 
 private:
     struct Block {
         VkBuffer buffer = VK_NULL_HANDLE;
         VkDeviceMemory memory = VK_NULL_HANDLE;
         std::byte* mapped = nullptr;
+        std::unique_ptr<std::byte[]> host; // of a host block
+        // Of a range: one allocation for each page that is mapped, by offset.
+        std::uint64_t page = 0;
+        std::uint32_t memoryType = 0;
+        std::map<std::uint64_t, VkDeviceMemory> pages;
     };
     VulkanHeap(Device& device, HeapTraits traits)
         : Heap(traits)

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/base/id.h"
+#include "core/graph/dtype.h"
 #include "core/graph/shape.h"
 
 #include <optional>
@@ -21,6 +22,7 @@ using LayerId = Id<struct LayerTag>;
 struct Weight {
     std::string name;
     std::vector<std::uint64_t> dims;
+    std::optional<DType> stored = std::nullopt; // in the checkpoint, when one is known
 };
 
 struct Conv2d {

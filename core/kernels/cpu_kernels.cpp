@@ -57,35 +57,29 @@ Result<Dispatch> CpuKernels::makeTexel(std::string_view shader, const std::vecto
     return dispatch;
 }
 
-CpuKernels::ConvWay CpuKernels::wayOf(const ConvCall& call, const Program& program) const {
+// What conv3x3_cpu.comp can do.
+bool CpuKernels::hasTile(const ConvCall& call, const Program& program) const {
     const Tensor &in = program.tensor(call.in), &out = program.tensor(call.out);
-    if (in.shape.c % 4 != 0 || !viewable(in) || !viewable(out) || !viewable(program.tensor(call.weight)))
-        return ConvWay::Portable;
-    if (call.residual && program.tensor(*call.residual).dtype != out.dtype) return ConvWay::Portable;
-    if (call.kernel == 3) {
-        const std::uint64_t tile = convTile(out.shape.c);
-        if (tile == 0 || call.activation == Activation::Silu || (tile == 3 && call.residual)) return ConvWay::Portable;
-        return call.stride == 2 || call.padBegin == 1 ? ConvWay::Conv3x3 : ConvWay::Portable;
-    }
-    const bool plain =
-        out.shape.c % 4 == 0 && call.stride == 1 && !call.upsample && call.activation == Activation::None;
-    return plain && in.shape.n * in.shape.pixels() < (std::uint64_t{1} << 31) ? ConvWay::Gemm : ConvWay::Portable;
+    if (call.kernel != 3 || in.shape.c % 4 != 0 || call.activation == Activation::Silu) return false;
+    if (!viewable(in) || !viewable(out) || !viewable(program.tensor(call.weight))) return false;
+    if (call.residual && program.tensor(*call.residual).dtype != out.dtype) return false;
+    const std::uint64_t tile = convTile(out.shape.c);
+    if (tile == 0 || (tile == 3 && (call.residual || call.method == ConvMethod::Folded))) return false;
+    return call.stride == 2 || call.padBegin == 1;
 }
 
 WeightPacking CpuKernels::packing(const ConvCall& call, const Program& program) const {
-    if (wayOf(call, program) != ConvWay::Conv3x3) return PortableKernels::packing(call, program);
+    const bool tiled = call.method == ConvMethod::Direct || call.method == ConvMethod::Folded;
+    if (!tiled || !hasTile(call, program)) return PortableKernels::packing(call, program);
     const std::uint64_t out = program.tensor(call.out).shape.c, in = program.tensor(call.in).shape.c,
                         tile = convTile(out);
+    if (call.method == ConvMethod::Folded)
+        return {{4, out * in * 4}, {out / tile, tile * in * 4}, {2, 2}, {in / 4, 16}, {tile, in * 4}, {4, 4}, {2, 1}};
     return {{out / tile, tile * in * 9}, {3, 3}, {in / 4, 36}, {tile, in * 9}, {4, 9}, {3, 1}};
 }
 
-Result<void> CpuKernels::conv(const ConvCall& call, const Target& target) {
-    switch (wayOf(call, target.program)) {
-    case ConvWay::Conv3x3: return conv3x3(call, target);
-    case ConvWay::Gemm: return gemm(call, target);
-    case ConvWay::Portable: break;
-    }
-    return PortableKernels::conv(call, target);
+Result<void> CpuKernels::directConv(const ConvCall& call, const Target& target) {
+    return hasTile(call, target.program) ? conv3x3(call, target) : PortableKernels::directConv(call, target);
 }
 
 Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
@@ -109,7 +103,8 @@ Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
                                 {"PV", std::to_string(convColumns(tile))},
                                 {"STRIDE", std::to_string(call.stride)},
                                 {"PAD", std::to_string(call.padBegin)}};
-    if (call.upsample) defines.push_back({"UPSAMPLE", "1"});
+    const bool folded = call.method == ConvMethod::Folded;
+    if (call.upsample) defines.push_back({folded ? "UPSAMPLE_FOLDED" : "UPSAMPLE", "1"});
     if (call.bias) defines.push_back({"BIAS", "1"});
     if (call.residual) defines.push_back({"RESIDUAL", "1"});
     if (call.activation == Activation::Relu) defines.push_back({"RELU", "1"});
@@ -117,36 +112,56 @@ Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
         makeTexel("conv3x3_cpu.comp", defines, push,
                   {view(target, call.in), view(target, call.weight), view(target, call.residual.value_or(call.in)),
                    view(target, call.bias.value_or(call.in))}));
-    dispatch.groups = {static_cast<std::uint32_t>(divideUp(out.shape.w, convColumns(tile))),
-                       static_cast<std::uint32_t>(divideUp<std::uint64_t>(out.shape.h, lanes)),
-                       static_cast<std::uint32_t>(out.shape.n * (out.shape.c / tile))};
+    const Shape& grid = folded ? in.shape : out.shape;
+    dispatch.groups = {static_cast<std::uint32_t>(divideUp(grid.w, convColumns(tile))),
+                       static_cast<std::uint32_t>(divideUp<std::uint64_t>(grid.h, lanes)),
+                       static_cast<std::uint32_t>((folded ? 4 : 1) * out.shape.n * (out.shape.c / tile))};
     target.dispatches.push_back(std::move(dispatch));
     return {};
 }
 
-Result<void> CpuKernels::gemm(const ConvCall& call, const Target& target) {
-    const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
-    const std::uint64_t m = in.shape.n * in.shape.pixels();
-    std::vector<Define> defines{{"ACT_" + shaderType(in.dtype), "1"},
+Result<void> CpuKernels::matmul(const Matmul& m, const Target& target) {
+    const Tensor &a = target.tensor(m.a), &b = target.tensor(m.b), &out = target.tensor(m.out);
+    const std::uint64_t inBlocks = m.inner / 4, outBlocks = m.columns / 4;
+    const bool fits =
+        m.inner % 4 == 0 && m.columns % 4 == 0 && m.activation != Activation::Silu && viewable(b) &&
+        (!m.residual || (viewable(target.tensor(*m.residual)) && target.tensor(*m.residual).dtype == out.dtype)) &&
+        outBlocks * (m.outRow + m.rows) < std::uint64_t{1} << 31;
+    // A view reaches so many rows; where that is not all of them, views begin at a multiple of 64 rows, whose bytes are
+    // a multiple of every alignment.
+    const std::uint64_t reach = m_mostTexels / std::max<std::uint64_t>(inBlocks, 1) / 64 * 64;
+    if (!fits || reach == 0 || (!viewable(a) && m.aRow % 64 != 0)) return PortableKernels::matmul(m, target);
+    std::vector<Define> defines{{"ACT_" + shaderType(a.dtype), "1"},
                                 {"OUT_" + shaderType(out.dtype), "1"},
-                                {"W_" + shaderType(target.tensor(call.weight).dtype), "1"},
+                                {"W_" + shaderType(b.dtype), "1"},
                                 {"B_KN", "1"}};
-    if (call.bias) defines.push_back({"BIAS", "1"});
-    if (call.residual) defines.push_back({"RESIDUAL", "1"});
-    const GemmPush push{.c = target.address(call.out),
-                        .aRow = 0,
-                        .bRow = 0,
-                        .cRow = 0,
-                        .m = static_cast<std::uint32_t>(m),
-                        .n = static_cast<std::uint32_t>(out.shape.c),
-                        .k = static_cast<std::uint32_t>(in.shape.c),
-                        .alpha = 1.0f};
-    TRY(Dispatch dispatch,
-        makeTexel("gemm_cpu.comp", defines, push,
-                  {view(target, call.in), view(target, call.weight), view(target, call.residual.value_or(call.in)),
-                   view(target, call.bias.value_or(call.in))}));
-    setGroups(dispatch, gemmGroups(m, out.shape.c), 1);
-    target.dispatches.push_back(std::move(dispatch));
+    if (m.bias) defines.push_back({"BIAS", "1"});
+    if (m.residual) defines.push_back({"RESIDUAL", "1"});
+    if (m.activation == Activation::Relu) defines.push_back({"RELU", "1"});
+    const std::uint64_t atOnce = viewable(a) ? m.rows : reach;
+    for (std::uint64_t done = 0; done < m.rows; done += atOnce) {
+        const std::uint64_t rows = std::min(atOnce, m.rows - done);
+        std::uint64_t aRow = m.aRow + done;
+        TexelView aView = view(target, m.a);
+        if (!viewable(a)) {
+            aView.offset += aRow * m.inner * sizeOf(a.dtype);
+            aView.bytes = rows * m.inner * sizeOf(a.dtype);
+            aRow = 0;
+        }
+        const GemmPush push{.c = target.address(m.out),
+                            .aRow = static_cast<std::uint32_t>(aRow),
+                            .bRow = static_cast<std::uint32_t>(m.bRow),
+                            .cRow = static_cast<std::uint32_t>(m.outRow + done),
+                            .m = static_cast<std::uint32_t>(rows),
+                            .n = static_cast<std::uint32_t>(m.columns),
+                            .k = static_cast<std::uint32_t>(m.inner),
+                            .alpha = 1.0f};
+        TRY(Dispatch dispatch, makeTexel("gemm_cpu.comp", defines, push,
+                                         {aView, view(target, m.b), m.residual ? view(target, *m.residual) : aView,
+                                          m.bias ? view(target, *m.bias) : aView}));
+        setGroups(dispatch, gemmGroups(rows, m.columns), 1);
+        target.dispatches.push_back(std::move(dispatch));
+    }
     return {};
 }
 

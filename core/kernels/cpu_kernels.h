@@ -17,7 +17,8 @@ public:
     WeightPacking packing(const ConvCall& call, const Program& program) const override;
 
 protected:
-    Result<void> conv(const ConvCall& call, const Target& target) override;
+    Result<void> matmul(const Matmul& product, const Target& target) override;
+    Result<void> directConv(const ConvCall& call, const Target& target) override;
     Result<void> normStats(const GroupNormStatsCall& call, const Target& target) override;
     Result<void> normApply(const GroupNormApplyCall& call, const Target& target) override;
     Result<void> attention(const AttentionCall& call, const Target& target) override;
@@ -25,12 +26,10 @@ protected:
                          std::uint32_t stride) override;
 
 private:
-    enum class ConvWay : std::uint8_t { Portable, Conv3x3, Gemm };
-    ConvWay wayOf(const ConvCall& call, const Program& program) const;
+    bool hasTile(const ConvCall& call, const Program& program) const;
     bool viewable(const Tensor& tensor) const;
     TexelView view(const Target& target, TensorId id) const;
     Result<void> conv3x3(const ConvCall& call, const Target& target);
-    Result<void> gemm(const ConvCall& call, const Target& target);
     template <class Push>
     Result<Dispatch> makeTexel(std::string_view shader, const std::vector<Define>& defines, const Push& push,
                                std::vector<TexelView> views);

@@ -28,12 +28,6 @@ void PortableKernels::setGroups(Dispatch& dispatch, std::uint64_t threads, std::
     dispatch.groups = {static_cast<std::uint32_t>(x), static_cast<std::uint32_t>(divideUp(groups, x)), 1};
 }
 
-WeightPacking PortableKernels::packing(const ConvCall& call, const Program& program) const {
-    const std::uint64_t out = program.tensor(call.out).shape.c, in = program.tensor(call.in).shape.c,
-                        taps = call.kernel * call.kernel;
-    return out % 4 == 0 ? packTapInOut(out, in, taps) : packOutTapIn(out, in, taps);
-}
-
 Result<void> PortableKernels::encode(const KernelCall& call, const Program& program, const Bindings& bindings,
                                      std::vector<Dispatch>& dispatches) {
     const Target target{program, bindings, dispatches};
@@ -49,56 +43,14 @@ Result<void> PortableKernels::encode(const KernelCall& call, const Program& prog
                 return normApply(c, target);
             else if constexpr (std::is_same_v<T, AttentionCall>)
                 return attention(c, target);
-            else
+            else if constexpr (std::is_same_v<T, TanhClampCall>)
                 return tanhClamp(c, target);
+            else if constexpr (std::is_same_v<T, ActivationCall>)
+                return activation(c, target);
+            else
+                return copy(c, target);
         },
         call);
-}
-
-Result<void> PortableKernels::conv(const ConvCall& call, const Target& target) {
-    struct Push {
-        std::uint64_t in, weight, bias, residual, out;
-        std::uint32_t pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels;
-        std::int32_t pad;
-    };
-    const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
-    const Push push{.in = target.address(call.in),
-                    .weight = target.address(call.weight),
-                    .bias = target.address(call.bias),
-                    .residual = target.address(call.residual),
-                    .out = target.address(call.out),
-                    .pictures = static_cast<std::uint32_t>(in.shape.n),
-                    .inHeight = static_cast<std::uint32_t>(in.shape.h),
-                    .inWidth = static_cast<std::uint32_t>(in.shape.w),
-                    .inChannels = static_cast<std::uint32_t>(in.shape.c),
-                    .outHeight = static_cast<std::uint32_t>(out.shape.h),
-                    .outWidth = static_cast<std::uint32_t>(out.shape.w),
-                    .outChannels = static_cast<std::uint32_t>(out.shape.c),
-                    .pad = static_cast<std::int32_t>(call.padBegin)};
-    std::vector<Define> defines{{"IN", shaderType(in.dtype)},
-                                {"WEIGHT", shaderType(target.tensor(call.weight).dtype)},
-                                {"KERNEL", std::to_string(call.kernel)}};
-    if (call.bias) defines.push_back({"BIAS", "1"});
-    if (out.shape.c % 4 != 0) {
-        const bool plain = out.shape.c < 4 && out.dtype == DType::F32 && call.stride == 1 && !call.upsample &&
-                           !call.residual && call.activation == Activation::None && in.shape.c % 4 == 0;
-        if (!plain) return fail(ErrorCode::Unsupported, "no kernel makes {} channels this way", out.shape.c);
-        defines.push_back({"OUTPUTS", std::to_string(out.shape.c)});
-        return add(target, "conv_few_outputs.comp", defines, push, out.shape.n * out.shape.pixels(), 64);
-    }
-    if (in.shape.c % 4 != 0) {
-        if (in.dtype != DType::F32)
-            return fail(ErrorCode::Unsupported, "no kernel reads {} channels of {}", in.shape.c,
-                        spikescope::name(in.dtype));
-        defines.push_back({"FEW_INPUTS", "1"});
-    }
-    defines.push_back({"OUT", shaderType(out.dtype)});
-    defines.push_back({"STRIDE", std::to_string(call.stride)});
-    if (call.upsample) defines.push_back({"UPSAMPLE", "1"});
-    if (call.residual) defines.push_back({"RESIDUAL", shaderType(target.tensor(*call.residual).dtype)});
-    addActivation(defines, call.activation);
-    const std::uint64_t quads = divideUp<std::uint64_t>(out.shape.w, 4);
-    return add(target, "conv.comp", defines, push, out.shape.n * out.shape.h * quads * (out.shape.c / 4), 64);
 }
 
 Result<void> PortableKernels::normStats(const GroupNormStatsCall& call, const Target& target) {
@@ -208,6 +160,18 @@ Result<void> PortableKernels::tanhClamp(const TanhClampCall& call, const Target&
     const std::uint64_t blocks = in.shape.elements() / 4;
     return add(target, "tanh_clamp.comp", {{"IN", shaderType(in.dtype)}, {"OUT", shaderType(out.dtype)}},
                Push{target.address(call.in), target.address(call.out), blocks}, blocks, 64);
+}
+
+Result<void> PortableKernels::activation(const ActivationCall& call, const Target& target) {
+    struct Push {
+        std::uint64_t in, out, blocks;
+    };
+    const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
+    std::vector<Define> defines{{"IN", shaderType(in.dtype)}, {"OUT", shaderType(out.dtype)}};
+    addActivation(defines, call.activation);
+    const std::uint64_t blocks = in.shape.elements() / 4;
+    return add(target, "activation.comp", defines, Push{target.address(call.in), target.address(call.out), blocks},
+               blocks, 64);
 }
 
 } // namespace spikescope

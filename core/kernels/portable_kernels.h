@@ -27,15 +27,38 @@ protected:
         std::uint64_t address(std::optional<TensorId> id) const { return id ? address(*id) : 0; }
     };
 
-    virtual Result<void> conv(const ConvCall& call, const Target& target);
+    // out = activation(a b + bias + residual): rows of `a` [.., inner] from aRow on, rows of `b` [.., columns] from
+    // bRow on (with columns that are no multiple of four: b [columns][inner], bRow 0), to rows of `out` from outRow on,
+    // at which the residual is read too.
+    struct Matmul {
+        TensorId a, b, out;
+        std::optional<TensorId> bias, residual;
+        std::uint64_t aRow = 0, bRow = 0, outRow = 0;
+        std::uint64_t rows = 0, inner = 0, columns = 0;
+        Activation activation = Activation::None;
+    };
+    virtual Result<void> matmul(const Matmul& product, const Target& target);
+    virtual Result<void> directConv(const ConvCall& call, const Target& target); // Folded too
     virtual Result<void> normStats(const GroupNormStatsCall& call, const Target& target);
     virtual Result<void> normApply(const GroupNormApplyCall& call, const Target& target);
     virtual Result<void> attention(const AttentionCall& call, const Target& target);
     virtual Result<void> softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys,
                                  std::uint32_t stride);
+    Result<void> conv(const ConvCall& call, const Target& target);
+    Result<void> im2col(const ConvCall& call, const Target& target);
+    Result<void> winograd(const ConvCall& call, const Target& target);
+    Result<void> copy(const CopyCall& call, const Target& target);
+    Result<void> activation(const ActivationCall& call, const Target& target);
+    static bool isProduct(const ConvCall& call); // 1×1, pixel by pixel
+    static Matmul productOf(const ConvCall& call, const Target& target);
     Result<void> normCoefficients(const GroupNormStatsCall& call, const Target& target);
     Result<void> tanhClamp(const TanhClampCall& call, const Target& target);
 
+    struct ConvPush {
+        std::uint64_t in, weight, bias, residual, out;
+        std::uint32_t pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels;
+        std::int32_t pad;
+    };
     // One dispatch of `threads` threads in groups of `groupSize`, without descriptors.
     template <class Push>
     Result<void> add(const Target& target, std::string_view shader, const std::vector<Define>& defines,

@@ -54,19 +54,55 @@ void pack(const Values& values, const WeightPacking& packing, std::uint64_t begi
     }
 }
 
+template <class Values> struct FoldedValues {
+    const Values& values;
+    std::uint64_t pairs;
+
+    float operator[](std::uint64_t index) const {
+        const std::uint64_t column = index % 2, row = index / 2 % 2, pair = index / 4 % pairs,
+                            phase = index / 4 / pairs;
+        const Range rows = range(phase / 2, row), columns = range(phase % 2, column);
+        float sum = 0.0f;
+        for (std::uint64_t y = rows.first; y <= rows.last; ++y)
+            for (std::uint64_t x = columns.first; x <= columns.last; ++x) sum += values[pair * 9 + y * 3 + x];
+        return sum;
+    }
+
+private:
+    struct Range {
+        std::uint64_t first, last;
+    };
+    // The taps of three that fall on the same input: of an even output {0} and {1, 2}, of an odd one {0, 1} and {2}.
+    static Range range(std::uint64_t odd, std::uint64_t tap) {
+        if (tap == 0) return {0, odd};
+        return {1 + odd, 2};
+    }
+};
+
+template <class Values>
+void packAs(const Values& values, const WeightPacking& packing, DType dtype, std::uint64_t begin, std::uint64_t count,
+            std::byte* out) {
+    switch (dtype) {
+    case DType::F32: return pack<DType::F32>(values, packing, begin, count, out);
+    case DType::F16: return pack<DType::F16>(values, packing, begin, count, out);
+    case DType::BF16: return pack<DType::BF16>(values, packing, begin, count, out);
+    }
+}
+
 } // namespace
+
+void packFoldedWeights(const ParameterValues& values, std::uint64_t pairs, const WeightPacking& packing, DType dtype,
+                       std::uint64_t begin, std::uint64_t count, std::byte* out) {
+    std::visit(
+        [&](const auto& v) {
+            packAs(FoldedValues<std::decay_t<decltype(v)>>{v, pairs}, packing, dtype, begin, count, out);
+        },
+        values);
+}
 
 void packWeights(const ParameterValues& values, const WeightPacking& packing, DType dtype, std::uint64_t begin,
                  std::uint64_t count, std::byte* out) {
-    std::visit(
-        [&](const auto& v) {
-            switch (dtype) {
-            case DType::F32: return pack<DType::F32>(v, packing, begin, count, out);
-            case DType::F16: return pack<DType::F16>(v, packing, begin, count, out);
-            case DType::BF16: return pack<DType::BF16>(v, packing, begin, count, out);
-            }
-        },
-        values);
+    std::visit([&](const auto& v) { packAs(v, packing, dtype, begin, count, out); }, values);
 }
 
 } // namespace spikescope

@@ -21,6 +21,12 @@ WeightPacking packAsStored(std::uint64_t elements);
 WeightPacking packTapInOut(std::uint64_t out, std::uint64_t in, std::uint64_t taps); // [tap][in][out]
 WeightPacking packOutTapIn(std::uint64_t out, std::uint64_t in, std::uint64_t taps); // [out][tap][in]
 
+// As packWeights(), of the four 2×2 kernels into which a 3×3 convolution after a doubling by nearest neighbour folds:
+// the virtual array [2 · odd row + odd column][pair][2][2] of `pairs` kernels (out × in). Along each axis the even
+// output takes {w0, w1 + w2} at input offsets -1 and 0, the odd one {w0 + w1, w2} at 0 and 1; sums in fp32.
+void packFoldedWeights(const ParameterValues& values, std::uint64_t pairs, const WeightPacking& packing, DType dtype,
+                       std::uint64_t begin, std::uint64_t count, std::byte* out);
+
 // Writes packed elements [begin, begin + count) as `dtype` to `out`.
 void packWeights(const ParameterValues& values, const WeightPacking& packing, DType dtype, std::uint64_t begin,
                  std::uint64_t count, std::byte* out);

@@ -6,7 +6,8 @@
 #include "core/memory/heap.h"
 #include "core/memory/recorder.h"
 
-#include <optional>
+#include <functional>
+#include <map>
 #include <vector>
 
 namespace spikescope {
@@ -14,7 +15,7 @@ namespace spikescope {
 struct Placement {
     HeapBlock block;
     std::uint64_t offset = 0; // of the tensor in the block
-    std::uint64_t bytes = 0;  // as asked for
+    std::uint64_t bytes = 0;  // as the Recording counts: as asked for, or all of the block
 
     std::uint64_t address() const { return block.address + offset; }
 };
@@ -28,54 +29,74 @@ public:
     Allocator& operator=(const Allocator&) = delete;
     virtual ~Allocator() = default;
 
-    virtual Result<void> begin() { return {}; } // before the first tensor
-    // Host-visible tensors get a block of their own under every policy.
+    virtual Result<void> begin() { return {}; } // before the model is loaded
+    // Host and host-visible tensors get a block of their own under every policy.
     Result<Placement> allocate(std::uint32_t tensor, std::uint64_t bytes, MemoryKind kind);
-    void free(std::uint32_t tensor, const Placement& placement, MemoryKind kind);
+    // Fails only when waiting for the device does; the tensor is freed nevertheless.
+    Result<void> free(std::uint32_t tensor, const Placement& placement);
+    virtual Result<void> emptyCache() { return {}; } // what is held and free goes back to the heap
     virtual void end() {} // after the last tensor: everything goes back to the heap
-    // free() may give the memory to others or to the driver, so the device must be done with it.
-    virtual bool freeReachesDriver() const = 0;
 
+    // Blocks that the device may still use must not go back to the driver. `wait` returns when it is done with all that
+    // was freed so far; without it nothing needs waiting for.
+    void waitWith(std::function<Result<void>()> wait) { m_wait = std::move(wait); }
+    // From now on tensors count in the Recording with all of the block that they get, as frameworks' statistics count.
+    void countWholeBlocks() { m_wholeBlocks = true; }
     Heap& heap() { return m_heap; }
 
 protected:
     virtual Result<Placement> allocateDevice(std::uint32_t tensor, std::uint64_t bytes) = 0;
-    virtual void freeDevice(std::uint32_t tensor, const Placement& placement) = 0;
+    virtual Result<void> freeDevice(std::uint32_t tensor, const Placement& placement) = 0;
     Result<Placement> allocateBlock(std::uint32_t tensor, std::uint64_t bytes, MemoryKind kind);
-    void freeBlock(std::uint32_t tensor, const Placement& placement);
+    Result<void> freeBlock(std::uint32_t tensor, const Placement& placement);
+    // A size that comes from outside as the next multiple of `unit`, at least one; OutOfDeviceMemory past 64 bits.
+    static Result<std::uint64_t> roundedUp(std::uint64_t bytes, std::uint64_t unit);
+    Result<void> waitForDevice() { return m_wait ? m_wait() : Result<void>{}; }
 
     Heap& m_heap;
     Recorder& m_recorder;
+
+    std::uint64_t counted(std::uint64_t bytes, std::uint64_t blockBytes) const {
+        return m_wholeBlocks ? blockBytes : bytes;
+    }
+
+private:
+    std::function<Result<void>()> m_wait;
+    bool m_wholeBlocks = false;
 };
 
 // One block of the driver for each tensor.
 class DirectAllocator final : public Allocator {
 public:
     using Allocator::Allocator;
-    bool freeReachesDriver() const override { return true; }
 
 protected:
     Result<Placement> allocateDevice(std::uint32_t tensor, std::uint64_t bytes) override {
         return allocateBlock(tensor, bytes, MemoryKind::Device);
     }
-    void freeDevice(std::uint32_t tensor, const Placement& placement) override { freeBlock(tensor, placement); }
+    Result<void> freeDevice(std::uint32_t tensor, const Placement& placement) override {
+        return freeBlock(tensor, placement);
+    }
 };
 
-// Static offsets, fixed before the run; the blocks are reserved once.
+// Static offsets, fixed before the run; the blocks are reserved when loading begins. Tensors without a place in
+// the layout get a block of their own.
 class ArenaAllocator final : public Allocator {
 public:
     ArenaAllocator(Heap& heap, Recorder& recorder, ArenaLayout layout);
     Result<void> begin() override;
     void end() override;
-    bool freeReachesDriver() const override { return false; }
 
 protected:
     Result<Placement> allocateDevice(std::uint32_t tensor, std::uint64_t bytes) override;
-    void freeDevice(std::uint32_t tensor, const Placement& placement) override;
+    Result<void> freeDevice(std::uint32_t tensor, const Placement& placement) override;
 
 private:
+    void sayFreeSpace();
+
     ArenaLayout m_layout;
     std::vector<HeapBlock> m_chunks;
+    std::map<std::uint64_t, std::uint64_t> m_live; // address and bytes of what lies in the chunks
 };
 
 } // namespace spikescope

@@ -33,10 +33,10 @@ Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapT
     for (const std::uint32_t index : order) {
         const Lifetime& life = lifetimes[index];
         if (life.begin == life.end) continue; // never alive
-        const std::uint64_t bytes = roundUp(std::max<std::uint64_t>(life.bytes, 1), traits.granularity);
-        if (bytes > chunkLimit)
+        if (life.bytes > chunkLimit)
             return fail(ErrorCode::OutOfDeviceMemory, "one tensor of {} is more than the device's largest block, {}",
                         formatBytes(life.bytes), formatBytes(traits.largestBlock));
+        const std::uint64_t bytes = roundUp(std::max<std::uint64_t>(life.bytes, 1), traits.granularity);
         const auto fit = [&](std::uint64_t from) {
             const std::uint64_t chunkEnd = (from / chunkLimit + 1) * chunkLimit;
             return from + bytes <= chunkEnd ? from : chunkEnd;

@@ -17,8 +17,9 @@ struct Lifetime {
 };
 
 struct ArenaLayout {
+    static constexpr std::uint32_t nowhere = 0xffffffffu; // the chunk of a tensor that is never alive
     struct Spot {
-        std::uint32_t chunk = 0;
+        std::uint32_t chunk = nowhere;
         std::uint64_t offset = 0; // in the chunk, a multiple of the granularity
     };
     std::vector<Spot> spots;               // by index into the lifetimes

@@ -11,18 +11,26 @@ void Recorder::event(EventKind kind, std::uint32_t tensor, std::uint64_t address
                                   .bytes = bytes,
                                   .allocated = m_allocated,
                                   .reserved = m_reserved,
-                                  .workspace = m_workspace});
+                                  .workspace = m_workspace,
+                                  .host = m_host,
+                                  .freeBytes = m_freeBytes,
+                                  .largestFree = m_largestFree});
+}
+
+void Recorder::count(std::uint32_t tensor, std::uint64_t bytes, bool grows) {
+    const RecordedTensor& counted = m_recording.tensors[tensor];
+    const auto add = [&](std::uint64_t& total) { total = grows ? total + bytes : total - bytes; };
+    add(counted.host ? m_host : m_allocated);
+    if (counted.category == Category::Workspace) add(m_workspace);
 }
 
 void Recorder::alloc(std::uint32_t tensor, std::uint64_t address, std::uint64_t bytes) {
-    m_allocated += bytes;
-    if (m_recording.tensors[tensor].category == Category::Workspace) m_workspace += bytes;
+    count(tensor, bytes, true);
     event(EventKind::Alloc, tensor, address, bytes);
 }
 
 void Recorder::free(std::uint32_t tensor, std::uint64_t address, std::uint64_t bytes) {
-    m_allocated -= bytes;
-    if (m_recording.tensors[tensor].category == Category::Workspace) m_workspace -= bytes;
+    count(tensor, bytes, false);
     event(EventKind::Free, tensor, address, bytes);
 }
 

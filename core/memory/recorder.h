@@ -12,6 +12,11 @@ public:
     explicit Recorder(Recording& recording)
         : m_recording(recording) {}
 
+    // What the allocator could hand out without the driver; said before the event that changes it.
+    void freeSpace(std::uint64_t bytes, std::uint64_t largest) {
+        m_freeBytes = bytes;
+        m_largestFree = largest;
+    }
     void phase(Phase phase) { m_phase = phase; }
     Phase phase() const { return m_phase; }
     void alloc(std::uint32_t tensor, std::uint64_t address, std::uint64_t bytes);
@@ -29,7 +34,8 @@ private:
 
     Recording& m_recording;
     Phase m_phase = Phase::Load;
-    std::uint64_t m_allocated = 0, m_reserved = 0, m_workspace = 0;
+    void count(std::uint32_t tensor, std::uint64_t bytes, bool grows);
+    std::uint64_t m_allocated = 0, m_reserved = 0, m_workspace = 0, m_host = 0, m_freeBytes = 0, m_largestFree = 0;
 };
 
 } // namespace spikescope

@@ -28,6 +28,7 @@ struct RecordedTensor {
     std::string dtype;
     std::vector<std::uint64_t> shape;
     std::uint64_t bytes = 0;
+    bool host = false; // in plain memory of the process instead of the device's
 };
 
 constexpr std::uint32_t noIndex = 0xffffffffu;
@@ -39,7 +40,16 @@ struct Event {
     std::uint32_t op = 0;           // how many ops had been recorded: the event lies at the boundary before op `op`
     std::uint64_t address = 0;      // device address; the virtual heap numbers from its own start
     std::uint64_t bytes = 0;
-    std::uint64_t allocated = 0, reserved = 0, workspace = 0; // after the event
+    // All that follow: after the event. Host tensors count in `host` alone.
+    std::uint64_t allocated = 0, reserved = 0, workspace = 0, host = 0;
+    std::uint64_t freeBytes = 0;   // of reserved, in blocks that the allocator could hand out
+    std::uint64_t largestFree = 0; // the largest of those blocks
+
+    std::uint64_t cached() const { return reserved - allocated; }
+    // 1 − largest free block / free bytes; 0 when nothing is free.
+    double fragmentation() const {
+        return freeBytes ? 1.0 - static_cast<double>(largestFree) / static_cast<double>(freeBytes) : 0.0;
+    }
 };
 
 struct RecordedOp {
@@ -48,14 +58,23 @@ struct RecordedOp {
     Phase phase = Phase::Load;
     std::uint64_t flops = 0; // multiplications and additions counted apart
     std::uint64_t outputBytes = 0;
+    std::uint64_t traffic = 0;           // bytes read and written when every tensor crosses the bus once
     std::string dtype;                   // of the output
     std::int64_t beginNs = 0, endNs = 0; // device time since the first op of the run; zero in a plan
+};
+
+// What the system says at a moment of a run, beside what was counted.
+struct Sample {
+    std::uint32_t event = 0;                  // how many events had been recorded
+    std::optional<std::uint64_t> driverBytes; // the process's use of the device's heap, as the driver tells
+    std::uint64_t processBytes = 0;           // resident set of the process
 };
 
 struct Failure {
     std::string code, message, layer, tensor;
     std::uint64_t bytesWanted = 0, bytesFree = 0;
-    std::uint32_t event = 0; // how many events had been recorded
+    std::uint32_t event = 0;       // how many events had been recorded
+    std::vector<std::string> fits; // single flips of a control with which it would have fitted, "conv direct"
 };
 
 struct DeviceInfo {
@@ -71,6 +90,12 @@ struct Recording {
     std::vector<RecordedTensor> tensors;
     std::vector<RecordedOp> ops;
     std::vector<Event> events;
+    // Of runs: before the first event, at every evaluation, whenever reserved has a new maximum, and after the last
+    // event.
+    std::vector<Sample> samples;
+    // How often the driver or the budget refused memory. A run that went on gave back what its allocator had cached,
+    // which a plan on a heap without that limit does not.
+    std::uint64_t refusals = 0;
     std::optional<Failure> failure;
     std::optional<std::pair<std::uint64_t, std::uint64_t>> predicted; // peak allocated, peak reserved of the plan
     std::uint64_t hostPeakBytes = 0;

@@ -51,6 +51,10 @@ ParameterValues Parameters::values(const Weight& weight) const {
     }
 }
 
+std::optional<DType> Parameters::storedType(const Weight& weight) const {
+    return m_checkpoint ? m_checkpoint->find(weight.name)->dtype : std::nullopt;
+}
+
 void Parameters::consumed(const Weight& weight) const {
     if (m_checkpoint) m_checkpoint->file().dropPages(*m_checkpoint->find(weight.name));
 }

@@ -42,6 +42,8 @@ public:
     Result<void> bind(std::span<const Weight> weights, std::string_view what);
 
     ParameterValues values(const Weight& weight) const;
+    // Nothing for synthetic values, which are stored nowhere.
+    std::optional<DType> storedType(const Weight& weight) const;
     // The pages of a mapped parameter may go: it has been read.
     void consumed(const Weight& weight) const;
 

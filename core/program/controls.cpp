@@ -39,10 +39,30 @@ template <class T, std::size_t N> std::string nameOf(T value, const std::array<C
 
 constexpr std::array ops{Choice{"decode", VaeOp::Decode}, Choice{"encode", VaeOp::Encode}};
 constexpr std::array dtypes{Choice{"bf16", DType::BF16}, Choice{"fp16", DType::F16}, Choice{"fp32", DType::F32}};
-constexpr std::array lifetimeNames{Choice{"planned", LifetimePolicy::Planned},
-                                   Choice{"stream", LifetimePolicy::Stream}};
-constexpr std::array allocatorNames{Choice{"auto", AllocatorPolicy::Auto}, Choice{"arena", AllocatorPolicy::Arena},
-                                    Choice{"direct", AllocatorPolicy::Direct}};
+constexpr std::array switches{Choice{"off", false}, Choice{"on", true}};
+constexpr std::array lifetimes{Choice{"planned", LifetimePolicy::Planned}, Choice{"stream", LifetimePolicy::Stream},
+                               Choice{"lazy", LifetimePolicy::Lazy}};
+using At = EvaluatePolicy::At;
+constexpr std::array evaluatePlaces{Choice{"auto", At::Auto}, Choice{"layer", At::Layer}, Choice{"block", At::Block},
+                                    Choice{"stage", At::Stage}, Choice{"none", At::None}};
+constexpr std::array convs{Choice{"direct", ConvLowering::Direct}, Choice{"im2col", ConvLowering::Im2col},
+                           Choice{"winograd", ConvLowering::Winograd}};
+constexpr std::array upsamples{Choice{"fused", UpsampleLowering::Fused}, Choice{"nearest", UpsampleLowering::Nearest},
+                               Choice{"broadcast", UpsampleLowering::Broadcast},
+                               Choice{"folded", UpsampleLowering::Folded}};
+constexpr std::array norms{Choice{"fused", false}, Choice{"separate", true}};
+constexpr std::array attentions{Choice{"chunked", false}, Choice{"naive", true}};
+constexpr std::array copies{Choice{"off", LayoutCopies::Off}, Choice{"on", LayoutCopies::On},
+                            Choice{"after-norm", LayoutCopies::AfterNorm}};
+constexpr std::array loads{Choice{"decoder", false}, Choice{"full", true}};
+constexpr std::array applies{Choice{"stream", false}, Choice{"dictionary", true}};
+constexpr std::array offloads{Choice{"before-load", Offload::BeforeLoad}, Choice{"after-decode", Offload::AfterDecode},
+                              Choice{"never", Offload::Never}};
+constexpr std::array allocators{Choice{"auto", AllocatorPolicy::Auto}, Choice{"arena", AllocatorPolicy::Arena},
+                                Choice{"direct", AllocatorPolicy::Direct}, Choice{"caching", AllocatorPolicy::Caching},
+                                Choice{"expandable", AllocatorPolicy::Expandable}};
+
+std::string formatGiB(std::uint64_t bytes) { return fmt::format("{}", static_cast<double>(bytes) / 1073741824.0); }
 
 std::string familyNames() {
     std::vector<std::string> names;
@@ -108,85 +128,233 @@ Result<void> setBudget(Controls& c, std::string_view text) {
     return {};
 }
 
-// A control of which this version has one value: named, shown and refused like the others.
-template <std::size_t N> struct Literal {
+Result<void> setEvaluate(Controls& c, std::string_view text) {
+    if (!text.starts_with("ops:") && !text.starts_with("bytes:")) {
+        const auto place = std::ranges::find(evaluatePlaces, text, &Choice<At>::name);
+        if (place == evaluatePlaces.end())
+            return fail(ErrorCode::BadUsage,
+                        "evaluate: {} is unknown; allowed: auto, layer, block, stage, none, ops:N, bytes:N, "
+                        "ops:N,bytes:N",
+                        quote(text));
+        c.evaluate = {.at = place->value};
+        return {};
+    }
+    EvaluatePolicy policy{.at = At::Count};
+    for (std::string_view rest = text; !rest.empty();) {
+        const std::string_view part = rest.substr(0, rest.find(','));
+        rest.remove_prefix(std::min(part.size() + 1, rest.size()));
+        const auto colon = part.find(':');
+        const std::string_view unit = part.substr(0, colon);
+        const auto value = parseInteger(colon == std::string_view::npos ? "" : part.substr(colon + 1));
+        if ((unit != "ops" && unit != "bytes") || !value || *value == 0)
+            return fail(ErrorCode::BadUsage, "evaluate: {} is not ops:N or bytes:N with N from 1 to 2^64-1",
+                        quote(part));
+        (unit == "ops" ? policy.ops : policy.bytes) = *value;
+    }
+    c.evaluate = policy;
+    return {};
+}
+
+std::string evaluateText(const Controls& c) {
+    if (c.evaluate.at != At::Count) return nameOf(c.evaluate.at, evaluatePlaces);
+    std::vector<std::string> parts;
+    if (c.evaluate.ops) parts.push_back(fmt::format("ops:{}", c.evaluate.ops));
+    if (c.evaluate.bytes) parts.push_back(fmt::format("bytes:{}", c.evaluate.bytes));
+    return joined(parts, ",");
+}
+
+Result<void> setAhead(Controls& c, std::string_view text) {
+    constexpr std::uint64_t most = 1024;
+    const auto value = parseInteger(text);
+    if (!value || *value > most)
+        return fail(ErrorCode::BadUsage, "ahead: {} is not a number from 0 to {}", quote(text), most);
+    c.ahead = static_cast<std::uint32_t>(*value);
+    return {};
+}
+
+Result<void> setConv(Controls& c, std::string_view text) {
+    constexpr std::string_view chunked = "im2col:";
+    constexpr std::uint64_t most = std::uint64_t{1} << 24; // MiB: 16 TiB
+    if (text.starts_with(chunked)) {
+        const auto value = parseInteger(text.substr(chunked.size()));
+        if (!value || *value == 0 || *value > most)
+            return fail(ErrorCode::BadUsage, "conv: {} is not im2col:N with N from 1 to {} MiB", quote(text), most);
+        c.conv = ConvLowering::Im2col;
+        c.im2colBytes = *value << 20;
+        return {};
+    }
+    for (const auto& choice : convs)
+        if (choice.name == text) {
+            c.conv = choice.value;
+            c.im2colBytes = 0;
+            return {};
+        }
+    return fail(ErrorCode::BadUsage, "conv: {} is unknown; allowed: direct, im2col, im2col:MIB, winograd", quote(text));
+}
+
+// One part of the pipeline that stays in memory has at most 1024 GiB.
+Result<std::uint64_t> residentBytes(std::string_view part, std::string_view text) {
+    constexpr std::uint64_t most = std::uint64_t{1024} << 30;
+    TRY(const std::uint64_t bytes, parseGiB(fmt::format("resident {}", part), text));
+    if (bytes > most)
+        return fail(ErrorCode::BadUsage, "resident {}: {} is more than {} GiB", part, quote(text), most >> 30);
+    return bytes;
+}
+
+Result<void> setResident(Controls& c, std::string_view text) {
+    c.residentText = c.residentTransformer = 0;
+    if (text == "0") return {};
+    for (std::string_view rest = text; !rest.empty();) {
+        const std::string_view part = rest.substr(0, rest.find(','));
+        rest.remove_prefix(std::min(part.size() + 1, rest.size()));
+        const auto equals = part.find('=');
+        const std::string_view who = part.substr(0, equals);
+        if (equals == std::string_view::npos || (who != "text" && who != "transformer"))
+            return fail(ErrorCode::BadUsage,
+                        "resident: {} is not text=GIB or transformer=GIB; allowed: 0 or both by a comma", quote(part));
+        TRY((who == "text" ? c.residentText : c.residentTransformer), residentBytes(who, part.substr(equals + 1)));
+    }
+    if (text.empty()) return fail(ErrorCode::BadUsage, "resident: empty; allowed: 0, text=GIB,transformer=GIB");
+    return {};
+}
+
+std::string residentText(const Controls& c) {
+    std::vector<std::string> parts;
+    if (c.residentText) parts.push_back("text=" + formatGiB(c.residentText));
+    if (c.residentTransformer) parts.push_back("transformer=" + formatGiB(c.residentTransformer));
+    return parts.empty() ? "0" : joined(parts, ",");
+}
+
+Result<void> setAllocator(Controls& c, std::string_view text) {
+    constexpr std::string_view limited = "cache-limit:";
+    if (text.starts_with(limited)) {
+        const std::string_view size = text.substr(limited.size());
+        std::uint64_t bytes = 0;
+        if (size != "0") {
+            TRY(bytes, parseGiB("allocator cache-limit", size));
+        }
+        c.cacheLimitBytes = bytes;
+        c.allocator = AllocatorPolicy::CacheLimit;
+        return {};
+    }
+    for (const auto& choice : allocators)
+        if (choice.name == text) {
+            c.allocator = choice.value;
+            return {};
+        }
+    return fail(ErrorCode::BadUsage,
+                "allocator: {} is unknown; allowed: auto, arena, direct, caching, expandable, cache-limit:GIB",
+                quote(text));
+}
+
+// A control that is one of some names, kept in one member.
+template <std::size_t N> struct Name {
     char text[N];
-    consteval Literal(const char (&source)[N]) { std::ranges::copy(source, text); }
+    consteval Name(const char (&source)[N]) { std::ranges::copy(source, text); }
 };
-template <Literal control, Literal only> constexpr ControlInfo fixed(std::string_view help) {
-    return {control.text, help, only.text,
-            [](Controls&, std::string_view text) -> Result<void> {
-                if (text != only.text)
-                    return fail(ErrorCode::BadUsage, "{}: {} is unknown; allowed: {}", control.text, quote(text),
-                                only.text);
+template <Name name, const auto& choices, auto member>
+constexpr ControlInfo choice(std::string_view help, std::string_view values, std::string_view flips) {
+    return {name.text,
+            help,
+            values,
+            flips,
+            [](Controls& c, std::string_view text) -> Result<void> {
+                TRY(c.*member, choose(name.text, text, choices));
                 return {};
             },
-            [](const Controls&) { return std::string(only.text); }};
+            [](const Controls& c) { return nameOf(c.*member, choices); }};
 }
 
 constexpr std::array table{
     ControlInfo{"model", "graph family; detected from the checkpoint when one is given",
-                "flux1, sd15, sdxl, sd3, z-image, flux2, taesd, taef1, taef2", setModel,
+                "flux1, sd15, sdxl, sd3, z-image, flux2, taesd, taef1, taef2", "", setModel,
                 [](const Controls& c) { return c.model; }},
-    ControlInfo{"weights", "where parameters come from", "synthetic[:SEED] or FILE.safetensors", setWeights,
+    ControlInfo{"weights", "where parameters come from", "synthetic[:SEED] or FILE.safetensors", "", setWeights,
                 [](const Controls& c) { return c.weights; }},
-    ControlInfo{"op", "what is run", "decode, encode",
-                [](Controls& c, std::string_view t) -> Result<void> {
-                    TRY(c.op, choose("op", t, ops));
-                    return {};
-                },
-                [](const Controls& c) { return nameOf(c.op, ops); }},
-    ControlInfo{"size", "output pixels, multiples of the family's factor", "WxH", setSize,
+    choice<"op", ops, &Controls::op>("what is run", "decode, encode", ""),
+    ControlInfo{"size", "output pixels, multiples of the family's factor", "WxH", "", setSize,
                 [](const Controls& c) { return fmt::format("{}x{}", c.width, c.height); }},
-    ControlInfo{"batch", "pictures at a time", "1 to 1024", setBatch,
+    ControlInfo{"batch", "pictures at a time", "1 to 1024", "", setBatch,
                 [](const Controls& c) { return std::to_string(c.batch); }},
-    ControlInfo{"activations", "dtype of feature maps; sums are fp32", "bf16, fp16, fp32",
-                [](Controls& c, std::string_view t) -> Result<void> {
-                    TRY(c.activations, choose("activations", t, dtypes));
-                    return {};
-                },
-                [](const Controls& c) { return std::string(name(c.activations)); }},
+    choice<"activations", dtypes, &Controls::activations>("dtype of feature maps; sums are fp32", "bf16, fp16, fp32",
+                                                          "bf16 fp16 fp32"),
     ControlInfo{"weights-dtype", "dtype of convolution weights; biases and norms are fp32",
-                "auto (as activations), bf16, fp16, fp32", setWeightsDtype,
+                "auto (as activations), bf16, fp16, fp32", "auto bf16 fp16 fp32", setWeightsDtype,
                 [](const Controls& c) { return c.weightsDtype ? std::string(name(*c.weightsDtype)) : "auto"; }},
-    fixed<"promote", "off">("bf16 promoted to fp32 by scaling scalars"),
-    ControlInfo{"lifetime", "when memory returns", "planned, stream",
-                [](Controls& c, std::string_view t) -> Result<void> {
-                    TRY(c.lifetime, choose("lifetime", t, lifetimeNames));
-                    return {};
-                },
-                [](const Controls& c) { return nameOf(c.lifetime, lifetimeNames); }},
-    fixed<"conv", "direct">("how convolutions are lowered"),
-    fixed<"upsample", "fused">("how the picture is doubled"),
-    fixed<"norm", "fused">("GroupNorm and SiLU as one pass"),
-    fixed<"attention", "chunked">("how much of the scores exists at a time"),
-    fixed<"layout-copies", "off">("copies around convolutions of channels-first frameworks"),
-    fixed<"load", "decoder">("which half of the model is read: the one that the op needs"),
-    fixed<"apply", "stream">("how parameters reach the device"),
-    ControlInfo{"allocator", "how tensors become driver memory", "auto, arena, direct",
-                [](Controls& c, std::string_view t) -> Result<void> {
-                    TRY(c.allocator, choose("allocator", t, allocatorNames));
-                    return {};
-                },
-                [](const Controls& c) { return nameOf(c.allocator, allocatorNames); }},
-    ControlInfo{"device", "which Vulkan device", "index, part of a name, or cpu",
+    choice<"promote", switches, &Controls::promote>(
+        "fp32 scaling scalars turn 16-bit latents, and all maps after them, into fp32", "off, on", "off on"),
+    choice<"lifetime", lifetimes, &Controls::lifetime>("when memory returns", "planned, stream, lazy",
+                                                       "planned stream lazy"),
+    ControlInfo{"evaluate", "where a batch of ops ends and is waited for",
+                "auto (layer with lifetime lazy, else none), layer, block, stage, none, ops:N, bytes:N, ops:N,bytes:N",
+                "layer block stage ops:50 bytes:52428800 none", setEvaluate, evaluateText},
+    ControlInfo{"ahead", "batches that the host may run ahead of the device", "0 to 1024", "0 1 2", setAhead,
+                [](const Controls& c) { return std::to_string(c.ahead); }},
+    ControlInfo{"conv", "how 3x3 convolutions are lowered; im2col:MIB makes the columns in pieces",
+                "direct, im2col, im2col:MIB, winograd", "direct im2col im2col:256 winograd", setConv,
+                [](const Controls& c) {
+                    return c.im2colBytes ? fmt::format("im2col:{}", c.im2colBytes >> 20) : nameOf(c.conv, convs);
+                }},
+    choice<"upsample", upsamples, &Controls::upsample>(
+        "how maps are doubled: on load, as a map, as two maps, or folded into the weights",
+        "fused, nearest, broadcast, folded", "fused nearest broadcast folded"),
+    choice<"norm", norms, &Controls::separateNorm>("GroupNorm and its activation as one pass or two", "fused, separate",
+                                                   "fused separate"),
+    choice<"attention", attentions, &Controls::naiveAttention>("scores in blocks of rows or all at once",
+                                                               "chunked, naive", "chunked naive"),
+    choice<"layout-copies", copies, &Controls::layoutCopies>(
+        "copies around convolutions of frameworks with another layout: of input and output, or of inputs that a norm "
+        "made",
+        "off, on, after-norm", "off on after-norm"),
+    choice<"hold", switches, &Controls::holdInputs>(
+        "callers keep the input of a block until it returns, as Python does", "off, on", "off on"),
+    choice<"load", loads, &Controls::fullLoad>("which half of the model is loaded: the one that the op needs, or both",
+                                               "decoder, full", "decoder full"),
+    choice<"apply", applies, &Controls::dictionary>(
+        "parameters reach the device one by one, or by way of two dictionaries in host memory", "stream, dictionary",
+        "stream dictionary"),
+    ControlInfo{"resident", "memory of other models, as real allocations", "0, or text=GIB,transformer=GIB", "0",
+                setResident, residentText},
+    choice<"offload", offloads, &Controls::offload>(
+        "when resident models are released", "before-load, after-decode, never", "before-load after-decode never"),
+    ControlInfo{"allocator", "how tensors become driver memory",
+                "auto (arena with planned, caching with stream, cache-limit:1 with lazy), arena, direct, caching, "
+                "expandable, cache-limit:GIB",
+                "arena direct caching expandable cache-limit:0 cache-limit:1", setAllocator,
+                [](const Controls& c) {
+                    return c.allocator == AllocatorPolicy::CacheLimit ? "cache-limit:" + formatGiB(c.cacheLimitBytes)
+                                                                      : nameOf(c.allocator, allocators);
+                }},
+    ControlInfo{"device", "which Vulkan device", "index, part of a name, or cpu", "",
                 [](Controls& c, std::string_view t) -> Result<void> {
                     c.device = t;
                     return {};
                 },
                 [](const Controls& c) { return c.device; }},
-    ControlInfo{"budget", "what fits means", "device, or GiB", setBudget,
-                [](const Controls& c) {
-                    return c.budgetBytes ? fmt::format("{}", static_cast<double>(*c.budgetBytes) / 1073741824.0)
-                                         : "device";
-                }},
+    ControlInfo{"budget", "what fits means", "device, or GiB", "", setBudget,
+                [](const Controls& c) { return c.budgetBytes ? formatGiB(*c.budgetBytes) : "device"; }},
+    choice<"enforce", switches, &Controls::enforce>("the heap refuses beyond the budget", "off, on", ""),
 };
 
 } // namespace
 
 AllocatorPolicy Controls::allocatorPolicy() const {
     if (allocator != AllocatorPolicy::Auto) return allocator;
-    return lifetime == LifetimePolicy::Planned ? AllocatorPolicy::Arena : AllocatorPolicy::Direct;
+    switch (lifetime) {
+    case LifetimePolicy::Planned: return AllocatorPolicy::Arena;
+    case LifetimePolicy::Stream: return AllocatorPolicy::Caching;
+    case LifetimePolicy::Lazy: return AllocatorPolicy::CacheLimit;
+    }
+    return AllocatorPolicy::Direct;
+}
+
+std::uint64_t Controls::cacheLimit() const {
+    return allocator == AllocatorPolicy::CacheLimit ? cacheLimitBytes : defaultCacheLimit;
+}
+
+EvaluatePolicy::At Controls::evaluateAt() const {
+    if (evaluate.at != At::Auto) return evaluate.at;
+    return lifetime == LifetimePolicy::Lazy ? At::Layer : At::None;
 }
 
 std::optional<std::uint64_t> Controls::syntheticSeed() const {
@@ -208,11 +376,26 @@ Result<void> setControl(Controls& controls, std::string_view controlName, std::s
     return found->set(controls, value);
 }
 
-Result<void> checkControls(const Controls& controls) {
-    if (controls.allocator == AllocatorPolicy::Arena && controls.lifetime != LifetimePolicy::Planned)
-        return fail(ErrorCode::BadUsage,
-                    "allocator arena needs lifetime planned, not {}; with lifetime stream go auto, direct",
-                    nameOf(controls.lifetime, lifetimeNames));
+Result<void> checkControls(const Controls& c) {
+    if (c.allocator == AllocatorPolicy::Arena && c.lifetime != LifetimePolicy::Planned)
+        return fail(
+            ErrorCode::BadUsage,
+            "allocator arena contradicts lifetime {0}: its offsets come from lifetime planned; with lifetime {0} "
+            "go auto, direct, caching, expandable, cache-limit:GIB",
+            nameOf(c.lifetime, lifetimes));
+    if (c.upsample == UpsampleLowering::Folded && c.conv != ConvLowering::Direct)
+        return fail(
+            ErrorCode::BadUsage,
+            "upsample folded contradicts conv {0}: its 2x2 convolutions are direct; with conv {0} go fused, nearest, "
+            "broadcast",
+            nameOf(c.conv, convs));
+    if (c.promote && c.activations == DType::F32)
+        return fail(
+            ErrorCode::BadUsage,
+            "promote on contradicts activations fp32: nothing is left to promote; with promote on go bf16, fp16");
+    if (c.enforce && !c.budgetBytes)
+        return fail(ErrorCode::BadUsage, "enforce on contradicts budget device: the device refuses by itself; with "
+                                         "enforce on goes a budget in GiB");
     return {};
 }
 

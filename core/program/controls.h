@@ -19,8 +19,22 @@ namespace spikescope {
 enum class LifetimePolicy : std::uint8_t {
     Planned, // static offsets from exact lifetimes; ops that allow it work in place
     Stream,  // memory returns at the last use in submission order
+    Lazy,    // memory returns when the batch that used it has been evaluated
 };
-enum class AllocatorPolicy : std::uint8_t { Auto, Arena, Direct };
+enum class ConvLowering : std::uint8_t { Direct, Im2col, Winograd };
+enum class UpsampleLowering : std::uint8_t { Fused, Nearest, Broadcast, Folded };
+enum class LayoutCopies : std::uint8_t { Off, On, AfterNorm };
+enum class Offload : std::uint8_t { BeforeLoad, AfterDecode, Never };
+enum class AllocatorPolicy : std::uint8_t { Auto, Arena, Direct, Caching, Expandable, CacheLimit };
+
+// Where a batch of ops ends.
+struct EvaluatePolicy {
+    enum class At : std::uint8_t { Auto, Layer, Block, Stage, Count, None };
+    At at = At::Auto;
+    std::uint64_t ops = 0,
+                  bytes = 0; // of Count: after so many ops, or once they read more bytes than this; 0: no limit
+    bool operator==(const EvaluatePolicy&) const = default;
+};
 
 struct Controls {
     std::string model;                   // family; empty: from the checkpoint, or flux1
@@ -30,20 +44,40 @@ struct Controls {
     std::uint64_t batch = 1;
     DType activations = DType::BF16;
     std::optional<DType> weightsDtype; // empty: as activations
+    bool promote = false;
     LifetimePolicy lifetime = LifetimePolicy::Planned;
+    EvaluatePolicy evaluate;
+    std::uint32_t ahead = 0; // batches
+    ConvLowering conv = ConvLowering::Direct;
+    std::uint64_t im2colBytes = 0; // of the columns at a time; 0: all
+    UpsampleLowering upsample = UpsampleLowering::Fused;
+    bool separateNorm = false, naiveAttention = false;
+    LayoutCopies layoutCopies = LayoutCopies::Off;
+    bool holdInputs = false; // of blocks, by their callers
+    bool fullLoad = false, dictionary = false;
+    std::uint64_t residentText = 0, residentTransformer = 0; // bytes
+    Offload offload = Offload::BeforeLoad;
     AllocatorPolicy allocator = AllocatorPolicy::Auto;
-    std::string device; // index, part of a name, or cpu; empty: the first GPU, else the CPU device
+    std::uint64_t cacheLimitBytes = 0; // of AllocatorPolicy::CacheLimit
+    std::string device;                // index, part of a name, or cpu; empty: the first GPU, else the CPU device
     std::optional<std::uint64_t> budgetBytes;
+    bool enforce = false; // the heap refuses beyond the budget
 
     DType weightType() const { return weightsDtype.value_or(activations); }
-    AllocatorPolicy allocatorPolicy() const;
+    AllocatorPolicy allocatorPolicy() const;            // Auto resolved
+    std::uint64_t cacheLimit() const;                   // bytes; of Auto the default
+    EvaluatePolicy::At evaluateAt() const;              // Auto resolved
     std::optional<std::uint64_t> syntheticSeed() const; // empty: `weights` is a file
 };
+
+// Of allocator auto under lifetime lazy.
+constexpr std::uint64_t defaultCacheLimit = std::uint64_t{1} << 30;
 
 struct ControlInfo {
     std::string_view name;
     std::string_view help;   // what it does, one line
     std::string_view values; // what it takes, for help and refusals
+    std::string_view flips;  // values that advice tries, by blanks; empty: it says what is run, not how
     Result<void> (*set)(Controls&, std::string_view text);
     std::string (*get)(const Controls&);
 };

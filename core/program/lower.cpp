@@ -1,6 +1,8 @@
 #include "core/program/lower.h"
 
 #include "core/base/checked.h"
+#include "core/program/layer_groups.h"
+#include "core/program/schedule.h"
 
 #include <algorithm>
 
@@ -34,11 +36,18 @@ std::uint64_t normSlices(std::uint64_t pixels) {
     return std::clamp<std::uint64_t>(divideUp<std::uint64_t>(pixels, 1024), 1, 1024);
 }
 
+// Where MLX takes its Winograd path.
+bool winogradFits(const Conv2d& op, const Shape& in, const Shape& out) {
+    return op.kernel == 3 && op.stride == 1 && op.padBegin == 1 && op.padEnd == 1 && in.c % 32 == 0 &&
+           out.c % 32 == 0 && in.c + out.c >= 256 && out.pixels() >= 4096;
+}
+
 class Lowering {
 public:
-    Lowering(const Graph& graph, const Controls& controls)
+    Lowering(const Graph& graph, const Controls& controls, std::span<const Weight> unused)
         : m_graph(graph)
         , m_controls(controls)
+        , m_unused(unused)
         , m_fused(graph.nodes.size(), false)
         , m_consumers(graph.values.size())
         , m_producer(graph.values.size(), noNode)
@@ -46,35 +55,39 @@ public:
 
     Program run() {
         findUses();
-        m_program.layers = m_graph.layers;
-        m_program.weights = m_graph.weights;
-        const LayerId inputLayer = addLayer("input"), weightsLayer = addLayer("weights"),
-                      outputLayer = addLayer("output");
+        m_lowered.program.layers = m_graph.layers;
+        m_lowered.program.weights = m_graph.weights;
         addWeights();
-        m_tensorOf[m_graph.input.index] =
-            addMap("input", inputLayer, Category::Image, DType::F32, m_graph.shape(m_graph.input));
+        const TensorId input =
+            addMap("input", addLayer("input"), Category::Image, DType::F32, m_graph.shape(m_graph.input));
+        m_tensorOf[m_graph.input.index] = input;
         for (std::uint32_t i = 0; i < m_graph.nodes.size(); ++i)
             if (!m_fused[i]) std::visit([&](const auto& op) { lowerNode(i, op); }, m_graph.nodes[i].op);
-        emit(inputLayer, weightsLayer, outputLayer);
-        return std::move(m_program);
+        m_lowered.input = input;
+        m_lowered.output = tensorOf(m_graph.output);
+        return schedule(std::move(m_lowered), m_controls);
     }
 
 private:
     static constexpr std::uint32_t noNode = 0xffffffffu;
-    struct Call {
-        KernelCall call;
-        LayerId layer;
-    };
 
     bool inPlace() const { return m_controls.lifetime == LifetimePolicy::Planned; }
+    // Scalars in fp32 meet the latents before a KL decoder's first layer; what they touch is fp32 from there on.
+    DType mapType() const {
+        const Family* family = findFamily(m_controls.model);
+        const bool scaled = m_controls.op == VaeOp::Decode && family && family->backbone == Backbone::Kl;
+        return m_controls.promote && scaled ? DType::F32 : m_controls.activations;
+    }
+    const Tensor& tensor(TensorId id) const { return m_lowered.program.tensor(id); }
+    const std::string& path(LayerId layer) const { return m_lowered.program.layers[layer.index]; }
 
     LayerId addLayer(std::string name) {
-        m_program.layers.push_back(std::move(name));
-        return LayerId{static_cast<std::uint32_t>(m_program.layers.size() - 1)};
+        m_lowered.program.layers.push_back(std::move(name));
+        return LayerId{static_cast<std::uint32_t>(m_lowered.program.layers.size() - 1)};
     }
     TensorId addTensor(Tensor tensor) {
-        m_program.tensors.push_back(std::move(tensor));
-        return TensorId{static_cast<std::uint32_t>(m_program.tensors.size() - 1)};
+        m_lowered.program.tensors.push_back(std::move(tensor));
+        return TensorId{static_cast<std::uint32_t>(m_lowered.program.tensors.size() - 1)};
     }
     TensorId addMap(std::string name, LayerId layer, Category category, DType dtype, Shape shape) {
         return addTensor({.name = std::move(name),
@@ -85,13 +98,14 @@ private:
                           .dims = {shape.n, shape.h, shape.w, shape.c},
                           .bytes = shape.elements() * sizeOf(dtype)});
     }
-    TensorId addWorkspace(std::string name, LayerId layer, std::vector<std::uint64_t> dims) {
-        std::uint64_t bytes = 4;
+    TensorId addWorkspace(std::string_view what, LayerId layer, std::vector<std::uint64_t> dims,
+                          DType dtype = DType::F32) {
+        std::uint64_t bytes = sizeOf(dtype);
         for (const std::uint64_t dim : dims) bytes *= dim;
-        return addTensor({.name = std::move(name),
+        return addTensor({.name = fmt::format("{}.{}", path(layer), what),
                           .layer = layer,
                           .category = Category::Workspace,
-                          .dtype = DType::F32,
+                          .dtype = dtype,
                           .dims = std::move(dims),
                           .bytes = bytes});
     }
@@ -106,6 +120,18 @@ private:
         for (std::size_t v = 0; v < m_graph.values.size(); ++v)
             if (!m_consumers[v].empty()) m_lastUse[v] = m_consumers[v].back();
         m_lastUse[m_graph.output.index] = noNode;
+        if (m_controls.holdInputs) holdInputs();
+    }
+    // What comes into a block from outside is used as long as the block runs.
+    void holdInputs() {
+        std::vector<std::string_view> layers;
+        for (const Node& node : m_graph.nodes) layers.push_back(m_graph.layers[node.layer.index]);
+        for (std::uint32_t i = 0; i < m_graph.nodes.size(); ++i)
+            for (const ValueId value : inputs(m_graph.nodes[i].op)) {
+                const std::uint32_t producer = m_producer[value.index];
+                const auto maker = producer == noNode ? std::nullopt : std::optional(producer);
+                m_lastUse[value.index] = std::max(m_lastUse[value.index], heldUntil(layers, i, maker));
+            }
     }
     // The node that alone uses a value, if there is just one.
     std::uint32_t onlyConsumer(ValueId value) const {
@@ -114,24 +140,39 @@ private:
     }
 
     void addWeights() {
-        for (std::uint32_t i = 0; i < m_graph.weights.size(); ++i) {
-            const Weight& weight = m_graph.weights[i];
-            // One-dimensional parameters are a few hundredths of a percent of the bytes and stay fp32.
-            const DType dtype = weight.dims.size() == 1 ? DType::F32 : m_controls.weightType();
-            std::uint64_t elements = 1;
-            for (const std::uint64_t dim : weight.dims) elements *= dim;
-            m_weights.push_back(addTensor({.name = weight.name,
-                                           .category = Category::Weights,
-                                           .dtype = dtype,
-                                           .dims = weight.dims,
-                                           .bytes = elements * sizeOf(dtype),
-                                           .weight = WeightId{i}}));
+        for (const Weight& weight : m_graph.weights) addWeight(weight);
+        if (m_unused.empty()) return;
+        const LayerId other = addLayer(m_controls.op == VaeOp::Decode ? "encoder" : "decoder");
+        for (const Weight& weight : m_unused) {
+            m_lowered.program.weights.push_back(weight);
+            m_lowered.program.tensors[addWeight(weight).index].layer = other;
         }
     }
+    TensorId addWeight(const Weight& weight) {
+        // One-dimensional parameters are a few hundredths of a percent of the bytes and stay fp32.
+        const DType dtype = weight.dims.size() == 1 ? DType::F32 : m_controls.weightType();
+        std::uint64_t elements = 1;
+        for (const std::uint64_t dim : weight.dims) elements *= dim;
+        m_lowered.weights.push_back(
+            addTensor({.name = weight.name,
+                       .category = Category::Weights,
+                       .dtype = dtype,
+                       .dims = weight.dims,
+                       .bytes = elements * sizeOf(dtype),
+                       .weight = WeightId{static_cast<std::uint32_t>(m_lowered.weights.size())}}));
+        return m_lowered.weights.back();
+    }
     TensorId weightTensor(WeightId weight, LayerId layer) {
-        const TensorId id = m_weights[weight.index];
-        m_program.tensors[id.index].layer = layer;
+        const TensorId id = m_lowered.weights[weight.index];
+        m_lowered.program.tensors[id.index].layer = layer;
         return id;
+    }
+    // Kernels summed for each parity of the doubled map's rows and columns: 4 times 2×2 of 3×3.
+    void foldWeight(TensorId id) {
+        Tensor& weight = m_lowered.program.tensors[id.index];
+        weight.folded = true;
+        weight.dims = {4, weight.dims[0], weight.dims[1], 2, 2};
+        weight.bytes = 16 * weight.dims[1] * weight.dims[2] * sizeOf(weight.dtype);
     }
 
     // A value dies in the op at `node` when no later node reads it. The output of the graph never does.
@@ -140,31 +181,39 @@ private:
 
     TensorId outputFor(ValueId value, LayerId layer) {
         const bool last = value == m_graph.output;
-        const TensorId id = addMap(m_program.layers[layer.index], layer, last ? Category::Image : Category::Activation,
-                                   last ? DType::F32 : m_controls.activations, m_graph.shape(value));
+        const TensorId id = addMap(path(layer), layer, last ? Category::Image : Category::Activation,
+                                   last ? DType::F32 : mapType(), m_graph.shape(value));
         m_tensorOf[value.index] = id;
         return id;
     }
     // The tensor of `in` when the op may write over it, else a new one.
     TensorId outputOver(ValueId in, ValueId value, std::uint32_t node, LayerId layer) {
-        const Tensor& old = m_program.tensor(tensorOf(in));
-        const bool fits = in != m_graph.input && value != m_graph.output && old.dtype == m_controls.activations &&
+        const Tensor& old = tensor(tensorOf(in));
+        const bool fits = in != m_graph.input && value != m_graph.output && old.dtype == mapType() &&
                           old.shape == m_graph.shape(value);
         if (!inPlace() || !fits || !diesAt(in, node)) return outputFor(value, layer);
         m_tensorOf[value.index] = tensorOf(in);
         return tensorOf(in);
     }
-    void call(KernelCall kernel, LayerId layer) { m_calls.push_back({std::move(kernel), layer}); }
+    void call(KernelCall kernel, LayerId layer) {
+        m_lowered.calls.push_back({.call = std::move(kernel), .layer = layer});
+    }
+    template <class Op> const Op* producedBy(ValueId value) const {
+        const std::uint32_t producer = m_producer[value.index];
+        return producer == noNode ? nullptr : std::get_if<Op>(&m_graph.nodes[producer].op);
+    }
+    bool upsampleOnLoad() const {
+        return m_controls.upsample == UpsampleLowering::Fused || m_controls.upsample == UpsampleLowering::Folded;
+    }
 
     void lowerNode(std::uint32_t node, const Conv2d& op) {
         const LayerId layer = m_graph.nodes[node].layer;
         ConvCall conv{.kernel = op.kernel, .stride = op.stride, .padBegin = op.padBegin};
         ValueId in = op.in;
-        if (const std::uint32_t producer = m_producer[in.index]; producer != noNode)
-            if (const auto* up = std::get_if<UpsampleNearest>(&m_graph.nodes[producer].op)) {
-                in = up->in;
-                conv.upsample = true;
-            }
+        if (const auto* up = producedBy<UpsampleNearest>(in); up && upsampleOnLoad()) {
+            in = up->in;
+            conv.upsample = true;
+        }
         conv.in = tensorOf(in);
         conv.weight = weightTensor(op.weight, layer);
         if (op.bias) conv.bias = weightTensor(*op.bias, layer);
@@ -195,15 +244,63 @@ private:
         } else {
             conv.out = outputFor(out, layer);
         }
+        chooseMethod(conv, op, layer);
+        addLayoutCopies(conv, op, layer);
         call(conv, layer);
+    }
+    void chooseMethod(ConvCall& conv, const Conv2d& op, LayerId layer) {
+        if (conv.upsample && m_controls.upsample == UpsampleLowering::Folded) {
+            conv.method = ConvMethod::Folded;
+            foldWeight(conv.weight);
+            return;
+        }
+        const Shape in = tensor(conv.in).shape, out = tensor(conv.out).shape;
+        const DType dtype = tensor(conv.in).dtype;
+        if (m_controls.conv == ConvLowering::Im2col && op.kernel == 3) {
+            conv.method = ConvMethod::Im2col;
+            const std::uint64_t rows = out.n * out.h, rowBytes = out.w * 9 * in.c * sizeOf(dtype);
+            conv.chunkRows = m_controls.im2colBytes == 0
+                                 ? rows
+                                 : std::clamp<std::uint64_t>(m_controls.im2colBytes / rowBytes, 1, rows);
+            conv.columns = addWorkspace("columns", layer, {conv.chunkRows * out.w, 9 * in.c}, dtype);
+        } else if (m_controls.conv == ConvLowering::Winograd && winogradFits(op, in, out)) {
+            conv.method = ConvMethod::Winograd;
+            const std::uint64_t tilesY = divideUp(out.h, winogradTile), tilesX = divideUp(out.w, winogradTile),
+                                tiles = out.n * tilesY * tilesX, planes = winogradReach * winogradReach;
+            const Shape padded{out.n, tilesY * winogradTile + 2, tilesX * winogradTile + 2, in.c};
+            ConvCall::Winograd w;
+            w.padded = addWorkspace("padded", layer, {padded.n, padded.h, padded.w, padded.c}, dtype);
+            m_lowered.program.tensors[w.padded.index].shape = padded;
+            w.filters = addWorkspace("filters", layer, {planes, in.c, out.c}, dtype);
+            w.inputs = addWorkspace("tiles", layer, {planes, tiles, in.c}, dtype);
+            w.products = addWorkspace("products", layer, {planes, tiles, out.c}, dtype);
+            conv.winograd = w;
+        }
+    }
+    void addLayoutCopies(ConvCall& conv, const Conv2d& op, LayerId layer) {
+        const auto copyOf = [&](TensorId map, std::string_view what) {
+            const Tensor source = tensor(map);
+            const TensorId copy = addWorkspace(what, layer, source.dims, source.dtype);
+            m_lowered.program.tensors[copy.index].shape = source.shape;
+            return copy;
+        };
+        if (m_controls.layoutCopies == LayoutCopies::On ||
+            (m_controls.layoutCopies == LayoutCopies::AfterNorm && isNormed(op.in)))
+            conv.inCopy = copyOf(conv.in, "input_copy");
+        if (m_controls.layoutCopies == LayoutCopies::On) conv.outCopy = copyOf(conv.out, "output_copy");
+    }
+    // Made by a GroupNorm, or by the activation behind one.
+    bool isNormed(ValueId value) const {
+        if (const auto* silu = producedBy<Silu>(value)) value = silu->in;
+        if (const auto* relu = producedBy<Relu>(value)) value = relu->in;
+        return producedBy<GroupNorm>(value) != nullptr;
     }
     void lowerNode(std::uint32_t node, const GroupNorm& op) {
         const LayerId layer = m_graph.nodes[node].layer;
-        const std::string& path = m_program.layers[layer.index];
         const Shape& shape = m_graph.shape(op.in);
         const std::uint64_t slices = normSlices(shape.pixels());
-        const TensorId partials = addWorkspace(path + ".partials", layer, {shape.n, slices, op.groups, 4});
-        const TensorId coefficients = addWorkspace(path + ".coefficients", layer, {shape.n, shape.c, 2});
+        const TensorId partials = addWorkspace("partials", layer, {shape.n, slices, op.groups, 4});
+        const TensorId coefficients = addWorkspace("coefficients", layer, {shape.n, shape.c, 2});
         call(GroupNormStatsCall{.in = tensorOf(op.in),
                                 .gamma = weightTensor(op.gamma, layer),
                                 .beta = weightTensor(op.beta, layer),
@@ -215,7 +312,7 @@ private:
              layer);
         GroupNormApplyCall apply{.in = tensorOf(op.in), .coefficients = coefficients};
         ValueId out = m_graph.nodes[node].out;
-        if (const std::uint32_t user = onlyConsumer(out); user != noNode) {
+        if (const std::uint32_t user = onlyConsumer(out); user != noNode && !m_controls.separateNorm) {
             if (std::holds_alternative<Silu>(m_graph.nodes[user].op)) apply.activation = Activation::Silu;
             if (std::holds_alternative<Relu>(m_graph.nodes[user].op)) apply.activation = Activation::Relu;
             if (apply.activation != Activation::None) {
@@ -228,9 +325,9 @@ private:
     }
     void lowerNode(std::uint32_t node, const Attention& op) {
         const LayerId layer = m_graph.nodes[node].layer;
-        const std::uint64_t pixels = m_graph.shape(op.q).pixels(), rows = attentionRows(pixels);
-        const TensorId scores =
-            addWorkspace(m_program.layers[layer.index] + ".scores", layer, {rows, roundUp<std::uint64_t>(pixels, 4)});
+        const std::uint64_t pixels = m_graph.shape(op.q).pixels(),
+                            rows = m_controls.naiveAttention ? pixels : attentionRows(pixels);
+        const TensorId scores = addWorkspace("scores", layer, {rows, roundUp<std::uint64_t>(pixels, 4)});
         // Rows of the output replace rows of the queries, which are used up block by block.
         const TensorId out = outputOver(op.q, m_graph.nodes[node].out, node, layer);
         call(AttentionCall{.q = tensorOf(op.q),
@@ -246,95 +343,50 @@ private:
         const LayerId layer = m_graph.nodes[node].layer;
         call(TanhClampCall{.in = tensorOf(op.in), .out = outputFor(m_graph.nodes[node].out, layer)}, layer);
     }
-    // These are always part of the op before or after them, see the handlers above.
-    void lowerNode(std::uint32_t, const UpsampleNearest&) {}
-    void lowerNode(std::uint32_t, const Silu&) {}
-    void lowerNode(std::uint32_t, const Relu&) {}
-    void lowerNode(std::uint32_t, const Add&) {}
-
-    void step(Step s) { m_program.steps.push_back(std::move(s)); }
-    TensorId acquireStaging(LayerId layer, std::uint64_t largestTransfer) {
-        const std::uint64_t bytes = std::min(stagingBytes, roundUp<std::uint64_t>(largestTransfer, 256));
-        const TensorId id = addTensor({.name = "staging",
-                                       .layer = layer,
-                                       .category = Category::Staging,
-                                       .dtype = DType::F32,
-                                       .dims = {bytes},
-                                       .bytes = bytes});
-        step(AcquireStep{id});
-        return id;
+    void lowerNode(std::uint32_t node, const UpsampleNearest& op) {
+        if (upsampleOnLoad()) return; // part of the convolution behind it
+        const LayerId layer = m_graph.nodes[node].layer;
+        const ValueId value = m_graph.nodes[node].out;
+        TensorId from = tensorOf(op.in);
+        bool doubled = false;
+        if (m_controls.upsample == UpsampleLowering::Broadcast) {
+            // The map broadcast to [n, h, 2, w, 2, c], before it is reshaped to the result.
+            const Shape shape = m_graph.shape(value);
+            const TensorId broadcast =
+                addMap(path(layer) + ".broadcast", layer, Category::Activation, mapType(), shape);
+            m_lowered.program.tensors[broadcast.index].dims = {shape.n, shape.h / 2, 2, shape.w / 2, 2, shape.c};
+            call(CopyCall{.in = from, .out = broadcast, .upsample = true}, layer);
+            from = broadcast;
+            doubled = true;
+        }
+        call(CopyCall{.in = from, .out = outputFor(value, layer), .upsample = !doubled}, layer);
     }
-
-    void emit(LayerId inputLayer, LayerId weightsLayer, LayerId outputLayer) {
-        step(PhaseStep{Phase::Load});
-        std::uint64_t largest = 0;
-        for (const TensorId id : m_weights) largest = std::max(largest, m_program.tensor(id).bytes);
-        const TensorId loading = acquireStaging(weightsLayer, largest);
-        for (const TensorId id : m_weights) {
-            step(AcquireStep{id});
-            step(UploadStep{.tensor = id, .staging = loading});
-        }
-        step(EvaluateStep{});
-        step(ReleaseStep{loading});
-
-        step(PhaseStep{m_controls.op == VaeOp::Decode ? Phase::Decode : Phase::Encode});
-        const TensorId in = tensorOf(m_graph.input), out = tensorOf(m_graph.output);
-        step(AcquireStep{in});
-        const TensorId feeding = acquireStaging(inputLayer, m_program.tensor(in).bytes);
-        step(UploadStep{.tensor = in, .staging = feeding});
-        step(EvaluateStep{});
-        step(ReleaseStep{feeding});
-        emitCalls(in, out);
-        step(EvaluateStep{});
-
-        step(PhaseStep{Phase::Write});
-        const TensorId fetching = acquireStaging(outputLayer, m_program.tensor(out).bytes);
-        step(DownloadStep{.tensor = out, .staging = fetching});
-        step(EvaluateStep{});
-        step(ReleaseStep{fetching});
-        step(ReleaseStep{out});
-        for (const TensorId id : m_weights) step(ReleaseStep{id});
+    void activate(std::uint32_t node, ValueId in, Activation activation) {
+        const LayerId layer = m_graph.nodes[node].layer;
+        const TensorId from = tensorOf(in);
+        call(ActivationCall{.in = from,
+                            .out = outputOver(in, m_graph.nodes[node].out, node, layer),
+                            .activation = activation},
+             layer);
     }
-
-    // Acquires before the first use, releases after the last.
-    void emitCalls(TensorId in, TensorId out) {
-        const std::size_t count = m_program.tensors.size();
-        std::vector<std::uint32_t> first(count, noNode), last(count, 0);
-        for (std::uint32_t i = 0; i < m_calls.size(); ++i) {
-            const auto use = [&](TensorId id) {
-                first[id.index] = std::min(first[id.index], i);
-                last[id.index] = i;
-            };
-            for (const TensorId id : reads(m_calls[i].call)) use(id);
-            for (const TensorId id : writes(m_calls[i].call)) use(id);
-        }
-        std::vector<std::vector<TensorId>> begins(m_calls.size()), ends(m_calls.size());
-        for (std::uint32_t t = 0; t < count; ++t) {
-            const TensorId id{t};
-            if (first[t] == noNode || m_program.tensor(id).category == Category::Weights) continue;
-            if (id != in) begins[first[t]].push_back(id);
-            if (id != out) ends[last[t]].push_back(id);
-        }
-        for (std::size_t i = 0; i < m_calls.size(); ++i) {
-            for (const TensorId id : begins[i]) step(AcquireStep{id});
-            step(DispatchStep{.call = m_calls[i].call, .layer = m_calls[i].layer});
-            for (const TensorId id : ends[i]) step(ReleaseStep{id});
-        }
-    }
+    void lowerNode(std::uint32_t node, const Silu& op) { activate(node, op.in, Activation::Silu); }
+    void lowerNode(std::uint32_t node, const Relu& op) { activate(node, op.in, Activation::Relu); }
+    void lowerNode(std::uint32_t, const Add&) {} // always part of a convolution before it, see there
 
     const Graph& m_graph;
     const Controls& m_controls;
-    Program m_program;
+    std::span<const Weight> m_unused;
+    LoweredCalls m_lowered;
     std::vector<bool> m_fused;                           // by node: part of an earlier call
     std::vector<std::vector<std::uint32_t>> m_consumers; // by value: nodes
     std::vector<std::uint32_t> m_producer, m_lastUse;    // by value: node
     std::vector<TensorId> m_tensorOf;                    // by value
-    std::vector<TensorId> m_weights;                     // by WeightId
-    std::vector<Call> m_calls;
 };
 
 } // namespace
 
-Program lower(const Graph& graph, const Controls& controls) { return Lowering(graph, controls).run(); }
+Program lower(const Graph& graph, const Controls& controls, std::span<const Weight> unused) {
+    return Lowering(graph, controls, unused).run();
+}
 
 } // namespace spikescope

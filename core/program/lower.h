@@ -1,14 +1,14 @@
 #pragma once
-// Graph and controls to Program: fuses ops, decides which tensors exist, in which dtype and for how long.
+// Graph and controls to Program: fuses ops, decides which tensors exist, in which dtype, and how each op is computed.
 
 #include "core/program/controls.h"
 #include "core/program/program.h"
 
+#include <span>
+
 namespace spikescope {
 
-// The largest transfer between host and device that is under way at a time, in bytes.
-constexpr std::uint64_t stagingBytes = std::uint64_t{8} << 20;
-
-Program lower(const Graph& graph, const Controls& controls);
+// `unused`: parameters that are loaded with the model although this op does not need them.
+Program lower(const Graph& graph, const Controls& controls, std::span<const Weight> unused = {});
 
 } // namespace spikescope

@@ -1,16 +1,30 @@
 #include "core/program/planner.h"
 
 #include "core/base/text.h"
+#include "core/memory/cache_limit_allocator.h"
+#include "core/memory/caching_allocator.h"
 
 namespace spikescope {
 
-Result<std::unique_ptr<Allocator>> makeAllocator(const Program& program, AllocatorPolicy policy, Heap& heap,
+std::unique_ptr<Allocator> makeDynamicAllocator(const Controls& controls, Heap& heap, Recorder& recorder) {
+    switch (controls.allocatorPolicy()) {
+    case AllocatorPolicy::Caching: return std::make_unique<CachingAllocator>(heap, recorder);
+    case AllocatorPolicy::Expandable: return std::make_unique<CachingAllocator>(heap, recorder, true);
+    case AllocatorPolicy::CacheLimit:
+        return std::make_unique<CacheLimitAllocator>(heap, recorder, controls.cacheLimit());
+    default: return std::make_unique<DirectAllocator>(heap, recorder);
+    }
+}
+
+Result<std::unique_ptr<Allocator>> makeAllocator(const Program& program, const Controls& controls, Heap& heap,
                                                  Recorder& recorder) {
-    if (policy == AllocatorPolicy::Direct) return std::make_unique<DirectAllocator>(heap, recorder);
+    if (controls.allocatorPolicy() != AllocatorPolicy::Arena) return makeDynamicAllocator(controls, heap, recorder);
     std::vector<Lifetime> lives = lifetimes(program);
-    // Host-visible tensors are not part of the arena: a lifetime of no length takes no room.
-    for (std::size_t i = 0; i < lives.size(); ++i)
-        if (program.tensors[i].kind() == MemoryKind::HostVisible) lives[i] = {};
+    // What is not the device's, and other models, are not part of the arena: a lifetime of no length takes no room.
+    for (std::size_t i = 0; i < lives.size(); ++i) {
+        const Tensor& tensor = program.tensors[i];
+        if (tensor.memory != MemoryKind::Device || tensor.category == Category::Resident) lives[i] = {};
+    }
     TRY(ArenaLayout layout, layOutArena(lives, heap.traits()));
     return std::make_unique<ArenaAllocator>(heap, recorder, std::move(layout));
 }
@@ -21,7 +35,7 @@ Recording plan(const Program& program, const Controls& controls, Heap& heap) {
     recording.controls = controlValues(controls);
     describe(program, recording);
     Recorder recorder(recording);
-    auto allocator = makeAllocator(program, controls.allocatorPolicy(), heap, recorder);
+    auto allocator = makeAllocator(program, controls, heap, recorder);
     if (!allocator) {
         recording.failure = failureOf(allocator.error(), program, heap.bytesFree(), 0);
         return recording;

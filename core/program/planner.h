@@ -10,8 +10,11 @@ namespace spikescope {
 
 // The allocator that the controls name. The arena's layout fails with OutOfDeviceMemory when a tensor is larger than
 // the heap's largest block.
-Result<std::unique_ptr<Allocator>> makeAllocator(const Program& program, AllocatorPolicy policy, Heap& heap,
+Result<std::unique_ptr<Allocator>> makeAllocator(const Program& program, const Controls& controls, Heap& heap,
                                                  Recorder& recorder);
+
+// Of the policies that need no plan; never the arena.
+std::unique_ptr<Allocator> makeDynamicAllocator(const Controls& controls, Heap& heap, Recorder& recorder);
 
 // A Recording of kind "plan"; a refusal of the heap stands in its failure.
 Recording plan(const Program& program, const Controls& controls, Heap& heap);

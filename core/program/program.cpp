@@ -1,10 +1,48 @@
 #include "core/program/program.h"
 
+#include "core/base/checked.h"
+
 namespace spikescope {
 
 namespace {
 
 template <class... Handlers> struct Overload : Handlers... { using Handlers::operator()...; };
+
+std::vector<TensorId> workspaces(const ConvCall& call) {
+    std::vector<TensorId> ids;
+    if (call.inCopy) ids.push_back(*call.inCopy);
+    if (call.columns) ids.push_back(*call.columns);
+    if (const auto& w = call.winograd) ids.insert(ids.end(), {w->padded, w->filters, w->inputs, w->products});
+    if (call.outCopy) ids.push_back(*call.outCopy);
+    return ids;
+}
+
+std::string withActivation(std::string name, Activation activation) {
+    if (activation == Activation::Silu) name += "_silu";
+    if (activation == Activation::Relu) name += "_relu";
+    return name;
+}
+
+std::string convName(const ConvCall& call) {
+    std::string name = call.kernel == 3 ? "conv3x3" : "conv1x1";
+    if (call.method == ConvMethod::Folded) name += "_folded";
+    if (call.method == ConvMethod::Im2col) name += "_im2col";
+    if (call.method == ConvMethod::Winograd) name += "_winograd";
+    return name;
+}
+
+// The products of a convolution as its method makes them; transforms and copies count what their loops do.
+std::uint64_t convFlops(const ConvCall& call, const Program& program) {
+    const Shape& out = program.tensor(call.out).shape;
+    const std::uint64_t in = program.tensor(call.in).shape.c;
+    if (call.method == ConvMethod::Folded) return 2 * out.elements() * in * 4;
+    if (call.method != ConvMethod::Winograd) return 2 * out.elements() * in * call.kernel * call.kernel;
+    constexpr std::uint64_t planes = winogradReach * winogradReach;
+    const std::uint64_t tiles = program.tensor(call.winograd->inputs).dims[1];
+    // Bᵀ d B with 8×8 by 8×8, G g Gᵀ with 8×3 by 3×3 and 3×8, Aᵀ m A with 6×8 by 8×8 and 8×6; two flops a product.
+    return 2 * planes * tiles * in * out.c + 2 * tiles * in * (2 * planes * 8) + 2 * in * out.c * (8 * 9 + planes * 3) +
+           2 * tiles * out.c * (6 * planes + 36 * 8);
+}
 
 } // namespace
 
@@ -25,22 +63,25 @@ std::vector<TensorId> reads(const KernelCall& call) {
                           [](const AttentionCall& c) {
                               return std::vector<TensorId>{c.q, c.k, c.v};
                           },
-                          [](const TanhClampCall& c) { return std::vector<TensorId>{c.in}; },
+                          [](const auto& c) { return std::vector<TensorId>{c.in}; },
                       },
                       call);
 }
 
 std::vector<TensorId> writes(const KernelCall& call) {
     return std::visit(Overload{
-                          [](const ConvCall& c) { return std::vector<TensorId>{c.out}; },
+                          [](const ConvCall& c) {
+                              std::vector<TensorId> ids = workspaces(c);
+                              ids.push_back(c.out);
+                              return ids;
+                          },
                           [](const GroupNormStatsCall& c) {
                               return std::vector<TensorId>{c.partials, c.coefficients};
                           },
-                          [](const GroupNormApplyCall& c) { return std::vector<TensorId>{c.out}; },
                           [](const AttentionCall& c) {
                               return std::vector<TensorId>{c.scores, c.out};
                           },
-                          [](const TanhClampCall& c) { return std::vector<TensorId>{c.out}; },
+                          [](const auto& c) { return std::vector<TensorId>{c.out}; },
                       },
                       call);
 }
@@ -49,15 +90,13 @@ TensorId output(const KernelCall& call) { return writes(call).back(); }
 
 std::string kernelName(const KernelCall& call) {
     return std::visit(Overload{
-                          [](const ConvCall& c) { return std::string(c.kernel == 3 ? "conv3x3" : "conv1x1"); },
+                          [](const ConvCall& c) { return convName(c); },
                           [](const GroupNormStatsCall&) { return std::string("group_norm_stats"); },
-                          [](const GroupNormApplyCall& c) {
-                              return std::string(c.activation == Activation::Silu   ? "group_norm_silu"
-                                                 : c.activation == Activation::Relu ? "group_norm_relu"
-                                                                                    : "group_norm");
-                          },
+                          [](const GroupNormApplyCall& c) { return withActivation("group_norm", c.activation); },
                           [](const AttentionCall&) { return std::string("attention"); },
                           [](const TanhClampCall&) { return std::string("tanh_clamp"); },
+                          [](const ActivationCall& c) { return withActivation("activation", c.activation); },
+                          [](const CopyCall& c) { return std::string(c.upsample ? "upsample" : "copy"); },
                       },
                       call);
 }
@@ -65,9 +104,7 @@ std::string kernelName(const KernelCall& call) {
 std::uint64_t flops(const KernelCall& call, const Program& program) {
     return std::visit(
         Overload{
-            [&](const ConvCall& c) {
-                return 2 * program.tensor(c.out).shape.elements() * program.tensor(c.in).shape.c * c.kernel * c.kernel;
-            },
+            [&](const ConvCall& c) { return convFlops(c, program); },
             // Two for the mean, three for the squared deviations of each element.
             [&](const GroupNormStatsCall& c) { return 5 * program.tensor(c.in).shape.elements(); },
             // Scale and shift; an activation counts as four.
@@ -80,8 +117,28 @@ std::uint64_t flops(const KernelCall& call, const Program& program) {
                 return q.n * q.pixels() * q.pixels() * (4 * q.c + 5);
             },
             [&](const TanhClampCall& c) { return 4 * program.tensor(c.in).shape.elements(); },
+            [&](const ActivationCall& c) { return 4 * program.tensor(c.in).shape.elements(); },
+            [](const CopyCall&) { return std::uint64_t{0}; },
         },
         call);
+}
+
+std::uint64_t traffic(const KernelCall& call, const Program& program) {
+    std::uint64_t bytes = 0;
+    for (const TensorId id : reads(call)) bytes += program.tensor(id).bytes;
+    for (const TensorId id : writes(call)) {
+        const Tensor& tensor = program.tensor(id);
+        // A workspace is written and read again; one that is used in pieces, as often as there are pieces.
+        std::uint64_t times = tensor.category == Category::Workspace ? 2 : 1;
+        if (const auto* conv = std::get_if<ConvCall>(&call); conv && conv->columns == id)
+            times *= divideUp(program.tensor(conv->out).shape.n * program.tensor(conv->out).shape.h, conv->chunkRows);
+        if (const auto* attention = std::get_if<AttentionCall>(&call); attention && attention->scores == id) {
+            const Shape& q = program.tensor(attention->q).shape;
+            times *= q.n * divideUp(q.pixels(), attention->chunkRows);
+        }
+        bytes += times * tensor.bytes;
+    }
+    return bytes;
 }
 
 } // namespace spikescope

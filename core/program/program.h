@@ -28,9 +28,19 @@ struct Tensor {
     std::vector<std::uint64_t> dims; // as shown to people
     std::uint64_t bytes = 0;
     std::optional<WeightId> weight; // the parameter it holds
-
-    MemoryKind kind() const { return category == Category::Staging ? MemoryKind::HostVisible : MemoryKind::Device; }
+    bool folded = false; // the parameter as the four 2×2 kernels [phase][out][in][2][2] of ConvMethod::Folded
+    bool packed = false; // in host memory, but in the order that the device's kernels want
+    MemoryKind memory = MemoryKind::Device;
 };
+
+enum class ConvMethod : std::uint8_t {
+    Direct, // no workspace
+    Folded, // 3×3 after a doubling as four 2×2 convolutions of the stored input, one for each parity of row and column
+    Im2col,   // 3×3: columns [rows × out width, 9 × in channels], tap by tap, then a matrix product
+    Winograd, // 3×3, stride 1: F(6×6, 3×3)
+};
+// Output rows and columns of one Winograd tile, and input rows and columns that it reads.
+constexpr std::uint64_t winogradTile = 6, winogradReach = winogradTile + 2;
 
 // out = activation(conv(upsampled in) + bias + residual); out may be the residual.
 struct ConvCall {
@@ -39,6 +49,20 @@ struct ConvCall {
     std::uint32_t kernel = 3, stride = 1, padBegin = 1;
     bool upsample = false; // the input is read as if doubled by nearest neighbour
     Activation activation = Activation::None;
+    ConvMethod method = ConvMethod::Direct;
+
+    // Im2col: `chunkRows` rows of output at a time, counted over all pictures; dtype of the input.
+    std::optional<TensorId> columns;
+    std::uint64_t chunkRows = 0;
+    // Winograd, all in the dtype of the input, t tiles over all pictures: the input padded to whole tiles
+    // [n, 6 tilesY + 2, 6 tilesX + 2, in], filters [64, in, out], inputs [64, t, in] and products [64, t, out].
+    struct Winograd {
+        TensorId padded, filters, inputs, products;
+    };
+    std::optional<Winograd> winograd;
+    // The copies of a framework whose maps have another layout: the input is copied and read there; the result is
+    // written to a copy and copied on to `out`.
+    std::optional<TensorId> inCopy, outCopy;
 };
 // Statistics of each group, folded with gamma and beta into (scale, shift) for each channel of each picture.
 // partials: [n, slices, groups] of (count, mean, sum of squared deviations, 0) in fp32. coefficients: [n, c, 2] in
@@ -64,8 +88,19 @@ struct AttentionCall {
 struct TanhClampCall {
     TensorId in, out;
 };
+// out = activation(in); out may be in.
+struct ActivationCall {
+    TensorId in, out;
+    Activation activation = Activation::Silu;
+};
+// out = in, or in doubled by nearest neighbour.
+struct CopyCall {
+    TensorId in, out;
+    bool upsample = false;
+};
 
-using KernelCall = std::variant<ConvCall, GroupNormStatsCall, GroupNormApplyCall, AttentionCall, TanhClampCall>;
+using KernelCall = std::variant<ConvCall, GroupNormStatsCall, GroupNormApplyCall, AttentionCall, TanhClampCall,
+                                ActivationCall, CopyCall>;
 
 struct PhaseStep {
     Phase phase;
@@ -76,9 +111,16 @@ struct AcquireStep {
 struct ReleaseStep {
     TensorId tensor;
 };
-// Fills a tensor from the host through the staging buffer: a parameter, or the input of the op.
+// Fills a host tensor with a parameter: as stored, or, from a tensor that holds it so, packed as kernels want it.
+struct FillStep {
+    TensorId tensor;
+    std::optional<TensorId> from;
+};
+// Fills a tensor through the staging buffer: with a parameter, or the input of the op. `from`: a host tensor that holds
+// the parameter; without one it is read where it is stored.
 struct UploadStep {
     TensorId tensor, staging;
+    std::optional<TensorId> from;
 };
 struct DispatchStep {
     KernelCall call;
@@ -88,12 +130,16 @@ struct DispatchStep {
 struct DownloadStep {
     TensorId tensor, staging;
 };
-// Submits what is recorded and waits for it.
-struct EvaluateStep {};
+// Ends a batch and waits for the batch `ahead` batches before it; with 0, for all that was submitted.
+struct EvaluateStep {
+    std::uint32_t ahead = 0;
+};
 
-using Step = std::variant<PhaseStep, AcquireStep, ReleaseStep, UploadStep, DispatchStep, DownloadStep, EvaluateStep>;
+using Step =
+    std::variant<PhaseStep, AcquireStep, ReleaseStep, FillStep, UploadStep, DispatchStep, DownloadStep, EvaluateStep>;
 
 struct Program {
+    bool retiredReleases = false;    // the device is done with a tensor whenever it is released
     std::vector<std::string> layers; // the graph's, then "input", "weights" and "output" for what has no module
     std::vector<Weight> weights;
     std::vector<Tensor> tensors;
@@ -108,6 +154,8 @@ std::vector<TensorId> writes(const KernelCall& call);
 std::string kernelName(const KernelCall& call);
 // Multiplications and additions of the call counted apart.
 std::uint64_t flops(const KernelCall& call, const Program& program);
+// Bytes that the call reads and writes when each tensor crosses the bus once in each direction that it is used in.
+std::uint64_t traffic(const KernelCall& call, const Program& program);
 TensorId output(const KernelCall& call);
 
 } // namespace spikescope

@@ -17,10 +17,12 @@ public:
         , m_recording(recording)
         , m_recorder(recorder)
         , m_machine(machine)
-        , m_live(program.tensors.size()) {}
+        , m_live(program.tensors.size()) {
+        if (!program.retiredReleases) m_allocator.waitWith([this] { return m_machine.evaluate(0); });
+    }
 
     Result<void> run(const CancelFlag& cancel) {
-        CHECK(m_allocator.begin());
+        sample();
         for (const Step& step : m_program.steps) {
             if (cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
             CHECK(std::visit([this](const auto& s) { return carryOut(s); }, step));
@@ -28,10 +30,13 @@ public:
         return {};
     }
 
+    // After the device is done, or lost.
     void freeEverything() {
+        m_allocator.waitWith({});
         for (std::size_t i = 0; i < m_live.size(); ++i)
-            if (m_live[i]) release(TensorId{static_cast<std::uint32_t>(i)});
+            if (m_live[i]) (void)release(TensorId{static_cast<std::uint32_t>(i)});
         m_allocator.end();
+        sample();
     }
 
     // The layer and tensor of the step that failed, for the report.
@@ -42,13 +47,15 @@ private:
     Result<void> carryOut(const PhaseStep& step) {
         m_recorder.phase(step.phase);
         m_machine.enter(step.phase);
-        return {};
+        tensor = {};
+        layer = {};
+        return step.phase == Phase::Load ? m_allocator.begin() : Result<void>{};
     }
     Result<void> carryOut(const AcquireStep& step) {
         const Tensor& wanted = m_program.tensor(step.tensor);
         tensor = step.tensor;
         layer = wanted.layer;
-        auto placement = m_allocator.allocate(step.tensor.index, wanted.bytes, wanted.kind());
+        auto placement = m_allocator.allocate(step.tensor.index, wanted.bytes, wanted.memory);
         if (!placement) {
             Error error = std::move(placement.error());
             error.message = fmt::format("layer {}, tensor {} of {}: {}", quote(m_program.layers[wanted.layer.index]),
@@ -57,13 +64,15 @@ private:
         }
         m_live[step.tensor.index] = *placement;
         m_machine.bind(step.tensor, *placement);
+        if (m_recorder.reserved() > m_mostReserved) {
+            m_mostReserved = m_recorder.reserved();
+            sample();
+        }
         return {};
     }
-    Result<void> carryOut(const ReleaseStep& step) {
-        if (m_allocator.freeReachesDriver() || m_program.tensor(step.tensor).kind() == MemoryKind::HostVisible)
-            CHECK(m_machine.evaluate());
-        release(step.tensor);
-        return {};
+    Result<void> carryOut(const ReleaseStep& step) { return release(step.tensor); }
+    Result<void> carryOut(const FillStep& step) {
+        return m_machine.fill(step, recordTransfer(step.from ? "transpose" : "read", step.tensor));
     }
     Result<void> carryOut(const UploadStep& step) {
         return m_machine.upload(step, recordTransfer("upload", step.tensor));
@@ -79,9 +88,21 @@ private:
                                                        .layer = step.layer.index,
                                                        .flops = flops(step.call, m_program),
                                                        .outputBytes = out.bytes,
+                                                       .traffic = traffic(step.call, m_program),
                                                        .dtype = std::string(name(out.dtype))}));
     }
-    Result<void> carryOut(const EvaluateStep&) { return m_machine.evaluate(); }
+    Result<void> carryOut(const EvaluateStep& step) {
+        CHECK(m_machine.evaluate(step.ahead));
+        sample();
+        return {};
+    }
+
+    void sample() {
+        std::optional<Sample> sample = m_machine.sample();
+        if (!sample) return;
+        sample->event = static_cast<std::uint32_t>(m_recording.events.size());
+        m_recording.samples.push_back(*sample);
+    }
 
     std::uint32_t recordTransfer(const char* opName, TensorId id) {
         const Tensor& moved = m_program.tensor(id);
@@ -90,12 +111,14 @@ private:
         return m_recorder.op({.name = opName,
                               .layer = moved.layer.index,
                               .outputBytes = moved.bytes,
+                              .traffic = 2 * moved.bytes,
                               .dtype = std::string(name(moved.dtype))});
     }
-    void release(TensorId id) {
+    Result<void> release(TensorId id) {
         m_machine.unbind(id);
-        m_allocator.free(id.index, *m_live[id.index], m_program.tensor(id).kind());
+        Result<void> freed = m_allocator.free(id.index, *m_live[id.index]);
         m_live[id.index].reset();
+        return freed;
     }
 
     const Program& m_program;
@@ -104,6 +127,7 @@ private:
     Recorder& m_recorder;
     Machine& m_machine;
     std::vector<std::optional<Placement>> m_live;
+    std::uint64_t m_mostReserved = 0;
 };
 
 std::string_view failureName(ErrorCode code) {
@@ -120,11 +144,14 @@ std::string_view failureName(ErrorCode code) {
 
 Result<void> walk(const Program& program, Allocator& allocator, Recording& recording, Recorder& recorder,
                   Machine& machine, const CancelFlag& cancel) {
+    recording.events.reserve(recording.events.size() + 2 * program.steps.size());
     Walk walk(program, allocator, recording, recorder, machine);
+    const std::uint64_t refusalsBefore = allocator.heap().refusals();
     Result<void> result = walk.run(cancel);
+    recording.refusals = allocator.heap().refusals() - refusalsBefore;
     if (!result) {
         // What is in flight still uses the memory; a lost device has nothing in flight.
-        (void)machine.evaluate();
+        (void)machine.evaluate(0);
         recording.failure = failureOf(result.error(), program, allocator.heap().bytesFree(),
                                       static_cast<std::uint32_t>(recording.events.size()), walk.tensor, walk.layer);
     }
@@ -158,7 +185,8 @@ void describe(const Program& program, Recording& recording) {
                                      .category = tensor.category,
                                      .dtype = std::string(name(tensor.dtype)),
                                      .shape = tensor.dims,
-                                     .bytes = tensor.bytes});
+                                     .bytes = tensor.bytes,
+                                     .host = tensor.memory == MemoryKind::Host});
 }
 
 std::vector<Lifetime> lifetimes(const Program& program) {

@@ -6,6 +6,8 @@
 #include "core/memory/allocator.h"
 #include "core/program/program.h"
 
+#include <optional>
+
 namespace spikescope {
 
 class Machine {
@@ -16,10 +18,14 @@ public:
     virtual void bind(TensorId, const Placement&) {}
     virtual void unbind(TensorId) {}
     // `op` is the index in the Recording under which the op's times are wanted.
+    virtual Result<void> fill(const FillStep&, std::uint32_t /*op*/) { return {}; }
     virtual Result<void> upload(const UploadStep&, std::uint32_t /*op*/) { return {}; }
     virtual Result<void> dispatch(const DispatchStep&, std::uint32_t /*op*/) { return {}; }
     virtual Result<void> download(const DownloadStep&, std::uint32_t /*op*/) { return {}; }
-    virtual Result<void> evaluate() { return {}; } // submit and wait
+    // Ends a batch, and waits until at most `ahead` of the ended batches run.
+    virtual Result<void> evaluate(std::uint32_t /*ahead*/) { return {}; }
+    // What the system says now; nothing from a machine that is none.
+    virtual std::optional<Sample> sample() { return std::nullopt; }
 };
 
 // On failure or cancellation the walk stops, waits for the device and frees everything, all of it recorded; the

@@ -3,10 +3,26 @@
 #include "core/base/checked.h"
 #include "core/base/text.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <fstream>
 
 namespace spikescope {
+
+namespace {
+
+// The resident set of this process; 0 where the system does not say.
+std::uint64_t processBytes() {
+    std::ifstream file("/proc/self/statm");
+    std::uint64_t total = 0, resident = 0;
+    file >> total >> resident;
+    return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+} // namespace
 
 Executor::Executor(Device& device, VulkanHeap& heap, Kernels& kernels, const Program& program, const ExecutorIo& io)
     : m_device(device)
@@ -16,18 +32,19 @@ Executor::Executor(Device& device, VulkanHeap& heap, Kernels& kernels, const Pro
     , m_io(io)
     , m_bindings(program.tensors.size())
     , m_placements(program.tensors.size())
-    , m_packings(program.tensors.size()) {}
+    , m_packings(program.weights.size()) {}
 
 Result<std::unique_ptr<Executor>> Executor::create(Device& device, VulkanHeap& heap, Kernels& kernels,
                                                    const Program& program, const ExecutorIo& io) {
     auto executor = std::unique_ptr<Executor>(new Executor(device, heap, kernels, program, io));
     for (const Step& step : program.steps) {
-        executor->m_opCount += std::holds_alternative<DispatchStep>(step) || std::holds_alternative<UploadStep>(step) ||
-                               std::holds_alternative<DownloadStep>(step);
+        executor->m_opCount += std::holds_alternative<DispatchStep>(step) || std::holds_alternative<FillStep>(step) ||
+                               std::holds_alternative<UploadStep>(step) || std::holds_alternative<DownloadStep>(step);
         const auto* dispatch = std::get_if<DispatchStep>(&step);
         if (!dispatch) continue;
         if (const auto* conv = std::get_if<ConvCall>(&dispatch->call))
-            executor->m_packings[conv->weight.index] = kernels.packing(*conv, program);
+            if (const auto weight = program.tensor(conv->weight).weight)
+                executor->m_packings[weight->index] = kernels.packing(*conv, program);
         // Pipelines are made now, outside of every op's time; the addresses do not matter yet.
         CHECK(kernels.encode(dispatch->call, program, executor->m_bindings, executor->m_dispatches));
         executor->m_dispatches.clear();
@@ -67,6 +84,8 @@ void Executor::unbind(TensorId tensor) {
 
 Result<VkCommandBuffer> Executor::begin() {
     TRY(VkCommandBuffer commands, m_device.beginCommands());
+    if (!m_queriesReset) m_device.vk.CmdResetQueryPool(commands, m_queries, 0, 2 * std::max(m_opCount, 1u));
+    m_queriesReset = true;
     recordBarrier(m_device, commands);
     return commands;
 }
@@ -79,7 +98,6 @@ Result<void> Executor::submit() {
 }
 
 void Executor::beginOp(VkCommandBuffer commands, std::uint32_t op) {
-    m_device.vk.CmdResetQueryPool(commands, m_queries, 2 * op, 2);
     m_device.vk.CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, m_queries, 2 * op);
 }
 
@@ -91,11 +109,65 @@ void Executor::report(std::uint32_t op, LayerId layer) const {
     if (m_io.progress) m_io.progress({.done = op, .total = m_opCount, .layer = m_program.layers[layer.index]});
 }
 
+std::byte* Executor::hostData(TensorId tensor) const {
+    const Placement& placement = m_placements[tensor.index];
+    return m_heap.mapped(placement.block.id) + placement.offset;
+}
+
+// The elements of a parameter: where it is stored, or in the host tensor that holds it as stored.
+ParameterValues Executor::valuesOf(const Tensor& tensor, std::optional<TensorId> from) const {
+    if (!from) return m_io.parameters.values(m_program.weights[tensor.weight->index]);
+    const std::byte* data = hostData(*from);
+    switch (m_program.tensor(*from).dtype) {
+    case DType::F32: return StoredValues<DType::F32>{data};
+    case DType::F16: return StoredValues<DType::F16>{data};
+    case DType::BF16: return StoredValues<DType::BF16>{data};
+    }
+    return StoredValues<DType::F32>{data};
+}
+
+// Host tensors that are not packed keep the checkpoint's order.
+WeightPacking Executor::packingOf(const Tensor& tensor) const {
+    const WeightPacking& packing = m_packings[tensor.weight->index];
+    const bool asStored = packing.empty() || (tensor.memory == MemoryKind::Host && !tensor.packed);
+    return asStored ? packAsStored(tensor.bytes / sizeOf(tensor.dtype)) : packing;
+}
+
+void Executor::pack(const Tensor& tensor, std::optional<TensorId> from, std::uint64_t begin, std::uint64_t count,
+                    std::byte* out) const {
+    const ParameterValues values = valuesOf(tensor, from);
+    if (tensor.folded)
+        packFoldedWeights(values, tensor.dims[1] * tensor.dims[2], packingOf(tensor), tensor.dtype, begin, count, out);
+    else
+        packWeights(values, packingOf(tensor), tensor.dtype, begin, count, out);
+}
+
+Result<void> Executor::fill(const FillStep& step, std::uint32_t op) {
+    const Tensor& tensor = m_program.tensor(step.tensor);
+    report(op, tensor.layer);
+    if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
+    pack(tensor, step.from, 0, tensor.bytes / sizeOf(tensor.dtype), hostData(step.tensor));
+    if (!step.from) m_io.parameters.consumed(m_program.weights[tensor.weight->index]);
+    return {};
+}
+
+// Elements [begin, begin + count) of what an upload carries, as the tensor on the device has them.
+void Executor::writeSource(const UploadStep& step, std::uint64_t begin, std::uint64_t count, std::byte* out) const {
+    const Tensor& tensor = m_program.tensor(step.tensor);
+    const std::uint64_t size = sizeOf(tensor.dtype);
+    if (!tensor.weight)
+        m_io.input.read(begin, std::span(reinterpret_cast<float*>(out), count));
+    else if (step.from && m_program.tensor(*step.from).packed)
+        std::memcpy(out, hostData(*step.from) + begin * size, count * size);
+    else
+        pack(tensor, step.from, begin, count, out);
+}
+
 Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
     const Tensor& tensor = m_program.tensor(step.tensor);
     const Placement& staging = m_placements[step.staging.index];
     const Placement& target = m_placements[step.tensor.index];
-    std::byte* mapped = m_heap.mapped(staging.block.id) + staging.offset;
+    std::byte* mapped = hostData(step.staging);
     const std::uint64_t half = staging.bytes / 2 / 16 * 16, size = sizeOf(tensor.dtype), elements = tensor.bytes / size;
     report(op, tensor.layer);
     for (std::uint64_t done = 0; done < elements;) {
@@ -105,14 +177,7 @@ Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
         m_half ^= 1;
         CHECK(m_device.wait(m_halfBusy[m_half]));
         const std::uint64_t at = m_half ? half : 0;
-        if (tensor.weight) {
-            const Weight& weight = m_program.weights[tensor.weight->index];
-            const WeightPacking& packing = m_packings[step.tensor.index];
-            packWeights(m_io.parameters.values(weight), packing.empty() ? packAsStored(elements) : packing,
-                        tensor.dtype, done, count, mapped + at);
-        } else {
-            m_io.input.read(done, std::span(reinterpret_cast<float*>(mapped + at), count));
-        }
+        writeSource(step, done, count, mapped + at);
         TRY(VkCommandBuffer commands, begin());
         if (done == 0) beginOp(commands, op);
         const VkBufferCopy region{
@@ -124,7 +189,7 @@ Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
         CHECK(submit());
         m_halfBusy[m_half] = m_device.submitted();
     }
-    if (tensor.weight) m_io.parameters.consumed(m_program.weights[tensor.weight->index]);
+    if (tensor.weight && !step.from) m_io.parameters.consumed(m_program.weights[tensor.weight->index]);
     return {};
 }
 
@@ -190,18 +255,12 @@ Result<void> Executor::dispatch(const DispatchStep& step, std::uint32_t op) {
     return {};
 }
 
-void Executor::countNonFinite(std::span<const float> values, std::uint64_t n, std::uint64_t y) {
-    const Tensor* out = nullptr;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        if (std::isfinite(values[i])) continue;
-        if (m_nonFinite++ == 0) {
-            for (const Step& step : m_program.steps)
-                if (const auto* download = std::get_if<DownloadStep>(&step)) out = &m_program.tensor(download->tensor);
-            const std::uint64_t c = i % out->shape.c, x = i / out->shape.c % out->shape.w,
-                                row = i / out->shape.c / out->shape.w;
-            m_firstNonFinite = fmt::format("picture {}, row {}, column {}, channel {}", n, y + row, x, c);
-        }
-    }
+void Executor::countNonFinite(const Tensor& output, std::span<const float> values, std::uint64_t n, std::uint64_t y) {
+    const Shape& shape = output.shape;
+    for (std::size_t i = 0; i < values.size(); ++i)
+        if (!std::isfinite(values[i]) && m_nonFinite++ == 0)
+            m_firstNonFinite = fmt::format("picture {}, row {}, column {}, channel {}", n, y + i / shape.c / shape.w,
+                                           i / shape.c % shape.w, i % shape.c);
 }
 
 Result<void> Executor::download(const DownloadStep& step, std::uint32_t op) {
@@ -232,7 +291,7 @@ Result<void> Executor::download(const DownloadStep& step, std::uint32_t op) {
             CHECK(m_device.waitAll());
             const auto* values = reinterpret_cast<const float*>(m_heap.mapped(staging.block.id) + staging.offset);
             const std::span<const float> band(values, rows * tensor.shape.w * tensor.shape.c);
-            countNonFinite(band, n, y);
+            countNonFinite(tensor, band, n, y);
             for (const auto& sink : m_io.sinks) CHECK(sink->write(n, y, rows, band));
         }
     report(m_opCount, tensor.layer);
@@ -245,11 +304,19 @@ Result<void> Executor::download(const DownloadStep& step, std::uint32_t op) {
     return {};
 }
 
-Result<void> Executor::evaluate() { return m_device.waitAll(); }
+Result<void> Executor::evaluate(std::uint32_t ahead) {
+    if (ahead == 0) return m_device.waitAll();
+    m_batches.push_back(m_device.submitted());
+    return m_batches.size() > ahead ? m_device.wait(m_batches[m_batches.size() - 1 - ahead]) : Result<void>{};
+}
+
+std::optional<Sample> Executor::sample() {
+    return Sample{.driverBytes = m_device.bytesUsed(), .processBytes = processBytes()};
+}
 
 Result<void> Executor::readTimes(std::vector<RecordedOp>& ops) const {
     const std::size_t count = std::min<std::size_t>(ops.size(), m_opCount);
-    if (count == 0) return {};
+    if (count == 0 || !m_queriesReset) return {};
     std::vector<std::array<std::uint64_t, 2>> results(2 * count); // value, available
     const VkResult result = m_device.vk.GetQueryPoolResults(
         m_device.handle(), m_queries, 0, static_cast<std::uint32_t>(2 * count), results.size() * sizeof results[0],

@@ -34,10 +34,12 @@ public:
     void enter(Phase phase) override;
     void bind(TensorId tensor, const Placement& placement) override;
     void unbind(TensorId tensor) override;
+    Result<void> fill(const FillStep& step, std::uint32_t op) override;
     Result<void> upload(const UploadStep& step, std::uint32_t op) override;
     Result<void> dispatch(const DispatchStep& step, std::uint32_t op) override;
     Result<void> download(const DownloadStep& step, std::uint32_t op) override;
-    Result<void> evaluate() override;
+    Result<void> evaluate(std::uint32_t ahead) override;
+    std::optional<Sample> sample() override;
 
     // Begin and end of every op that ran, in nanoseconds since the first one began. Call after the walk.
     Result<void> readTimes(std::vector<RecordedOp>& ops) const;
@@ -50,7 +52,13 @@ private:
     void beginOp(VkCommandBuffer commands, std::uint32_t op);
     void endOp(VkCommandBuffer commands, std::uint32_t op);
     Result<void> record(VkCommandBuffer commands, const Dispatch& dispatch);
-    void countNonFinite(std::span<const float> values, std::uint64_t n, std::uint64_t y);
+    void writeSource(const UploadStep& step, std::uint64_t begin, std::uint64_t count, std::byte* out) const;
+    void pack(const Tensor& tensor, std::optional<TensorId> from, std::uint64_t begin, std::uint64_t count,
+              std::byte* out) const;
+    ParameterValues valuesOf(const Tensor& tensor, std::optional<TensorId> from) const;
+    WeightPacking packingOf(const Tensor& tensor) const;
+    std::byte* hostData(TensorId tensor) const;
+    void countNonFinite(const Tensor& output, std::span<const float> values, std::uint64_t n, std::uint64_t y);
     void report(std::uint32_t op, LayerId layer) const;
 
     Device& m_device;
@@ -60,10 +68,12 @@ private:
     ExecutorIo m_io;
     Bindings m_bindings;
     std::vector<Placement> m_placements;
-    std::vector<WeightPacking> m_packings; // by TensorId; empty for what is not a convolution's weight
+    std::vector<WeightPacking> m_packings; // by WeightId; empty for what is not a convolution's weight
     std::vector<Dispatch> m_dispatches;
     std::uint32_t m_opCount = 0;
     VkQueryPool m_queries = VK_NULL_HANDLE;
+    bool m_queriesReset = false;
+    std::vector<std::uint64_t> m_batches; // the last submission of every batch that was ended
     std::uint64_t m_halfBusy[2] = {0, 0}; // the submission that reads each half of the staging buffer
     int m_half = 0;
     std::chrono::steady_clock::time_point m_loadBegin{}, m_loadEnd{};

@@ -65,6 +65,14 @@ Result<std::optional<Input>> readInput(const Family& family, const Controls& con
     return input;
 }
 
+// Finds the parameters of a decoder or an encoder and says how each is stored.
+Result<void> bindHalf(Job& job, std::vector<Weight>& weights, VaeOp op) {
+    const char* half = op == VaeOp::Decode ? "decoder" : "encoder";
+    CHECK(job.parameters.bind(weights, fmt::format("the {} {}", job.family->name, half)));
+    for (Weight& weight : weights) weight.stored = job.parameters.storedType(weight);
+    return {};
+}
+
 } // namespace
 
 OutputShape Job::outputShape() const {
@@ -83,6 +91,10 @@ Result<Job> prepare(Controls controls, const InputChoice& choice) {
     if (!controls.syntheticSeed()) {
         TRY(checkpoint, Checkpoint::open(controls.weights));
         const bool decode = controls.op == VaeOp::Decode;
+        if (controls.fullLoad && !(checkpoint->hasDecoder() && checkpoint->hasEncoder()))
+            return fail(ErrorCode::BadInput,
+                        "file {}: load full needs both halves, it holds {} alone; load decoder goes",
+                        quote(controls.weights), checkpoint->hasDecoder() ? "a decoder" : "an encoder");
         if (!(decode ? checkpoint->hasDecoder() : checkpoint->hasEncoder()))
             return fail(ErrorCode::BadInput, "file {}: it holds {} alone, op {} needs the other half",
                         quote(controls.weights), decode ? "an encoder" : "a decoder", decode ? "decode" : "encode");
@@ -108,16 +120,24 @@ Result<Job> prepare(Controls controls, const InputChoice& choice) {
     if (controls.width == 0) controls.width = controls.height = defaultSide;
     controls.model = job.family->name;
 
-    TRY(const Graph graph, buildGraph(*job.family, controls.op, controls.width, controls.height, controls.batch));
-    CHECK(job.parameters.bind(graph.weights, fmt::format("the {} {}", job.family->name,
-                                                         controls.op == VaeOp::Decode ? "decoder" : "encoder")));
-    job.program = lower(graph, controls);
+    TRY(Graph graph, buildGraph(*job.family, controls.op, controls.width, controls.height, controls.batch));
+    CHECK(bindHalf(job, graph.weights, controls.op));
+    std::vector<Weight> unused;
+    if (controls.fullLoad) {
+        const VaeOp other = controls.op == VaeOp::Decode ? VaeOp::Encode : VaeOp::Decode;
+        const std::uint64_t side = sizeMultiple(*job.family);
+        TRY(Graph otherHalf, buildGraph(*job.family, other, side, side, 1));
+        unused = std::move(otherHalf.weights);
+        CHECK(bindHalf(job, unused, other));
+    }
+    job.program = lower(graph, controls, unused);
     job.controls = std::move(controls);
     return job;
 }
 
 Recording planJob(const Job& job, const HeapTraits& traits) {
     VirtualHeap heap(traits);
+    if (job.controls.enforce) heap.limitTo(*job.controls.budgetBytes);
     return plan(job.program, job.controls, heap);
 }
 
@@ -133,8 +153,15 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options) {
 }
 
 Result<void> Session::runSteps(const Job& job, const ExecutorIo& io, Recording& recording) {
+    m_heap->limitTo(job.controls.enforce ? *job.controls.budgetBytes : std::numeric_limits<std::uint64_t>::max());
+    if (job.controls.allocatorPolicy() == AllocatorPolicy::Expandable && !m_device->report().sparseBinding)
+        return fail(
+            ErrorCode::Unsupported,
+            "allocator expandable needs sparse binding, which {} lacks; it can be planned, and allocator caching "
+            "runs here",
+            m_device->report().name);
     Recorder recorder(recording);
-    auto allocator = makeAllocator(job.program, job.controls.allocatorPolicy(), *m_heap, recorder);
+    auto allocator = makeAllocator(job.program, job.controls, *m_heap, recorder);
     if (!allocator) {
         recording.failure = failureOf(allocator.error(), job.program, m_heap->bytesFree(), 0);
         return tl::unexpected<Error>(allocator.error());

@@ -57,6 +57,8 @@ public:
                    std::function<void(const Progress&)> progress = {});
 
     Device& device() { return *m_device; }
+    const Device& device() const { return *m_device; }
+    std::string_view kernelSet() const { return m_kernels->name(); }
     const VulkanHeap& heap() const { return *m_heap; }
     int validationMessages() const { return m_device->instance().validationMessages(); }
 

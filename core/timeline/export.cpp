@@ -1,6 +1,7 @@
 #include "core/timeline/export.h"
 
 #include "core/base/output_file.h"
+#include "core/timeline/driver_truth.h"
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
 
@@ -27,6 +28,8 @@ Json peakJson(const Peak& peak) {
     return {{"allocated_bytes", peak.allocated},
             {"reserved_bytes", peak.reserved},
             {"working_bytes", peak.working},
+            {"host_bytes", peak.host},
+            {"fragmentation", peak.fragmentation},
             {"by_category", std::move(categories)},
             {"layer", peak.layer},
             {"op_index", peak.opIndex},
@@ -37,8 +40,11 @@ Json peakJson(const Peak& peak) {
 Json phasesJson(const Recording& recording) {
     Json phases = Json::array();
     for (const PhasePeak& peak : phasePeaks(recording))
-        phases.push_back(
-            {{"phase", name(peak.phase)}, {"allocated_bytes", peak.allocated}, {"reserved_bytes", peak.reserved}});
+        phases.push_back({{"phase", name(peak.phase)},
+                          {"allocated_bytes", peak.allocated},
+                          {"reserved_bytes", peak.reserved},
+                          {"host_bytes", peak.host},
+                          {"held_bytes", peak.held}});
     return phases;
 }
 
@@ -62,11 +68,25 @@ Json layersJson(const Recording& recording) {
     return layers;
 }
 
+Json driverJson(const Recording& recording) {
+    const auto truth = driverTruth(recording);
+    if (!truth) return nullptr;
+    return {{"baseline_bytes", truth->baseline},
+            {"peak_bytes", truth->peak},
+            {"reserved_bytes", truth->reserved},
+            {"largest_difference_bytes", truth->largestDifference}};
+}
+
 Json failureJson(const std::optional<Failure>& failure) {
     if (!failure) return nullptr;
-    return {{"code", failure->code},     {"message", failure->message},          {"layer", failure->layer},
-            {"tensor", failure->tensor}, {"bytes_wanted", failure->bytesWanted}, {"bytes_free", failure->bytesFree},
-            {"event", failure->event}};
+    return {{"code", failure->code},
+            {"message", failure->message},
+            {"layer", failure->layer},
+            {"tensor", failure->tensor},
+            {"bytes_wanted", failure->bytesWanted},
+            {"bytes_free", failure->bytesFree},
+            {"event", failure->event},
+            {"fits", failure->fits}};
 }
 
 Json summary(const Recording& recording) {
@@ -86,6 +106,8 @@ Json summary(const Recording& recording) {
             {"peak", peakJson(findPeak(recording))},
             {"phases", phasesJson(recording)},
             {"predicted", std::move(predicted)},
+            {"refusals", recording.refusals},
+            {"driver", driverJson(recording)},
             {"host_peak_bytes", recording.hostPeakBytes},
             {"duration_ms", finite(recording.durationMs)},
             {"load_ms", finite(recording.loadMs)},
@@ -122,29 +144,31 @@ Json recordingJson(const Recording& recording) {
     JsonTable controls({"name", "value"}, recording.controls.size());
     for (const auto& [control, value] : recording.controls) controls.add(control, value);
 
-    JsonTable tensors({"name", "layer", "category", "dtype", "shape", "bytes"}, recording.tensors.size());
+    JsonTable tensors({"name", "layer", "category", "dtype", "shape", "bytes", "host"}, recording.tensors.size());
     for (const RecordedTensor& tensor : recording.tensors)
         tensors.add(tensor.name, indexOrNull(tensor.layer, recording.layers.size()), name(tensor.category),
-                    tensor.dtype, tensor.shape, tensor.bytes);
+                    tensor.dtype, tensor.shape, tensor.bytes, tensor.host);
 
-    JsonTable ops({"name", "layer", "phase", "dtype", "flops", "output_bytes", "begin_ns", "end_ns"},
+    JsonTable ops({"name", "layer", "phase", "dtype", "flops", "output_bytes", "begin_ns", "end_ns", "traffic_bytes"},
                   recording.ops.size());
     for (const RecordedOp& op : recording.ops)
         ops.add(op.name, indexOrNull(op.layer, recording.layers.size()), name(op.phase), op.dtype, op.flops,
-                op.outputBytes, op.beginNs, op.endNs);
+                op.outputBytes, op.beginNs, op.endNs, op.traffic);
 
     JsonTable events({"event", "phase", "tensor", "op", "address", "size_bytes", "allocated_bytes", "reserved_bytes",
-                      "workspace_bytes"},
+                      "workspace_bytes", "host_bytes", "free_bytes", "largest_free_bytes"},
                      recording.events.size());
     for (const Event& event : recording.events)
         events.add(name(event.kind), name(event.phase), indexOrNull(event.tensor, recording.tensors.size()), event.op,
-                   event.address, event.bytes, event.allocated, event.reserved, event.workspace);
+                   event.address, event.bytes, event.allocated, event.reserved, event.workspace, event.host,
+                   event.freeBytes, event.largestFree);
 
-    return {{"controls", controls.take()},
-            {"layers", recording.layers},
-            {"tensors", tensors.take()},
-            {"ops", ops.take()},
-            {"events", events.take()}};
+    JsonTable samples({"event", "driver_bytes", "process_bytes"}, recording.samples.size());
+    for (const Sample& sample : recording.samples)
+        samples.add(sample.event, sample.driverBytes ? Json(*sample.driverBytes) : Json(nullptr), sample.processBytes);
+
+    return {{"controls", controls.take()}, {"layers", recording.layers}, {"tensors", tensors.take()},
+            {"ops", ops.take()},           {"events", events.take()},    {"samples", samples.take()}};
 }
 
 std::string dumped(const Json& json, int indent) {
@@ -176,6 +200,11 @@ public:
     template <std::integral T> CsvWriter& number(T value) {
         separate();
         fmt::format_to(std::back_inserter(m_line), "{}", value);
+        return *this;
+    }
+    CsvWriter& fraction(double value) {
+        separate();
+        fmt::format_to(std::back_inserter(m_line), "{:.6f}", value);
         return *this;
     }
     CsvWriter& address(std::uint64_t value) {
@@ -224,7 +253,8 @@ std::string reportJson(const Recording& recording) {
 Result<void> writeEventsCsv(const Recording& recording, const std::string& path) {
     TRY(CsvWriter csv, CsvWriter::create(path));
     CHECK(csv.header({"t_ns", "event", "tensor", "layer", "phase", "category", "address", "size_bytes",
-                      "allocated_bytes", "reserved_bytes", "workspace_bytes"}));
+                      "allocated_bytes", "reserved_bytes", "workspace_bytes", "cached_bytes", "free_bytes",
+                      "largest_free_bytes", "fragmentation", "host_bytes"}));
     for (const Event& event : recording.events) {
         const RecordedTensor* tensor =
             event.tensor < recording.tensors.size() ? &recording.tensors[event.tensor] : nullptr;
@@ -238,7 +268,12 @@ Result<void> writeEventsCsv(const Recording& recording, const std::string& path)
             .number(event.bytes)
             .number(event.allocated)
             .number(event.reserved)
-            .number(event.workspace);
+            .number(event.workspace)
+            .number(event.cached())
+            .number(event.freeBytes)
+            .number(event.largestFree)
+            .fraction(event.fragmentation())
+            .number(event.host);
         CHECK(csv.endLine());
     }
     return csv.commit();

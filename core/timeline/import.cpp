@@ -198,6 +198,7 @@ public:
         CHECK(readTensors(recording));
         CHECK(readOps(recording));
         CHECK(readEvents(recording));
+        CHECK(readSamples(recording));
         CHECK(readFailure());
         return std::move(m_recording);
     }
@@ -213,6 +214,7 @@ private:
         CHECK(set(m_recording.device.driver, device, "device", "driver"));
         CHECK(set(m_recording.device.kernels, device, "device", "kernels"));
         CHECK(set(m_recording.device.heapBytes, device, "device", "heap_bytes"));
+        CHECK(set(m_recording.refusals, m_root, "", "refusals"));
         CHECK(set(m_recording.hostPeakBytes, m_root, "", "host_peak_bytes"));
         CHECK(set(m_recording.durationMs, m_root, "", "duration_ms"));
         CHECK(set(m_recording.loadMs, m_root, "", "load_ms"));
@@ -246,8 +248,8 @@ private:
     }
 
     Result<void> readTensors(const Field& recording) {
-        TRY(const auto table, (Table<6>::open(recording, "tensors", "recording.tensors",
-                                              {"name", "layer", "category", "dtype", "shape", "bytes"})));
+        TRY(const auto table, (Table<7>::open(recording, "tensors", "recording.tensors",
+                                              {"name", "layer", "category", "dtype", "shape", "bytes", "host"})));
         m_recording.tensors.reserve(table.rows());
         for (std::size_t row = 0; row < table.rows(); ++row) {
             RecordedTensor& tensor = m_recording.tensors.emplace_back();
@@ -262,14 +264,17 @@ private:
                 tensor.shape.push_back(elements);
             }
             TRY(tensor.bytes, unsignedNumber(table.cell(row, 5)));
+            const Field host = table.cell(row, 6);
+            if (!host.value.is_boolean()) return host.wrong("is neither true nor false");
+            tensor.host = host.value.get<bool>();
         }
         return {};
     }
 
     Result<void> readOps(const Field& recording) {
-        TRY(const auto table,
-            (Table<8>::open(recording, "ops", "recording.ops",
-                            {"name", "layer", "phase", "dtype", "flops", "output_bytes", "begin_ns", "end_ns"})));
+        TRY(const auto table, (Table<9>::open(recording, "ops", "recording.ops",
+                                              {"name", "layer", "phase", "dtype", "flops", "output_bytes", "begin_ns",
+                                               "end_ns", "traffic_bytes"})));
         m_recording.ops.reserve(table.rows());
         for (std::size_t row = 0; row < table.rows(); ++row) {
             RecordedOp& op = m_recording.ops.emplace_back();
@@ -281,14 +286,16 @@ private:
             TRY(op.outputBytes, unsignedNumber(table.cell(row, 5)));
             TRY(op.beginNs, time(table.cell(row, 6)));
             TRY(op.endNs, time(table.cell(row, 7)));
+            TRY(op.traffic, unsignedNumber(table.cell(row, 8)));
         }
         return {};
     }
 
     Result<void> readEvents(const Field& recording) {
-        TRY(const auto table, (Table<9>::open(recording, "events", "recording.events",
-                                              {"event", "phase", "tensor", "op", "address", "size_bytes",
-                                               "allocated_bytes", "reserved_bytes", "workspace_bytes"})));
+        TRY(const auto table,
+            (Table<12>::open(recording, "events", "recording.events",
+                             {"event", "phase", "tensor", "op", "address", "size_bytes", "allocated_bytes",
+                              "reserved_bytes", "workspace_bytes", "host_bytes", "free_bytes", "largest_free_bytes"})));
         m_recording.events.reserve(table.rows());
         Event before;
         for (std::size_t row = 0; row < table.rows(); ++row) {
@@ -310,13 +317,33 @@ private:
             TRY(event.allocated, unsignedNumber(table.cell(row, 6)));
             TRY(event.reserved, unsignedNumber(table.cell(row, 7)));
             TRY(event.workspace, unsignedNumber(table.cell(row, 8)));
+            TRY(event.host, unsignedNumber(table.cell(row, 9)));
+            TRY(event.freeBytes, unsignedNumber(table.cell(row, 10), event.reserved));
+            TRY(event.largestFree, unsignedNumber(table.cell(row, 11), event.freeBytes));
 
-            const bool workspace = ofTensor && m_recording.tensors[event.tensor].category == Category::Workspace;
+            const bool workspace = ofTensor && m_recording.tensors[event.tensor].category == Category::Workspace,
+                       host = ofTensor && m_recording.tensors[event.tensor].host;
             const bool grows = event.kind == EventKind::Alloc || event.kind == EventKind::Reserve;
-            CHECK(follows(table.cell(row, 6), before.allocated, ofTensor ? event.bytes : 0, grows));
+            CHECK(follows(table.cell(row, 6), before.allocated, ofTensor && !host ? event.bytes : 0, grows));
             CHECK(follows(table.cell(row, 7), before.reserved, ofTensor ? 0 : event.bytes, grows));
             CHECK(follows(table.cell(row, 8), before.workspace, workspace ? event.bytes : 0, grows));
+            CHECK(follows(table.cell(row, 9), before.host, host ? event.bytes : 0, grows));
             before = event;
+        }
+        return {};
+    }
+
+    Result<void> readSamples(const Field& recording) {
+        TRY(const auto table,
+            (Table<3>::open(recording, "samples", "recording.samples", {"event", "driver_bytes", "process_bytes"})));
+        for (std::size_t row = 0; row < table.rows(); ++row) {
+            Sample& sample = m_recording.samples.emplace_back();
+            TRY(const std::uint64_t event, unsignedNumber(table.cell(row, 0), m_recording.events.size()));
+            sample.event = static_cast<std::uint32_t>(event);
+            if (const Field driver = table.cell(row, 1); !driver.value.is_null()) {
+                TRY(sample.driverBytes, unsignedNumber(driver));
+            }
+            TRY(sample.processBytes, unsignedNumber(table.cell(row, 2)));
         }
         return {};
     }
@@ -334,6 +361,12 @@ private:
         TRY(const Field event, member(failure, "failure", "event"));
         TRY(const std::uint64_t events, unsignedNumber(event, m_recording.events.size()));
         into.event = static_cast<std::uint32_t>(events);
+        TRY(const Field fits, member(failure, "failure", "fits"));
+        if (!fits.value.is_array()) return fits.wrong("is not an array");
+        for (std::size_t i = 0; i < fits.value.size(); ++i) {
+            TRY(std::string flip, text(Field{fits.value[i], fits.path, "failure.fits", "", i}));
+            into.fits.push_back(std::move(flip));
+        }
         return {};
     }
 

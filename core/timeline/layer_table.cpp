@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <optional>
 
@@ -60,7 +61,8 @@ std::vector<std::size_t> shownRows(const std::vector<LayerRow>& rows, std::optio
 
 std::vector<LayerRow> layerTable(const Recording& recording) {
     std::vector<LayerRow> rows;
-    std::optional<std::size_t> uploads, previous;
+    std::map<std::string, std::size_t> loads; // rows of the load phase, by op
+    std::optional<std::size_t> previous;
     std::vector<std::uint64_t> mostFlops; // of one op, by row
     std::uint32_t previousLayer = 0;
     std::size_t nextEvent = 0;
@@ -74,15 +76,16 @@ std::vector<LayerRow> layerTable(const Recording& recording) {
             workspace = recording.events[nextEvent].workspace;
         }
 
-        const bool upload = op.phase == Phase::Load && op.name == "upload";
+        // Loading passes over all weights once for each of its ops: a row for each of these.
+        const bool load = op.phase == Phase::Load && op.flops == 0;
         std::optional<std::size_t> place;
-        if (upload)
-            place = uploads;
-        else if (previous && previous != uploads && previousLayer == op.layer && rows[*previous].phase == op.phase)
+        if (const auto found = loads.find(op.name); load && found != loads.end())
+            place = found->second;
+        else if (!load && previous && previousLayer == op.layer && rows[*previous].phase == op.phase)
             place = previous;
         if (!place) {
             place = rows.size();
-            rows.push_back({.name = upload ? "weights" : std::string(layerName(recording, op.layer)),
+            rows.push_back({.name = load ? "weights" : std::string(layerName(recording, op.layer)),
                             .op = op.name,
                             .phase = op.phase,
                             .dtype = op.dtype,
@@ -90,7 +93,7 @@ std::vector<LayerRow> layerTable(const Recording& recording) {
                             .endNs = op.endNs,
                             .firstOp = i});
             mostFlops.push_back(0);
-            if (upload) uploads = place;
+            if (load) loads.emplace(op.name, *place);
         }
 
         LayerRow& row = rows[*place];
@@ -98,15 +101,15 @@ std::vector<LayerRow> layerTable(const Recording& recording) {
             mostFlops[*place] = op.flops;
             row.op = op.name;
         }
-        row.dtype = !upload || row.dtype == op.dtype ? op.dtype : "mixed";
+        row.dtype = !load || row.dtype == op.dtype ? op.dtype : "mixed";
         row.beginNs = std::min(row.beginNs, op.beginNs);
         row.endNs = std::max(row.endNs, op.endNs);
         row.peakBytes = std::max(row.peakBytes, allocated);
         row.workspaceBytes = std::max(row.workspaceBytes, workspace);
-        row.outputBytes = upload ? row.outputBytes + op.outputBytes : op.outputBytes;
+        row.outputBytes = load ? row.outputBytes + op.outputBytes : op.outputBytes;
         row.flops += op.flops;
         row.lastOp = i;
-        previous = place;
+        previous = load ? std::nullopt : place;
         previousLayer = op.layer;
     }
     return rows;

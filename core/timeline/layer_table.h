@@ -8,10 +8,10 @@
 namespace spikescope {
 
 struct LayerRow {
-    std::string name; // of the layer; "weights" for all uploads of the load phase together
+    std::string name; // of the layer; "weights" in the load phase, which has a row for each kind of op
     std::string op;   // of the layer's ops the one with most flops, the last of equals
     Phase phase = Phase::Load;
-    std::string dtype;                   // of the output; "mixed" where uploads differ
+    std::string dtype;                   // of the output; "mixed" where weights differ
     std::int64_t beginNs = 0, endNs = 0; // device time since the first op; zero in a plan
     // Largest allocated and largest workspace while one of the row's ops runs, in bytes. Each counts all that is alive,
     // whoever made it.

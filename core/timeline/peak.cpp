@@ -9,12 +9,10 @@ namespace {
 std::uint64_t lessAtLeastZero(std::uint64_t from, std::uint64_t bytes) { return from - std::min(from, bytes); }
 
 std::string_view peakLayer(const Recording& recording, const Event& event) {
-    if (!recording.ops.empty()) {
-        const std::size_t op = std::min<std::size_t>(event.op, recording.ops.size() - 1);
-        return layerName(recording, recording.ops[op].layer);
-    }
+    if (event.op < recording.ops.size()) return layerName(recording, recording.ops[event.op].layer);
+    // Nothing was about to run: a replay without ops, or the request after which memory ended.
     if (event.tensor < recording.tensors.size()) return layerName(recording, recording.tensors[event.tensor].layer);
-    return {};
+    return recording.ops.empty() ? std::string_view() : layerName(recording, recording.ops.back().layer);
 }
 
 } // namespace
@@ -28,7 +26,7 @@ Peak findPeak(const Recording& recording) {
     std::array<std::uint64_t, categoryCount> live{};
     for (std::size_t i = 0; i < recording.events.size(); ++i) {
         const Event& event = recording.events[i];
-        if (event.tensor < recording.tensors.size()) {
+        if (event.tensor < recording.tensors.size() && !recording.tensors[event.tensor].host) {
             std::uint64_t& bytes = live[static_cast<std::size_t>(recording.tensors[event.tensor].category)];
             if (event.kind == EventKind::Alloc) bytes += event.bytes;
             if (event.kind == EventKind::Free) bytes = lessAtLeastZero(bytes, event.bytes);
@@ -36,6 +34,7 @@ Peak findPeak(const Recording& recording) {
         const std::uint64_t fixed =
             live[static_cast<std::size_t>(Category::Weights)] + live[static_cast<std::size_t>(Category::Resident)];
         peak.reserved = std::max(peak.reserved, event.reserved);
+        peak.host = std::max(peak.host, event.host);
         peak.working = std::max(peak.working, lessAtLeastZero(event.allocated, fixed));
         if (i == 0 || event.allocated > peak.allocated) {
             peak.allocated = event.allocated;
@@ -50,6 +49,7 @@ Peak findPeak(const Recording& recording) {
     peak.opIndex = event.op;
     if (!recording.ops.empty()) peak.opIndex = std::min(event.op, static_cast<std::uint32_t>(recording.ops.size() - 1));
     peak.phase = event.phase;
+    peak.fragmentation = event.fragmentation();
     peak.timeNs = recording.timeNs(event);
     return peak;
 }
@@ -61,6 +61,8 @@ std::vector<PhasePeak> phasePeaks(const Recording& recording) {
         if (peak == peaks.end()) peak = peaks.insert(peaks.end(), PhasePeak{.phase = event.phase});
         peak->allocated = std::max(peak->allocated, event.allocated);
         peak->reserved = std::max(peak->reserved, event.reserved);
+        peak->host = std::max(peak->host, event.host);
+        peak->held = std::max(peak->held, event.allocated + event.host);
     }
     return peaks;
 }

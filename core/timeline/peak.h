@@ -11,9 +11,10 @@
 namespace spikescope {
 
 struct Peak {
-    // Three maxima in bytes, each over all events and not necessarily at the same one. All that follows describes the
-    // event of the allocated peak.
-    std::uint64_t allocated = 0, reserved = 0, working = 0;
+    // Maxima in bytes, each over all events and not necessarily at the same one. `host` is plain memory of the process
+    // that tensors hold. All that follows describes the event of the allocated peak.
+    std::uint64_t allocated = 0, reserved = 0, working = 0, host = 0;
+    double fragmentation = 0.0;                            // 1 − largest free block / free bytes
     std::array<std::uint64_t, categoryCount> byCategory{}; // sums to `allocated`
     std::string layer;                                     // of the op about to run; without ops, of the tensor
     std::uint32_t opIndex = 0;                             // past the end of the ops: the last op
@@ -27,7 +28,8 @@ Peak findPeak(const Recording& recording);
 
 struct PhasePeak {
     Phase phase = Phase::Load;
-    std::uint64_t allocated = 0, reserved = 0; // bytes, over the events of this phase
+    // Bytes, maxima over the events of this phase; `held` is allocated and host at one event.
+    std::uint64_t allocated = 0, reserved = 0, host = 0, held = 0;
 };
 
 // Phases in the order in which they first have an event; a phase without events is not listed.

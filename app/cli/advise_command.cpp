@@ -1,0 +1,127 @@
+// advise: every single flip of a control and what it would change.
+
+#include "app/cli/commands.h"
+#include "app/cli/options.h"
+
+#include "core/base/text.h"
+#include "core/run/advice.h"
+#include "core/timeline/layer_table.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace spikescope::cli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string signedBytes(std::uint64_t before, std::uint64_t after) {
+    if (after == before) return "=";
+    return after > before ? "+" + formatBytes(after - before) : "-" + formatBytes(before - after);
+}
+
+std::string signedTime(const std::optional<double>& before, const std::optional<double>& after) {
+    if (!before || !after) return "?";
+    const double change = *after - *before;
+    if (std::abs(change) < 0.005 * *before) return "=";
+    return (change < 0 ? "-" : "+") + formatDuration(std::abs(change));
+}
+
+struct AdviseCommand {
+    ControlOptions controls;
+    bool json = false, quiet = false;
+
+    Result<int> run() const {
+        TRY(const Controls chosen, controls.controls());
+        // A device gives the rates for times and the granularity of its blocks. Without one peaks are all the same.
+        HeapTraits traits;
+        std::optional<std::uint64_t> room = chosen.budgetBytes;
+        std::optional<Rates> rates;
+        auto session = Session::open({.device = chosen.device});
+        if (session) {
+            traits = (*session)->heap().traits();
+            // What fits is what the budget says: so many GiB of any device, or this one.
+            if (room)
+                traits.largestBlock = HeapTraits().largestBlock;
+            else
+                room = (*session)->heap().bytesFree();
+            TRY(rates, ratesOf(**session, defaultCacheFolder(), [this] {
+                    if (!quiet) fmt::print(stderr, "note: measuring this device's rates, once; then they are kept\n");
+                }));
+        } else if (session.error().code != ErrorCode::NoDevice || !chosen.device.empty()) {
+            return tl::unexpected<Error>(session.error());
+        } else if (!quiet) {
+            fmt::print(stderr, "note: no Vulkan device, so no times\n");
+        }
+        TRY(const Advice advice, advise(chosen, traits, rates ? &*rates : nullptr, room));
+        json ? printJson(advice) : printText(advice, chosen.budgetBytes.has_value());
+        return 0;
+    }
+
+private:
+    static void printJson(const Advice& advice) {
+        const auto number = [](const std::optional<double>& ms) { return ms ? Json(*ms) : Json(nullptr); };
+        Json flips = Json::array();
+        for (const Flip& flip : advice.flips)
+            flips.push_back({{"control", flip.control},
+                             {"from", flip.from},
+                             {"to", flip.to},
+                             {"allocated_bytes", flip.allocated},
+                             {"reserved_bytes", flip.reserved},
+                             {"layer", flip.layer},
+                             {"estimated_ms", number(flip.ms)},
+                             {"fits", flip.fits}});
+        const Json out{{"schema", "spikescope.advice/1"},
+                       {"allocated_bytes", advice.allocated},
+                       {"reserved_bytes", advice.reserved},
+                       {"estimated_ms", number(advice.ms)},
+                       {"fits", advice.fits},
+                       {"flips", std::move(flips)}};
+        fmt::print("{}\n", out.dump(2));
+    }
+
+    static void printText(const Advice& advice, bool budget) {
+        const bool showFits =
+            budget || !advice.fits || std::ranges::any_of(advice.flips, [](const Flip& flip) { return !flip.fits; });
+        fmt::print("now    allocated {}, reserved {}{}{}\n\n", formatBytes(advice.allocated),
+                   formatBytes(advice.reserved), advice.ms ? ", about " + formatDuration(*advice.ms) : std::string(),
+                   advice.fits ? "" : ", does not fit");
+        std::vector<std::vector<std::string>> lines{
+            {"control", "from", "to", "layer of the peak", "peak", "change", "reserved", "change", "time"}};
+        if (showFits) lines.front().push_back("fits");
+        std::vector<std::string> same;
+        for (const Flip& flip : advice.flips) {
+            const std::string time = signedTime(advice.ms, flip.ms);
+            if (flip.allocated == advice.allocated && flip.reserved == advice.reserved &&
+                (time == "=" || time == "?")) {
+                same.push_back(fmt::format("{} {}", flip.control, flip.to));
+                continue;
+            }
+            lines.push_back({flip.control, flip.from, flip.to, flip.layer, formatBytes(flip.allocated),
+                             signedBytes(advice.allocated, flip.allocated), formatBytes(flip.reserved),
+                             signedBytes(advice.reserved, flip.reserved), time});
+            if (showFits) lines.back().push_back(flip.fits ? "yes" : "no");
+        }
+        fmt::print("{}\n", alignedText(lines, 4));
+        if (!same.empty()) fmt::print("\nno change: {}\n", joined(same, ", "));
+    }
+};
+
+} // namespace
+
+void addAdvise(CLI::App& app, int& result) {
+    CLI::App* sub = app.add_subcommand("advise", "Say what each single flip of a control would do to peak and time");
+    auto command = std::make_shared<AdviseCommand>();
+    command->controls.addTo(*sub, true);
+    sub->add_flag("--json", command->json, "as JSON");
+    sub->add_flag("--quiet", command->quiet, "no notes");
+    sub->callback([command, &result] {
+        const Result<int> code = command->run();
+        result = code ? *code : exitWith(code.error());
+    });
+}
+
+} // namespace spikescope::cli

@@ -1,0 +1,277 @@
+// Convolutions of the portable kernels, method by method.
+
+#include "core/kernels/portable_kernels.h"
+
+#include "core/base/checked.h"
+
+#include <algorithm>
+
+namespace spikescope {
+
+namespace {
+
+constexpr std::uint64_t rowsAtOnce = std::uint64_t{1} << 30; // of a product: shaders count pixels of a row in an int
+
+std::uint32_t small(std::uint64_t extent) { return static_cast<std::uint32_t>(extent); }
+
+} // namespace
+
+WeightPacking PortableKernels::packing(const ConvCall& call, const Program& program) const {
+    const std::uint64_t out = program.tensor(call.out).shape.c, in = program.tensor(call.in).shape.c,
+                        taps = call.kernel * call.kernel;
+    if (call.method == ConvMethod::Folded) return {{4, out * in * 4}, {4, 1}, {in, 4}, {out, in * 4}};
+    return out % 4 == 0 ? packTapInOut(out, in, taps) : packOutTapIn(out, in, taps);
+}
+
+Result<void> PortableKernels::conv(const ConvCall& given, const Target& target) {
+    ConvCall call = given;
+    if (given.inCopy) {
+        CHECK(copy({.in = given.in, .out = *given.inCopy}, target));
+        call.in = *given.inCopy;
+    }
+    if (given.outCopy) call.out = *given.outCopy;
+    switch (call.method) {
+    case ConvMethod::Direct:
+        if (isProduct(call))
+            CHECK(matmul(productOf(call, target), target));
+        else
+            CHECK(directConv(call, target));
+        break;
+    case ConvMethod::Folded: CHECK(directConv(call, target)); break;
+    case ConvMethod::Im2col: CHECK(im2col(call, target)); break;
+    case ConvMethod::Winograd: CHECK(winograd(call, target)); break;
+    }
+    if (given.outCopy) CHECK(copy({.in = *given.outCopy, .out = given.out}, target));
+    return {};
+}
+
+bool PortableKernels::isProduct(const ConvCall& call) { return call.kernel == 1 && call.stride == 1 && !call.upsample; }
+
+PortableKernels::Matmul PortableKernels::productOf(const ConvCall& call, const Target& target) {
+    const Shape &in = target.tensor(call.in).shape, &out = target.tensor(call.out).shape;
+    return {.a = call.in,
+            .b = call.weight,
+            .out = call.out,
+            .bias = call.bias,
+            .residual = call.residual,
+            .rows = in.n * in.pixels(),
+            .inner = in.c,
+            .columns = out.c,
+            .activation = call.activation};
+}
+
+Result<void> PortableKernels::matmul(const Matmul& m, const Target& target) {
+    const Tensor &a = target.tensor(m.a), &b = target.tensor(m.b), &out = target.tensor(m.out);
+    const std::uint64_t outRowBytes = m.columns * sizeOf(out.dtype);
+    std::vector<Define> defines{{"IN", shaderType(a.dtype)}, {"WEIGHT", shaderType(b.dtype)}, {"KERNEL", "1"}};
+    if (m.bias) defines.push_back({"BIAS", "1"});
+    const bool few = m.columns % 4 != 0;
+    if (few) {
+        if (m.columns > 4 || out.dtype != DType::F32 || m.residual || m.activation != Activation::None)
+            return fail(ErrorCode::Unsupported, "no kernel makes {} channels this way", m.columns);
+        defines.push_back({"OUTPUTS", std::to_string(m.columns)});
+    }
+    if (m.inner % 4 != 0) {
+        if (a.dtype != DType::F32 || few)
+            return fail(ErrorCode::Unsupported, "no kernel reads {} channels of {}", m.inner,
+                        spikescope::name(a.dtype));
+        defines.push_back({"FEW_INPUTS", "1"});
+    }
+    if (!few) {
+        defines.push_back({"OUT", shaderType(out.dtype)});
+        defines.push_back({"STRIDE", "1"});
+        if (m.residual) defines.push_back({"RESIDUAL", shaderType(target.tensor(*m.residual).dtype)});
+        addActivation(defines, m.activation);
+    }
+    for (std::uint64_t done = 0; done < m.rows; done += rowsAtOnce) {
+        const std::uint64_t rows = std::min(rowsAtOnce, m.rows - done), outRow = m.outRow + done;
+        const ConvPush push{.in = target.address(m.a) + (m.aRow + done) * m.inner * sizeOf(a.dtype),
+                            .weight = target.address(m.b) + m.bRow * m.columns * sizeOf(b.dtype),
+                            .bias = target.address(m.bias),
+                            .residual = m.residual ? target.address(m.residual) +
+                                                         outRow * m.columns * sizeOf(target.tensor(*m.residual).dtype)
+                                                   : 0,
+                            .out = target.address(m.out) + outRow * outRowBytes,
+                            .pictures = 1,
+                            .inHeight = 1,
+                            .inWidth = small(rows),
+                            .inChannels = small(m.inner),
+                            .outHeight = 1,
+                            .outWidth = small(rows),
+                            .outChannels = small(m.columns),
+                            .pad = 0};
+        CHECK(few ? add(target, "conv_few_outputs.comp", defines, push, rows, 64)
+                  : add(target, "conv.comp", defines, push, divideUp<std::uint64_t>(rows, 4) * (m.columns / 4), 64));
+    }
+    return {};
+}
+
+Result<void> PortableKernels::directConv(const ConvCall& call, const Target& target) {
+    const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
+    const bool folded = call.method == ConvMethod::Folded;
+    const ConvPush push{.in = target.address(call.in),
+                        .weight = target.address(call.weight),
+                        .bias = target.address(call.bias),
+                        .residual = target.address(call.residual),
+                        .out = target.address(call.out),
+                        .pictures = small(in.shape.n),
+                        .inHeight = small(in.shape.h),
+                        .inWidth = small(in.shape.w),
+                        .inChannels = small(in.shape.c),
+                        .outHeight = small(out.shape.h),
+                        .outWidth = small(out.shape.w),
+                        .outChannels = small(out.shape.c),
+                        .pad = static_cast<std::int32_t>(call.padBegin)};
+    std::vector<Define> defines{{"IN", shaderType(in.dtype)},
+                                {"WEIGHT", shaderType(target.tensor(call.weight).dtype)},
+                                {"KERNEL", folded ? "2" : std::to_string(call.kernel)}};
+    if (call.bias) defines.push_back({"BIAS", "1"});
+    if (out.shape.c % 4 != 0) {
+        const bool plain = out.shape.c < 4 && out.dtype == DType::F32 && call.stride == 1 && !call.upsample &&
+                           !call.residual && call.activation == Activation::None && in.shape.c % 4 == 0;
+        if (!plain) return fail(ErrorCode::Unsupported, "no kernel makes {} channels this way", out.shape.c);
+        defines.push_back({"OUTPUTS", std::to_string(out.shape.c)});
+        return add(target, "conv_few_outputs.comp", defines, push, out.shape.n * out.shape.pixels(), 64);
+    }
+    if (in.shape.c % 4 != 0) {
+        if (in.dtype != DType::F32)
+            return fail(ErrorCode::Unsupported, "no kernel reads {} channels of {}", in.shape.c,
+                        spikescope::name(in.dtype));
+        defines.push_back({"FEW_INPUTS", "1"});
+    }
+    defines.push_back({"OUT", shaderType(out.dtype)});
+    defines.push_back({"STRIDE", std::to_string(call.stride)});
+    if (folded)
+        defines.push_back({"FOLDED", "1"});
+    else if (call.upsample)
+        defines.push_back({"UPSAMPLE", "1"});
+    if (call.residual) defines.push_back({"RESIDUAL", shaderType(target.tensor(*call.residual).dtype)});
+    addActivation(defines, call.activation);
+    const Shape& grid = folded ? in.shape : out.shape;
+    const std::uint64_t quads = divideUp<std::uint64_t>(grid.w, 4);
+    return add(target, "conv.comp", defines, push, (folded ? 4 : 1) * grid.n * grid.h * quads * (out.shape.c / 4), 64);
+}
+
+Result<void> PortableKernels::im2col(const ConvCall& call, const Target& target) {
+    struct Push {
+        std::uint64_t in, columns;
+        std::uint32_t firstRow, rows, inHeight, inWidth, channels, outHeight, outWidth;
+        std::int32_t pad;
+    };
+    const Tensor& in = target.tensor(call.in);
+    const Shape& out = target.tensor(call.out).shape;
+    std::vector<Define> defines{{"TYPE", shaderType(in.dtype)}, {"STRIDE", std::to_string(call.stride)}};
+    if (call.upsample) defines.push_back({"UPSAMPLE", "1"});
+    const bool few = in.shape.c % 4 != 0;
+    if (few && in.dtype != DType::F32)
+        return fail(ErrorCode::Unsupported, "no kernel makes columns of {} channels of {}", in.shape.c,
+                    spikescope::name(in.dtype));
+    if (few) defines.push_back({"FEW_INPUTS", "1"});
+    Matmul product = productOf(call, target);
+    product.a = *call.columns;
+    product.inner = 9 * in.shape.c;
+    const std::uint64_t allRows = out.n * out.h;
+    for (std::uint64_t first = 0; first < allRows; first += call.chunkRows) {
+        const std::uint64_t rows = std::min(call.chunkRows, allRows - first);
+        CHECK(add(target, "im2col.comp", defines,
+                  Push{.in = target.address(call.in),
+                       .columns = target.address(*call.columns),
+                       .firstRow = small(first),
+                       .rows = small(rows),
+                       .inHeight = small(in.shape.h),
+                       .inWidth = small(in.shape.w),
+                       .channels = small(in.shape.c),
+                       .outHeight = small(out.h),
+                       .outWidth = small(out.w),
+                       .pad = static_cast<std::int32_t>(call.padBegin)},
+                  rows * out.w * 9 * (few ? in.shape.c : in.shape.c / 4), 64));
+        product.outRow = first * out.w;
+        product.rows = rows * out.w;
+        CHECK(matmul(product, target));
+    }
+    return {};
+}
+
+Result<void> PortableKernels::winograd(const ConvCall& call, const Target& target) {
+    const ConvCall::Winograd& w = *call.winograd;
+    const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out), &padded = target.tensor(w.padded);
+    const std::string type = shaderType(in.dtype);
+    const std::uint64_t tilesY = (padded.shape.h - 2) / winogradTile, tilesX = (padded.shape.w - 2) / winogradTile,
+                        tiles = padded.shape.n * tilesY * tilesX, inBlocks = in.shape.c / 4,
+                        outBlocks = out.shape.c / 4;
+    struct PadPush {
+        std::uint64_t in, padded;
+        std::uint32_t pictures, inHeight, inWidth, blocks, paddedHeight, paddedWidth;
+    };
+    std::vector<Define> padDefines{{"TYPE", type}};
+    if (call.upsample) padDefines.push_back({"UPSAMPLE", "1"});
+    CHECK(add(target, "winograd_pad.comp", padDefines,
+              PadPush{target.address(call.in), target.address(w.padded), small(in.shape.n), small(in.shape.h),
+                      small(in.shape.w), small(inBlocks), small(padded.shape.h), small(padded.shape.w)},
+              padded.shape.elements() / 4, 64));
+    struct FilterPush {
+        std::uint64_t weight, filters;
+        std::uint32_t inChannels, outBlocks;
+    };
+    CHECK(add(target, "winograd_filter.comp", {{"WEIGHT", shaderType(target.tensor(call.weight).dtype)}, {"OUT", type}},
+              FilterPush{target.address(call.weight), target.address(w.filters), small(in.shape.c), small(outBlocks)},
+              8 * in.shape.c * outBlocks, 64));
+    struct InputPush {
+        std::uint64_t padded, tiles;
+        std::uint32_t pictures, tilesY, tilesX, blocks;
+    };
+    CHECK(add(target, "winograd_input.comp", {{"TYPE", type}},
+              InputPush{target.address(w.padded), target.address(w.inputs), small(in.shape.n), small(tilesY),
+                        small(tilesX), small(inBlocks)},
+              8 * tiles * inBlocks, 64));
+    for (std::uint64_t plane = 0; plane < winogradReach * winogradReach; ++plane)
+        CHECK(matmul({.a = w.inputs,
+                      .b = w.filters,
+                      .out = w.products,
+                      .aRow = plane * tiles,
+                      .bRow = plane * in.shape.c,
+                      .outRow = plane * tiles,
+                      .rows = tiles,
+                      .inner = in.shape.c,
+                      .columns = out.shape.c},
+                     target));
+    struct OutputPush {
+        std::uint64_t products, bias, residual, out;
+        std::uint32_t pictures, tilesY, tilesX, blocks, outHeight, outWidth;
+    };
+    std::vector<Define> outputDefines{{"TYPE", type}, {"OUT", shaderType(out.dtype)}};
+    if (call.bias) outputDefines.push_back({"BIAS", "1"});
+    if (call.residual) outputDefines.push_back({"RESIDUAL", shaderType(target.tensor(*call.residual).dtype)});
+    addActivation(outputDefines, call.activation);
+    return add(target, "winograd_output.comp", outputDefines,
+               OutputPush{target.address(w.products), target.address(call.bias), target.address(call.residual),
+                          target.address(call.out), small(in.shape.n), small(tilesY), small(tilesX), small(outBlocks),
+                          small(out.shape.h), small(out.shape.w)},
+               6 * tiles * outBlocks, 64);
+}
+
+Result<void> PortableKernels::copy(const CopyCall& call, const Target& target) {
+    struct Push {
+        std::uint64_t in, out, items;
+        std::uint32_t rows, width, blocks;
+    };
+    const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
+    if (!call.upsample) {
+        // The last word may reach over the tensor's end into the padding that every tensor has up to 256 bytes.
+        const std::uint64_t words = divideUp<std::uint64_t>(in.bytes, 16);
+        return add(target, "copy.comp", {},
+                   Push{.in = target.address(call.in), .out = target.address(call.out), .items = words}, words, 64);
+    }
+    if (out.shape.c % 4 != 0) return fail(ErrorCode::Unsupported, "no kernel doubles maps of {} channels", out.shape.c);
+    const std::uint64_t items = out.shape.elements() / 4;
+    return add(target, "copy.comp", {{"UPSAMPLE", "1"}, {"TYPE", shaderType(out.dtype)}},
+               Push{.in = target.address(call.in),
+                    .out = target.address(call.out),
+                    .items = items,
+                    .rows = small(out.shape.n * out.shape.h),
+                    .width = small(out.shape.w),
+                    .blocks = small(out.shape.c / 4)},
+               items, 64);
+}
+
+} // namespace spikescope

@@ -1,0 +1,114 @@
+#include "core/program/presets.h"
+
+#include "core/base/text.h"
+
+#include <algorithm>
+#include <array>
+
+namespace spikescope {
+
+namespace {
+
+using Value = std::pair<std::string_view, std::string_view>;
+
+// MLX caches freed buffers without a limit unless it is told one.
+constexpr Value mlxAllocator{"allocator", "cache-limit:1024"};
+
+// A scaling factor in fp32, no barriers, both halves of the model, and doubling by broadcast and reshape.
+constexpr std::array mlxBefore{
+    Value{"activations", "bf16"}, Value{"weights-dtype", "auto"}, Value{"promote", "on"},
+    Value{"lifetime", "lazy"},    Value{"evaluate", "none"},      Value{"ahead", "0"},
+    Value{"conv", "im2col"},      Value{"upsample", "broadcast"}, Value{"norm", "separate"},
+    Value{"attention", "naive"},  Value{"hold", "off"},           Value{"layout-copies", "off"},
+    Value{"load", "full"},        Value{"apply", "dictionary"},   mlxAllocator};
+// Scalars in bf16, a barrier behind each block, the decoder alone, and doubling into one map.
+constexpr std::array mlxAfter{
+    Value{"activations", "bf16"}, Value{"weights-dtype", "auto"}, Value{"promote", "off"},
+    Value{"lifetime", "lazy"},    Value{"evaluate", "block"},     Value{"ahead", "0"},
+    Value{"conv", "im2col"},      Value{"upsample", "nearest"},   Value{"norm", "separate"},
+    Value{"attention", "naive"},  Value{"hold", "off"},           Value{"layout-copies", "off"},
+    Value{"load", "decoder"},     Value{"apply", "dictionary"},   mlxAllocator};
+// What MLX's source does without barriers of the program: command buffers of 50 ops or 50 MiB of inputs (M-series Max
+// and Ultra), of which ten may be under way, and Winograd where its conditions hold.
+constexpr std::array mlxToday{Value{"activations", "bf16"},
+                              Value{"weights-dtype", "auto"},
+                              Value{"promote", "off"},
+                              Value{"lifetime", "lazy"},
+                              Value{"evaluate", "ops:50,bytes:52428800"},
+                              Value{"ahead", "10"},
+                              Value{"conv", "winograd"},
+                              Value{"upsample", "nearest"},
+                              Value{"norm", "separate"},
+                              Value{"attention", "naive"},
+                              Value{"hold", "off"},
+                              Value{"layout-copies", "off"},
+                              Value{"load", "decoder"},
+                              Value{"apply", "dictionary"},
+                              mlxAllocator};
+// Channels first: cuDNN copies each convolution's input and output; the modules' callers keep their inputs.
+constexpr std::array pytorchEager{Value{"activations", "bf16"}, Value{"weights-dtype", "auto"},
+                                  Value{"promote", "off"},      Value{"lifetime", "stream"},
+                                  Value{"evaluate", "auto"},    Value{"ahead", "0"},
+                                  Value{"conv", "direct"},      Value{"upsample", "nearest"},
+                                  Value{"norm", "separate"},    Value{"attention", "chunked"},
+                                  Value{"hold", "on"},          Value{"layout-copies", "on"},
+                                  Value{"load", "full"},        Value{"apply", "stream"},
+                                  Value{"allocator", "caching"}};
+// GroupNorm gives channels-first maps whatever it gets, so the convolution behind it copies its input.
+constexpr std::array pytorchChannelsLast{Value{"activations", "bf16"}, Value{"weights-dtype", "auto"},
+                                         Value{"promote", "off"},      Value{"lifetime", "stream"},
+                                         Value{"evaluate", "auto"},    Value{"ahead", "0"},
+                                         Value{"conv", "direct"},      Value{"upsample", "nearest"},
+                                         Value{"norm", "separate"},    Value{"attention", "chunked"},
+                                         Value{"hold", "on"},          Value{"layout-copies", "after-norm"},
+                                         Value{"load", "full"},        Value{"apply", "stream"},
+                                         Value{"allocator", "caching"}};
+constexpr std::array torchCompile{
+    Value{"activations", "bf16"},  Value{"weights-dtype", "auto"}, Value{"promote", "off"},
+    Value{"lifetime", "stream"},   Value{"evaluate", "auto"},      Value{"ahead", "0"},
+    Value{"conv", "direct"},       Value{"upsample", "nearest"},   Value{"norm", "fused"},
+    Value{"attention", "chunked"}, Value{"hold", "off"},           Value{"layout-copies", "off"},
+    Value{"load", "full"},         Value{"apply", "stream"},       Value{"allocator", "caching"}};
+constexpr std::array leanest{
+    Value{"activations", "bf16"},   Value{"weights-dtype", "auto"}, Value{"promote", "off"},
+    Value{"lifetime", "planned"},   Value{"evaluate", "auto"},      Value{"ahead", "0"},
+    Value{"conv", "direct"},        Value{"upsample", "fused"},     Value{"norm", "fused"},
+    Value{"attention", "chunked"},  Value{"hold", "off"},           Value{"layout-copies", "off"},
+    Value{"load", "decoder"},       Value{"apply", "stream"},       Value{"allocator", "arena"},
+    Value{"offload", "before-load"}};
+// Folding saves 5/9 of the work of three of the heaviest convolutions for weights 16/9 as large.
+constexpr std::array fastest{
+    Value{"activations", "bf16"},   Value{"weights-dtype", "auto"}, Value{"promote", "off"},
+    Value{"lifetime", "planned"},   Value{"evaluate", "auto"},      Value{"ahead", "0"},
+    Value{"conv", "direct"},        Value{"upsample", "folded"},    Value{"norm", "fused"},
+    Value{"attention", "chunked"},  Value{"hold", "off"},           Value{"layout-copies", "off"},
+    Value{"load", "decoder"},       Value{"apply", "stream"},       Value{"allocator", "arena"},
+    Value{"offload", "before-load"}};
+
+constexpr std::array table{
+    Preset{"mlx-before", "an MLX pipeline that spiked: promoted, lazy without barriers, im2col", mlxBefore},
+    Preset{"mlx-after", "the same pipeline with its fixes", mlxAfter},
+    Preset{"mlx-today", "what MLX's source does: Winograd, batches of 50 ops or 50 MiB, ten ahead", mlxToday},
+    Preset{"pytorch-eager", "PyTorch with diffusers, channels first", pytorchEager},
+    Preset{"pytorch-channels-last", "PyTorch with diffusers, channels last", pytorchChannelsLast},
+    Preset{"torch-compile", "PyTorch, compiled, channels last", torchCompile},
+    Preset{"leanest", "the smallest exact peak that this program can do", leanest},
+    Preset{"fastest", "the smallest time that this program can do", fastest},
+};
+
+} // namespace
+
+std::span<const Preset> presets() { return table; }
+
+Result<void> applyPreset(Controls& controls, std::string_view presetName) {
+    const auto found = std::ranges::find(table, presetName, &Preset::name);
+    if (found == table.end()) {
+        std::vector<std::string> names;
+        for (const Preset& preset : table) names.emplace_back(preset.name);
+        return fail(ErrorCode::BadUsage, "preset: {} is unknown; allowed: {}", quote(presetName), joined(names, ", "));
+    }
+    for (const auto& [control, value] : found->values) CHECK(setControl(controls, control, value));
+    return {};
+}
+
+} // namespace spikescope

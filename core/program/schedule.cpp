@@ -1,0 +1,258 @@
+#include "core/program/schedule.h"
+
+#include "core/base/checked.h"
+#include "core/program/layer_groups.h"
+
+#include <algorithm>
+#include <set>
+
+namespace spikescope {
+
+namespace {
+
+constexpr std::uint32_t never = 0xffffffffu;
+
+class Schedule {
+public:
+    Schedule(LoweredCalls lowered, const Controls& controls)
+        : m_program(std::move(lowered.program))
+        , m_calls(std::move(lowered.calls))
+        , m_in(lowered.input)
+        , m_out(lowered.output)
+        , m_weights(std::move(lowered.weights))
+        , m_controls(controls) {}
+
+    Program run() {
+        m_program.retiredReleases = lazy();
+        const std::vector<TensorId> resident = emitResident();
+        if (m_controls.offload == Offload::BeforeLoad) releaseAll(resident);
+        emitLoad();
+        emitOp();
+        if (m_controls.offload == Offload::AfterDecode) releaseAll(resident);
+        emitWrite();
+        if (m_controls.offload == Offload::Never) releaseAll(resident);
+        return std::move(m_program);
+    }
+
+private:
+    bool lazy() const { return m_controls.lifetime == LifetimePolicy::Lazy; }
+    void step(Step s) { m_program.steps.push_back(std::move(s)); }
+    void releaseAll(const std::vector<TensorId>& tensors) {
+        for (const TensorId id : tensors) step(ReleaseStep{id});
+    }
+    LayerId addLayer(std::string name) {
+        m_program.layers.push_back(std::move(name));
+        return LayerId{static_cast<std::uint32_t>(m_program.layers.size() - 1)};
+    }
+    TensorId acquire(Tensor tensor) {
+        m_program.tensors.push_back(std::move(tensor));
+        const TensorId id{static_cast<std::uint32_t>(m_program.tensors.size() - 1)};
+        step(AcquireStep{id});
+        return id;
+    }
+    TensorId acquireStaging(LayerId layer, std::uint64_t largestTransfer) {
+        const std::uint64_t bytes = std::min(stagingBytes, roundUp<std::uint64_t>(largestTransfer, 256));
+        return acquire({.name = "staging",
+                        .layer = layer,
+                        .category = Category::Staging,
+                        .dtype = DType::F32,
+                        .dims = {bytes},
+                        .bytes = bytes,
+                        .memory = MemoryKind::HostVisible});
+    }
+
+    // The text encoder and the transformer that ran before.
+    std::vector<TensorId> emitResident() {
+        std::vector<TensorId> resident;
+        const auto take = [&](const char* model, Phase phase, std::uint64_t bytes) {
+            if (bytes == 0) return;
+            step(PhaseStep{phase});
+            const LayerId layer = addLayer(model);
+            for (std::uint64_t done = 0; done < bytes; done += residentBlock) {
+                const std::uint64_t size = std::min(residentBlock, bytes - done);
+                resident.push_back(acquire({.name = fmt::format("{}.{}", model, done / residentBlock),
+                                            .layer = layer,
+                                            .category = Category::Resident,
+                                            .dtype = m_controls.activations,
+                                            .dims = {size / sizeOf(m_controls.activations)},
+                                            .bytes = size}));
+            }
+        };
+        take("text_encoder", Phase::TextEncode, m_controls.residentText);
+        take("transformer", Phase::Denoise, m_controls.residentTransformer);
+        return resident;
+    }
+
+    void emitLoad() {
+        step(PhaseStep{Phase::Load});
+        const LayerId layer = addLayer("weights");
+        std::vector<TensorId> sources; // of each weight: the host tensor that holds it
+        std::vector<TensorId> dictionaries;
+        if (m_controls.dictionary) emitDictionaries(sources, dictionaries);
+
+        std::uint64_t largest = 0;
+        for (const TensorId id : m_weights) largest = std::max(largest, m_program.tensor(id).bytes);
+        const TensorId staging = acquireStaging(layer, largest);
+        for (std::size_t i = 0; i < m_weights.size(); ++i) {
+            UploadStep upload{.tensor = m_weights[i], .staging = staging, .from = std::nullopt};
+            if (m_controls.dictionary) upload.from = sources[i];
+            step(AcquireStep{m_weights[i]});
+            step(upload);
+        }
+        step(EvaluateStep{});
+        step(ReleaseStep{staging});
+        releaseAll(dictionaries);
+    }
+
+    // One dictionary of all parameters as they are stored, and a second one that holds the kernels transposed.
+    void emitDictionaries(std::vector<TensorId>& sources, std::vector<TensorId>& dictionaries) {
+        for (const TensorId id : m_weights) {
+            const Tensor weight = m_program.tensor(id); // a copy: acquire() moves the tensors
+            const Weight& parameter = m_program.weights[weight.weight->index];
+            const DType stored = parameter.stored.value_or(m_controls.weightType());
+            std::uint64_t elements = 1;
+            for (const std::uint64_t dim : parameter.dims) elements *= dim;
+            const TensorId entry = acquire({.name = "dictionary/" + weight.name,
+                                            .layer = weight.layer,
+                                            .category = Category::Weights,
+                                            .dtype = stored,
+                                            .dims = parameter.dims,
+                                            .bytes = elements * sizeOf(stored),
+                                            .weight = weight.weight,
+                                            .memory = MemoryKind::Host});
+            step(FillStep{.tensor = entry, .from = std::nullopt});
+            sources.push_back(entry);
+        }
+        dictionaries = sources;
+        for (std::size_t i = 0; i < m_weights.size(); ++i) {
+            Tensor transposed = m_program.tensor(m_weights[i]);
+            if (m_program.weights[transposed.weight->index].dims.size() != 4) continue;
+            transposed.name = "transposed/" + transposed.name;
+            transposed.memory = MemoryKind::Host;
+            transposed.packed = true;
+            const TensorId entry = acquire(std::move(transposed));
+            step(FillStep{.tensor = entry, .from = sources[i]});
+            sources[i] = entry;
+            dictionaries.push_back(entry);
+        }
+    }
+
+    void emitOp() {
+        step(PhaseStep{m_controls.op == VaeOp::Decode ? Phase::Decode : Phase::Encode});
+        step(AcquireStep{m_in});
+        const TensorId staging = acquireStaging(m_program.tensor(m_in).layer, m_program.tensor(m_in).bytes);
+        step(UploadStep{.tensor = m_in, .staging = staging, .from = std::nullopt});
+        step(EvaluateStep{});
+        step(ReleaseStep{staging});
+        emitCalls();
+    }
+
+    void emitWrite() {
+        step(PhaseStep{Phase::Write});
+        const TensorId staging = acquireStaging(addLayer("output"), m_program.tensor(m_out).bytes);
+        step(DownloadStep{.tensor = m_out, .staging = staging});
+        step(EvaluateStep{});
+        step(ReleaseStep{staging});
+        step(ReleaseStep{m_out});
+        releaseAll(m_weights);
+    }
+
+    // First and last call that need each tensor.
+    struct Uses {
+        std::vector<std::uint32_t> first, last;
+    };
+    Uses findUses() const {
+        const std::size_t count = m_program.tensors.size();
+        Uses uses{std::vector<std::uint32_t>(count, never), std::vector<std::uint32_t>(count, 0)};
+        std::vector<std::string_view> layers;
+        for (const DispatchStep& call : m_calls) layers.push_back(m_program.layers[call.layer.index]);
+        for (std::uint32_t i = 0; i < m_calls.size(); ++i) {
+            const auto use = [&](TensorId id, std::uint32_t last) {
+                uses.first[id.index] = std::min(uses.first[id.index], i);
+                uses.last[id.index] = std::max(uses.last[id.index], last);
+            };
+            for (const TensorId id : reads(m_calls[i].call)) {
+                const std::uint32_t first = uses.first[id.index];
+                const auto maker = first == never ? std::nullopt : std::optional(first);
+                use(id, m_controls.holdInputs ? heldUntil(layers, i, maker) : i);
+            }
+            for (const TensorId id : writes(m_calls[i].call)) use(id, i);
+        }
+        return uses;
+    }
+
+    // By call: a batch ends behind it. The last call always ends one.
+    std::vector<bool> batchEnds() const {
+        std::vector<bool> ends(m_calls.size(), false);
+        const auto group = [&](std::size_t i) -> std::string {
+            const std::string& layer = m_program.layers[m_calls[i].layer.index];
+            switch (m_controls.evaluateAt()) {
+            case EvaluatePolicy::At::Layer: return layer;
+            case EvaluatePolicy::At::Block: return std::string(blockOf(layer));
+            case EvaluatePolicy::At::Stage: return stageOf(layer, m_program.tensor(output(m_calls[i].call)).shape);
+            default: return {};
+            }
+        };
+        const EvaluatePolicy& policy = m_controls.evaluate;
+        std::uint64_t ops = 0, bytes = 0;
+        std::set<std::uint32_t> read; // by the batch
+        for (std::size_t i = 0; i < m_calls.size(); ++i) {
+            ++ops;
+            for (const TensorId id : reads(m_calls[i].call))
+                if (read.insert(id.index).second) bytes += m_program.tensor(id).bytes;
+            const bool counted = (policy.ops && ops >= policy.ops) || (policy.bytes && bytes > policy.bytes);
+            ends[i] = i + 1 == m_calls.size() || group(i) != group(i + 1) || counted;
+            if (!ends[i]) continue;
+            ops = bytes = 0;
+            read.clear();
+        }
+        return ends;
+    }
+
+    // Acquires before the first use; releases after the last, or, lazily, after the batch that has it was waited for.
+    void emitCalls() {
+        const Uses uses = findUses();
+        const std::vector<bool> ends = batchEnds();
+        std::vector<std::vector<TensorId>> begins(m_calls.size()), dying(m_calls.size());
+        for (std::uint32_t t = 0; t < uses.first.size(); ++t) {
+            const TensorId id{t};
+            const Tensor& tensor = m_program.tensor(id);
+            if (uses.first[t] == never || tensor.category == Category::Weights) continue;
+            if (id != m_in) begins[uses.first[t]].push_back(id);
+            if (id != m_out) dying[uses.last[t]].push_back(id);
+        }
+        std::vector<std::vector<TensorId>> batches(1); // what each batch releases
+        for (std::size_t i = 0; i < m_calls.size(); ++i) {
+            for (const TensorId id : begins[i]) step(AcquireStep{id});
+            step(m_calls[i]);
+            if (lazy())
+                batches.back().insert(batches.back().end(), dying[i].begin(), dying[i].end());
+            else
+                releaseAll(dying[i]);
+            if (!ends[i]) continue;
+            const bool last = i + 1 == m_calls.size();
+            step(EvaluateStep{.ahead = last ? 0 : m_controls.ahead});
+            if (!last && batches.size() > m_controls.ahead) {
+                std::vector<TensorId>& retired = batches[batches.size() - 1 - m_controls.ahead];
+                releaseAll(retired);
+                retired.clear();
+            }
+            batches.emplace_back();
+        }
+        for (const std::vector<TensorId>& batch : batches) releaseAll(batch);
+    }
+
+    Program m_program;
+    std::vector<DispatchStep> m_calls;
+    TensorId m_in, m_out;
+    std::vector<TensorId> m_weights;
+    const Controls& m_controls;
+};
+
+} // namespace
+
+Program schedule(LoweredCalls lowered, const Controls& controls) {
+    return Schedule(std::move(lowered), controls).run();
+}
+
+} // namespace spikescope

@@ -1,0 +1,24 @@
+#pragma once
+// Calls to steps: in which order memory is taken and given back. Loading, other models in memory, batches and lifetimes
+// are decided here; what is computed is decided in lower.cpp.
+
+#include "core/program/controls.h"
+#include "core/program/program.h"
+
+namespace spikescope {
+
+// The largest transfer between host and device that is under way at a time, in bytes.
+constexpr std::uint64_t stagingBytes = std::uint64_t{8} << 20;
+// Other models are taken in blocks of this size, in bytes, as models of many tensors are.
+constexpr std::uint64_t residentBlock = std::uint64_t{1} << 30;
+
+struct LoweredCalls {
+    Program program; // without steps
+    std::vector<DispatchStep> calls;
+    TensorId input, output;
+    std::vector<TensorId> weights; // in the order of loading
+};
+
+Program schedule(LoweredCalls lowered, const Controls& controls);
+
+} // namespace spikescope

@@ -1,0 +1,89 @@
+#include "core/run/advice.h"
+
+#include "core/base/checked.h"
+
+#include <algorithm>
+#include <limits>
+#include <tuple>
+
+namespace spikescope {
+
+namespace {
+
+struct Planned {
+    Peak peak;
+    std::optional<double> ms;
+    bool fits = true;
+};
+
+Result<Planned> planOf(const Controls& controls, const HeapTraits& traits, const Rates* rates,
+                       std::optional<std::uint64_t> room) {
+    TRY(const Job job, prepare(controls, std::monostate{}));
+    // Peaks as if blocks could be as large as one likes: also what cannot run here has a peak to show.
+    VirtualHeap boundless({.granularity = traits.granularity});
+    const Recording recording = plan(job.program, job.controls, boundless);
+    if (recording.failure) return fail(ErrorCode::OutOfDeviceMemory, "{}", recording.failure->message);
+    VirtualHeap heap(traits, room.value_or(std::numeric_limits<std::uint64_t>::max()));
+    return Planned{.peak = findPeak(recording),
+                   .ms = rates ? rates->estimateMs(recording) : std::nullopt,
+                   .fits = !plan(job.program, job.controls, heap).failure};
+}
+
+std::vector<std::string_view> words(std::string_view text) {
+    std::vector<std::string_view> list;
+    while (!text.empty()) {
+        const auto blank = text.find(' ');
+        list.push_back(text.substr(0, blank));
+        text.remove_prefix(std::min(list.back().size() + 1, text.size()));
+    }
+    return list;
+}
+
+} // namespace
+
+Result<Advice> advise(const Controls& given, const HeapTraits& traits, const Rates* rates,
+                      std::optional<std::uint64_t> room) {
+    Controls controls = given;
+    controls.enforce = false;
+    TRY(const Planned base, planOf(controls, traits, rates, room));
+    Advice advice{.allocated = base.peak.allocated,
+                  .reserved = base.peak.reserved,
+                  .ms = base.ms,
+                  .fits = base.fits,
+                  .flips = {}};
+    for (const ControlInfo& info : controlTable())
+        for (const std::string_view value : words(info.flips)) {
+            Controls flipped = controls;
+            CHECK(setControl(flipped, info.name, value));
+            const std::string from = info.get(controls), to = info.get(flipped);
+            if (from == to || !checkControls(flipped)) continue;
+            const Result<Planned> planned = planOf(flipped, traits, rates, room);
+            if (!planned) continue;
+            advice.flips.push_back({.control = std::string(info.name),
+                                    .from = from,
+                                    .to = to,
+                                    .allocated = planned->peak.allocated,
+                                    .reserved = planned->peak.reserved,
+                                    .layer = planned->peak.layer,
+                                    .ms = planned->ms,
+                                    .fits = planned->fits});
+        }
+    std::ranges::stable_sort(advice.flips, {}, [](const Flip& flip) {
+        return std::tuple(flip.allocated, flip.reserved, flip.ms.value_or(0.0));
+    });
+    return advice;
+}
+
+void adviseFailure(Recording& recording, const Controls& controls, const HeapTraits& traits) {
+    if (!recording.failure || recording.failure->code != "out_of_device_memory") return;
+    Failure& failure = *recording.failure;
+    const std::uint64_t held = failure.event == 0 ? 0 : recording.events[failure.event - 1].reserved;
+    const auto known = checkedAdd(held, failure.bytesFree);
+    const std::uint64_t room = controls.enforce ? *controls.budgetBytes : known.value_or(failure.bytesFree);
+    const Result<Advice> advice = advise(controls, traits, nullptr, room);
+    if (!advice) return; // not even a plan is possible
+    for (const Flip& flip : advice->flips)
+        if (flip.fits) failure.fits.push_back(fmt::format("{} {}", flip.control, flip.to));
+}
+
+} // namespace spikescope

@@ -1,0 +1,177 @@
+#include "core/run/cost_model.h"
+
+#include "core/base/mapped_file.h"
+#include "core/base/output_file.h"
+#include "core/program/presets.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+namespace spikescope {
+
+namespace {
+
+bool ofOp(const RecordedOp& op) {
+    return (op.phase == Phase::Decode || op.phase == Phase::Encode) && op.name != "upload" && op.name != "download";
+}
+bool isHeavy(const RecordedOp& op) { return op.name.starts_with("conv") || op.name == "attention"; }
+
+struct Sums {
+    double ns = 0, flops = 0, bytes = 0;
+};
+
+// Every kernel occurs in one of these.
+constexpr std::array<std::array<std::pair<std::string_view, std::string_view>, 4>, 5> variants{{
+    {{{"conv", "direct"}, {"upsample", "fused"}, {"norm", "fused"}, {"attention", "chunked"}}},
+    {{{"conv", "direct"}, {"upsample", "folded"}, {"norm", "fused"}, {"attention", "chunked"}}},
+    {{{"conv", "im2col"}, {"upsample", "broadcast"}, {"norm", "separate"}, {"attention", "naive"}}},
+    {{{"conv", "winograd"}, {"upsample", "nearest"}, {"norm", "separate"}, {"attention", "chunked"}}},
+    {{{"layout-copies", "on"}, {"upsample", "broadcast"}, {"norm", "separate"}, {"attention", "chunked"}}},
+}};
+
+Result<Rates> measure(Session& session) {
+    std::vector<Recording> runs;
+    // Large enough to keep the device busy, small enough to wait for.
+    const std::uint64_t side = session.device().report().cpu ? 64 : 512;
+    for (const std::string_view dtype : {"bf16", "fp16", "fp32"})
+        for (const auto& variant : variants) {
+            Controls controls;
+            controls.model = "flux1";
+            controls.width = controls.height = side;
+            CHECK(setControl(controls, "activations", dtype));
+            for (const auto& [control, value] : variant) CHECK(setControl(controls, control, value));
+            TRY(const Job job, prepare(controls, InputChoice(std::uint64_t{7})));
+            // A GPU's first run of a variant also wakes it up.
+            const int count = session.device().report().cpu ? 1 : 2;
+            for (int i = 1; i <= count; ++i) {
+                RunOutcome outcome = session.run(job, {}, CancelFlag{});
+                if (outcome.error) return tl::unexpected<Error>(std::move(*outcome.error));
+                if (i == count) runs.push_back(std::move(outcome.recording));
+            }
+        }
+    return Rates::fit(runs);
+}
+
+std::string ratesFile(const Session& session, const std::string& cacheFolder) {
+    // Any change of driver or device changes the identifier of its pipeline caches.
+    const Device& device = session.device();
+    std::string uuid;
+    for (std::size_t i = 0; i < VK_UUID_SIZE; ++i) uuid += fmt::format("{:02x}", device.cacheUuid()[i]);
+    return fmt::format("{}/rates-{}-{}-{}.json", cacheFolder, uuid, session.kernelSet(), SPIKESCOPE_VERSION);
+}
+
+} // namespace
+
+Rates Rates::fit(std::span<const Recording> runs) {
+    std::map<std::pair<std::string, std::string>, Sums> sums;
+    std::map<std::string, Sums> copies; // by dtype
+    std::vector<std::string> heavy;
+    for (const Recording& run : runs)
+        for (const RecordedOp& op : run.ops) {
+            if (!ofOp(op)) continue;
+            const double ns = static_cast<double>(op.endNs - op.beginNs);
+            const auto add = [&](Sums& s) {
+                s.ns += ns;
+                s.flops += static_cast<double>(op.flops);
+                s.bytes += static_cast<double>(op.traffic);
+            };
+            add(sums[{op.name, op.dtype}]);
+            if (op.name == "copy" || op.name == "upsample") add(copies[op.dtype]);
+            if (isHeavy(op)) heavy.push_back(op.name);
+        }
+    Rates rates;
+    for (const auto& [key, sum] : sums) {
+        if (sum.bytes <= 0 || sum.ns <= 0) continue;
+        Rate& rate = rates.m_rates[key];
+        if (std::ranges::find(heavy, key.first) == heavy.end() || sum.flops <= 0) {
+            rate.nsPerByte = sum.ns / sum.bytes;
+            continue;
+        }
+        const auto copy = copies.find(key.second);
+        if (copy != copies.end() && copy->second.bytes > 0) rate.nsPerByte = copy->second.ns / copy->second.bytes;
+        // Where caches hide the bytes, products still cost something.
+        const double rest = std::max(sum.ns - rate.nsPerByte * sum.bytes, 0.2 * sum.ns);
+        rate.nsPerByte = (sum.ns - rest) / sum.bytes;
+        rate.nsPerFlop = rest / sum.flops;
+    }
+    return rates;
+}
+
+std::optional<Rate> Rates::find(const RecordedOp& op) const {
+    if (const auto found = m_rates.find({op.name, op.dtype}); found != m_rates.end()) return found->second;
+    for (const auto& [key, rate] : m_rates)
+        if (key.first == op.name) return rate;
+    // Activations other than the measured ones are the same work.
+    const std::string_view base = std::string_view(op.name).substr(0, op.name.rfind('_'));
+    for (const auto& [key, rate] : m_rates)
+        if (key.first.starts_with(base) && key.second == op.dtype) return rate;
+    // What is not measured is small and bound by memory.
+    if (const auto copy = m_rates.find({"copy", op.dtype}); copy != m_rates.end()) return copy->second;
+    return std::nullopt;
+}
+
+std::optional<double> Rates::estimateMs(const Recording& plan) const {
+    double ns = 0;
+    for (const RecordedOp& op : plan.ops) {
+        if (!ofOp(op)) continue;
+        const std::optional<Rate> rate = find(op);
+        if (!rate) return std::nullopt;
+        ns += static_cast<double>(op.flops) * rate->nsPerFlop + static_cast<double>(op.traffic) * rate->nsPerByte;
+    }
+    return ns / 1e6;
+}
+
+std::string Rates::toJson() const {
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const auto& [key, rate] : m_rates)
+        list.push_back({{"kernel", key.first},
+                        {"dtype", key.second},
+                        {"ns_per_flop", rate.nsPerFlop},
+                        {"ns_per_byte", rate.nsPerByte}});
+    return nlohmann::ordered_json{{"schema", "spikescope.rates/1"}, {"rates", std::move(list)}}.dump(1);
+}
+
+Result<Rates> Rates::fromJson(std::string_view text) {
+    const auto broken = fail(ErrorCode::BadInput, "not a table of rates");
+    const auto json = nlohmann::json::parse(text, nullptr, false);
+    if (!json.is_object() || !json.contains("rates") || json.value("schema", "") != "spikescope.rates/1") return broken;
+    Rates rates;
+    for (const auto& entry : json["rates"]) {
+        const auto number = [&](const char* key) {
+            return entry.contains(key) && entry[key].is_number() ? entry[key].get<double>() : -1.0;
+        };
+        const auto word = [&](const char* key) {
+            return entry.contains(key) && entry[key].is_string() ? entry[key].get<std::string>() : std::string();
+        };
+        if (!entry.is_object()) return broken;
+        const Rate rate{number("ns_per_flop"), number("ns_per_byte")};
+        if (!(rate.nsPerFlop >= 0) || !(rate.nsPerByte >= 0) || word("kernel").empty()) return broken;
+        rates.m_rates[{word("kernel"), word("dtype")}] = rate;
+    }
+    if (rates.empty()) return broken;
+    return rates;
+}
+
+Result<Rates> ratesOf(Session& session, const std::string& cacheFolder, const std::function<void()>& beforeMeasuring) {
+    const std::string path = cacheFolder.empty() ? std::string() : ratesFile(session, cacheFolder);
+    if (!path.empty())
+        if (const auto file = MappedFile::open(path)) {
+            const auto bytes = file->bytes();
+            auto kept = Rates::fromJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+            if (kept) return kept; // a damaged table is measured again
+        }
+    if (beforeMeasuring) beforeMeasuring();
+    TRY(Rates rates, measure(session));
+    if (!path.empty()) {
+        std::error_code ignored;
+        std::filesystem::create_directories(cacheFolder, ignored);
+        // Rates that cannot be kept are measured again next time.
+        if (auto file = OutputFile::create(path); file && file->write(rates.toJson())) (void)file->commit();
+    }
+    return rates;
+}
+
+} // namespace spikescope

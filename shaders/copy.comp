@@ -1,0 +1,25 @@
+#version 460
+// A map to another place: as it is, bit by bit in words of 16 bytes, or doubled by nearest neighbour (UPSAMPLE: in four
+// channels of TYPE at a time; the output has twice the rows and columns). Groups of 64 threads over words, or over the
+// output's elements / 4.
+#include "common.glsl"
+
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Bits { uvec4 v; };
+
+layout(local_size_x = 64) in;
+layout(push_constant, std430) uniform Push {
+    uint64_t inAddress, outAddress, items;
+    uint rows, width, blocks; // of the output: rows of all pictures, columns, channels / 4
+};
+
+void main() {
+    uint64_t item = LINEAR_THREAD;
+    if (item >= items) return;
+#ifdef UPSAMPLE
+    uint block = uint(item % blocks), x = uint((item / blocks) % width);
+    uint64_t row = item / (uint64_t(blocks) * width);
+    STORE4(TYPE)(outAddress, item, LOAD4(TYPE)(inAddress, ((row >> 1) * (width >> 1) + (x >> 1)) * blocks + block));
+#else
+    Bits(outAddress + item * 16ul).v = Bits(inAddress + item * 16ul).v;
+#endif
+}
