@@ -8,7 +8,7 @@ complain() { echo "$1"; bad=1; }
 grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]Q' core && complain "core/ includes Qt, see above"
 
 declare -A below=(
-    [base]="" [memory]="base" [graph]="base" [model]="base graph" [program]="base memory graph model" [gpu]="base memory"
+    [base]="" [memory]="base" [pytorch]="base memory" [graph]="base" [model]="base graph" [program]="base memory graph model" [gpu]="base memory"
     [kernels]="base memory graph model program gpu" [timeline]="base memory"
     [run]="base memory graph model program gpu kernels timeline")
 for path in core/*/; do

@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
     addEncode(app, result);
     addCompare(app, result);
     addAdvise(app, result);
+    addReplay(app, result);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -1,0 +1,55 @@
+#pragma once
+// Python's pickle format, protocols 2 to 5, as data alone: None, bool, int, float, str, bytes, list, tuple and dict.
+// Opcodes are on a list of allowed ones; whatever imports, calls or builds something is refused by its name. What is
+// shared in the file is shared here, so a small file never becomes a large value.
+
+#include "core/base/error.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace spikescope {
+
+class Pickle {
+public:
+    enum class Kind : std::uint8_t { None, Bool, Int, Float, Text, Bytes, List, Tuple, Dict };
+    struct Value {
+        Kind kind = Kind::None;
+        std::uint32_t container = 0; // of List, Tuple and Dict
+        std::uint64_t bits = 0;   // of Bool and Int the number, of Float its bits, of Text and Bytes where they begin
+        std::uint64_t length = 0; // of Text and Bytes
+    };
+
+    // At most this many stack entries, values in containers and the memo, and containers, whatever the file's size. A
+    // million events with their frames have about 20 million values in 2 million containers.
+    static constexpr std::size_t deepestStack = 1 << 16, mostValues = std::size_t{64} << 20,
+                                 mostContainers = std::size_t{8} << 20;
+    static constexpr std::uint64_t largestFile = std::uint64_t{1} << 30;
+
+    // BadInput names the file, the offset and the opcode. The bytes must outlive the Pickle.
+    static Result<Pickle> parse(std::span<const std::byte> bytes, std::string fileName);
+
+    const Value& root() const { return m_root; }
+    // Elements of a list or tuple; of a dict keys and values by turns. Empty for everything else.
+    std::span<const Value> items(const Value& value) const;
+    std::string_view text(const Value& value) const; // of Text and Bytes
+    const std::string& fileName() const { return m_name; }
+    std::uint64_t fileBytes() const { return m_bytes.size(); }
+
+private:
+    friend class PickleReader;
+    Pickle(std::span<const std::byte> bytes, std::string name)
+        : m_bytes(bytes)
+        , m_name(std::move(name)) {}
+
+    std::span<const std::byte> m_bytes;
+    std::string m_name;
+    std::vector<std::vector<Value>> m_containers;
+    Value m_root;
+};
+
+} // namespace spikescope
