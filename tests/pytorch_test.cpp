@@ -246,6 +246,26 @@ TEST(Pickle, refusesEveryTruncation) {
         }
 }
 
+// What the fuzzer found interesting, and whole snapshots in every protocol.
+TEST(Snapshot, corpusIsReadOrRefused) {
+    std::size_t files = 0, whole = 0;
+    for (const auto& place : std::filesystem::directory_iterator(SPIKESCOPE_TEST_DATA "/fuzz/corpus/pickle")) {
+        ++files;
+        const auto snapshot = PyTorchSnapshot::open(place.path().string());
+        if (!snapshot) {
+            EXPECT_EQ(snapshot.error().code, ErrorCode::BadInput) << place.path();
+            continue;
+        }
+        (void)replay(*snapshot, caching());
+        if (place.path().filename().string().size() != 3) continue; // p20 to p51
+        ++whole;
+        EXPECT_EQ(snapshot->events.size(), 6u) << place.path();
+        EXPECT_EQ(snapshot->blocks.size(), 2u) << place.path();
+    }
+    EXPECT_GE(files, 40u);
+    EXPECT_EQ(whole, 8u);
+}
+
 TEST(Pickle, integersOfEveryLength) {
     const auto value = [](const std::string& opcodes) {
         const std::string text = "\x80\x04"s + opcodes + ".";

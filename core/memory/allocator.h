@@ -35,7 +35,7 @@ public:
     // Fails only when waiting for the device does; the tensor is freed nevertheless.
     Result<void> free(std::uint32_t tensor, const Placement& placement);
     virtual Result<void> emptyCache() { return {}; } // what is held and free goes back to the heap
-    virtual void end() {} // after the last tensor: everything goes back to the heap
+    virtual void end() {}                            // after the last tensor: everything goes back to the heap
 
     // Blocks that the device may still use must not go back to the driver. `wait` returns when it is done with all that
     // was freed so far; without it nothing needs waiting for.

@@ -47,8 +47,9 @@ Result<Placement> CachingAllocator::allocateDevice(std::uint32_t tensor, std::ui
     if (block->second.bytes - size >= pool.leastToSplit) index(cut(block, size));
     block->second.state = State::Live;
     m_blockBytes += block->second.bytes;
-    const Placement placement{
-        .block = m_segments.at(block->first.segment).block, .offset = block->first.offset, .bytes = counted(bytes, block->second.bytes)};
+    const Placement placement{.block = m_segments.at(block->first.segment).block,
+                              .offset = block->first.offset,
+                              .bytes = counted(bytes, block->second.bytes)};
     sayFreeSpace();
     m_recorder.alloc(tensor, placement.address(), placement.bytes);
     return placement;
