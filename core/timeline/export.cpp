@@ -2,6 +2,7 @@
 
 #include "core/base/output_file.h"
 #include "core/timeline/driver_truth.h"
+#include "core/timeline/json_text.h"
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
 
@@ -48,21 +49,25 @@ Json phasesJson(const Recording& recording) {
     return phases;
 }
 
+template <class Add> void eachField(const LayerRow& row, Add&& add) {
+    add("name", row.name);
+    add("op", row.op);
+    add("phase", name(row.phase));
+    add("dtype", row.dtype);
+    add("begin_ns", row.beginNs);
+    add("end_ns", row.endNs);
+    add("peak_bytes", row.peakBytes);
+    add("workspace_bytes", row.workspaceBytes);
+    add("output_bytes", row.outputBytes);
+    add("flops", row.flops);
+}
+
 Json layersJson(const Recording& recording) {
     Json layers = Json::array();
     for (const LayerRow& row : layerTable(recording)) {
         Json::object_t layer; // filled without Json's search for equal keys: there may be a row per op
         layer.reserve(10);
-        layer.emplace_back("name", row.name);
-        layer.emplace_back("op", row.op);
-        layer.emplace_back("phase", name(row.phase));
-        layer.emplace_back("dtype", row.dtype);
-        layer.emplace_back("begin_ns", row.beginNs);
-        layer.emplace_back("end_ns", row.endNs);
-        layer.emplace_back("peak_bytes", row.peakBytes);
-        layer.emplace_back("workspace_bytes", row.workspaceBytes);
-        layer.emplace_back("output_bytes", row.outputBytes);
-        layer.emplace_back("flops", row.flops);
+        eachField(row, [&](const char* key, const auto& value) { layer.emplace_back(key, value); });
         layers.push_back(std::move(layer));
     }
     return layers;
@@ -89,7 +94,8 @@ Json failureJson(const std::optional<Failure>& failure) {
             {"fits", failure->fits}};
 }
 
-Json summary(const Recording& recording) {
+// The summary but for its last two fields, the layers and the failure.
+Json summaryHead(const Recording& recording) {
     Json controls = Json::object();
     for (const auto& [control, value] : recording.controls) controls[control] = value;
     Json predicted = nullptr;
@@ -110,69 +116,66 @@ Json summary(const Recording& recording) {
             {"driver", driverJson(recording)},
             {"host_peak_bytes", recording.hostPeakBytes},
             {"duration_ms", finite(recording.durationMs)},
-            {"load_ms", finite(recording.loadMs)},
-            {"layers", layersJson(recording)},
-            {"failure", failureJson(recording.failure)}};
-}
-
-// A table says its columns once: a million events stay below 100 MB.
-class JsonTable {
-public:
-    JsonTable(std::initializer_list<const char*> columns, std::size_t rows)
-        : m_columns(columns.begin(), columns.end()) {
-        m_rows.reserve(rows);
-    }
-
-    template <class... Cells> void add(Cells&&... cells) {
-        Json::array_t row;
-        row.reserve(sizeof...(cells));
-        (row.emplace_back(std::forward<Cells>(cells)), ...);
-        m_rows.emplace_back(std::move(row));
-    }
-
-    Json take() { return {{"columns", std::move(m_columns)}, {"rows", std::move(m_rows)}}; }
-
-private:
-    std::vector<std::string> m_columns;
-    Json::array_t m_rows;
-};
-
-Json indexOrNull(std::uint32_t index, std::size_t tableSize) { return index < tableSize ? Json(index) : Json(nullptr); }
-
-Json recordingJson(const Recording& recording) {
-    // Apart from the summary's object, which a reader may sort.
-    JsonTable controls({"name", "value"}, recording.controls.size());
-    for (const auto& [control, value] : recording.controls) controls.add(control, value);
-
-    JsonTable tensors({"name", "layer", "category", "dtype", "shape", "bytes", "host"}, recording.tensors.size());
-    for (const RecordedTensor& tensor : recording.tensors)
-        tensors.add(tensor.name, indexOrNull(tensor.layer, recording.layers.size()), name(tensor.category),
-                    tensor.dtype, tensor.shape, tensor.bytes, tensor.host);
-
-    JsonTable ops({"name", "layer", "phase", "dtype", "flops", "output_bytes", "begin_ns", "end_ns", "traffic_bytes"},
-                  recording.ops.size());
-    for (const RecordedOp& op : recording.ops)
-        ops.add(op.name, indexOrNull(op.layer, recording.layers.size()), name(op.phase), op.dtype, op.flops,
-                op.outputBytes, op.beginNs, op.endNs, op.traffic);
-
-    JsonTable events({"event", "phase", "tensor", "op", "address", "size_bytes", "allocated_bytes", "reserved_bytes",
-                      "workspace_bytes", "host_bytes", "free_bytes", "largest_free_bytes"},
-                     recording.events.size());
-    for (const Event& event : recording.events)
-        events.add(name(event.kind), name(event.phase), indexOrNull(event.tensor, recording.tensors.size()), event.op,
-                   event.address, event.bytes, event.allocated, event.reserved, event.workspace, event.host,
-                   event.freeBytes, event.largestFree);
-
-    JsonTable samples({"event", "driver_bytes", "process_bytes"}, recording.samples.size());
-    for (const Sample& sample : recording.samples)
-        samples.add(sample.event, sample.driverBytes ? Json(*sample.driverBytes) : Json(nullptr), sample.processBytes);
-
-    return {{"controls", controls.take()}, {"layers", recording.layers}, {"tensors", tensors.take()},
-            {"ops", ops.take()},           {"events", events.take()},    {"samples", samples.take()}};
+            {"load_ms", finite(recording.loadMs)}};
 }
 
 std::string dumped(const Json& json, int indent) {
     return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+void appendLayers(JsonText& text, const std::vector<LayerRow>& rows) {
+    text.raw("[");
+    for (const LayerRow& row : rows) {
+        if (&row != &rows.front()) text.raw(",");
+        JsonObject layer(text);
+        eachField(row, [&](std::string_view key, const auto& value) { layer.add(key, value); });
+        layer.close();
+    }
+    text.raw("]");
+}
+
+std::optional<std::uint64_t> indexOrNull(std::uint32_t index, std::size_t tableSize) {
+    return index < tableSize ? std::optional<std::uint64_t>(index) : std::nullopt;
+}
+
+void appendRecording(JsonText& text, const Recording& recording) {
+    // Apart from the summary's object, which a reader may sort.
+    text.raw(R"({"controls":)");
+    JsonTable controls(text, {"name", "value"});
+    for (const auto& [control, value] : recording.controls) controls.add(control, value);
+    controls.close();
+
+    text.raw(R"(,"layers":)").value(recording.layers);
+
+    text.raw(R"(,"tensors":)");
+    JsonTable tensors(text, {"name", "layer", "category", "dtype", "shape", "bytes", "host"});
+    for (const RecordedTensor& tensor : recording.tensors)
+        tensors.add(tensor.name, indexOrNull(tensor.layer, recording.layers.size()), name(tensor.category),
+                    tensor.dtype, tensor.shape, tensor.bytes, tensor.host);
+    tensors.close();
+
+    text.raw(R"(,"ops":)");
+    JsonTable ops(text,
+                  {"name", "layer", "phase", "dtype", "flops", "output_bytes", "begin_ns", "end_ns", "traffic_bytes"});
+    for (const RecordedOp& op : recording.ops)
+        ops.add(op.name, indexOrNull(op.layer, recording.layers.size()), name(op.phase), op.dtype, op.flops,
+                op.outputBytes, op.beginNs, op.endNs, op.traffic);
+    ops.close();
+
+    text.raw(R"(,"events":)");
+    JsonTable events(text, {"event", "phase", "tensor", "op", "address", "size_bytes", "allocated_bytes",
+                            "reserved_bytes", "workspace_bytes", "host_bytes", "free_bytes", "largest_free_bytes"});
+    for (const Event& event : recording.events)
+        events.add(name(event.kind), name(event.phase), indexOrNull(event.tensor, recording.tensors.size()), event.op,
+                   event.address, event.bytes, event.allocated, event.reserved, event.workspace, event.host,
+                   event.freeBytes, event.largestFree);
+    events.close();
+
+    text.raw(R"(,"samples":)");
+    JsonTable samples(text, {"event", "driver_bytes", "process_bytes"});
+    for (const Sample& sample : recording.samples) samples.add(sample.event, sample.driverBytes, sample.processBytes);
+    samples.close();
+    text.raw("}");
 }
 
 // Fields go in one by one, lines leave for the file whole.
@@ -242,12 +245,28 @@ private:
 
 } // namespace
 
-std::string summaryJson(const Recording& recording) { return dumped(summary(recording), 2); }
+std::string summaryJson(const Recording& recording) {
+    Json summary = summaryHead(recording);
+    summary["layers"] = layersJson(recording);
+    summary["failure"] = failureJson(recording.failure);
+    return dumped(summary, 2);
+}
 
 std::string reportJson(const Recording& recording) {
-    Json report = summary(recording);
-    report["recording"] = recordingJson(recording);
-    return dumped(report, -1);
+    const std::vector<LayerRow> rows = layerTable(recording);
+    std::string report = dumped(summaryHead(recording), -1);
+    report.pop_back(); // the brace: more fields follow
+    // About what they take. Too much costs nothing, too little costs copies.
+    report.reserve(report.size() + 128 * (recording.events.size() + recording.ops.size() + recording.tensors.size()) +
+                   256 * rows.size());
+    JsonText text(report);
+    text.raw(R"(,"layers":)");
+    appendLayers(text, rows);
+    text.raw(R"(,"failure":)").raw(dumped(failureJson(recording.failure), -1));
+    text.raw(R"(,"recording":)");
+    appendRecording(text, recording);
+    text.raw("}");
+    return report;
 }
 
 Result<void> writeEventsCsv(const Recording& recording, const std::string& path) {
