@@ -1,9 +1,9 @@
 #include "core/memory/recorder.h"
 #include "core/timeline/compare.h"
 #include "core/timeline/export.h"
-#include "core/timeline/import.h"
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
+#include "tests/support/recordings.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -11,13 +11,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <iterator>
 #include <limits>
 #include <numeric>
-#include <random>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include <unistd.h>
@@ -28,134 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-// Weights 100, resident 50, latents 10; then
-//   boundary  allocated  what
-//   op 0, 1   staging 20 for the uploads of two weights (60 and 40)
-//   op 2      conv_in reads latents, writes 30, workspace 200            -> 390
-//   op 3, 4   conv_out: group_norm writes 30, conv3x3 writes 5           -> 220, 225
-Recording smallRun() {
-    Recording r;
-    r.kind = "run";
-    r.device = {.name = "Card \"A\"", .driver = "1.2", .kernels = "portable", .heapBytes = 1u << 30};
-    r.controls = {{"model", "flux1"}, {"size", "64x64"}, {"barrier", "layer"}};
-    r.layers = {"", "decoder.conv_in", "decoder.conv_out"};
-    r.tensors = {
-        {.name = "w1", .layer = 1, .category = Category::Weights, .dtype = "F16", .shape = {6, 5}, .bytes = 60},
-        {.name = "w2", .layer = 2, .category = Category::Weights, .dtype = "F16", .shape = {20}, .bytes = 40},
-        {.name = "staging", .category = Category::Staging, .dtype = "U8", .shape = {20}, .bytes = 20},
-        {.name = "text encoder", .category = Category::Resident, .dtype = "U8", .shape = {50}, .bytes = 50},
-        {.name = "latents", .category = Category::Image, .dtype = "F32", .shape = {}, .bytes = 10},
-        {.name = "a", .layer = 1, .category = Category::Activation, .dtype = "F16", .shape = {15}, .bytes = 30},
-        {.name = "col", .layer = 1, .category = Category::Workspace, .dtype = "F16", .shape = {}, .bytes = 200},
-        {.name = "b", .layer = 2, .category = Category::Activation, .dtype = "F16", .shape = {15}, .bytes = 30},
-        {.name = "out", .layer = 2, .category = Category::Image, .dtype = "F32", .shape = {}, .bytes = 5}};
-    Recorder recorder(r);
-    const auto alloc = [&](std::uint32_t t) { recorder.alloc(t, 0x1000 * (t + 1), r.tensors[t].bytes); };
-    const auto release = [&](std::uint32_t t) { recorder.free(t, 0x1000 * (t + 1), r.tensors[t].bytes); };
-    recorder.phase(Phase::Load);
-    recorder.reserve(0x1000, 512);
-    alloc(3);
-    alloc(2);
-    alloc(0);
-    recorder.op({.name = "upload", .layer = 1, .outputBytes = 60, .dtype = "F16", .beginNs = 0, .endNs = 100});
-    alloc(1);
-    recorder.op({.name = "upload", .layer = 2, .outputBytes = 40, .dtype = "F16", .beginNs = 100, .endNs = 150});
-    release(2);
-    recorder.phase(Phase::Decode);
-    alloc(4);
-    alloc(5);
-    alloc(6);
-    recorder.op(
-        {.name = "conv3x3", .layer = 1, .flops = 900, .outputBytes = 30, .dtype = "F16", .beginNs = 200, .endNs = 500});
-    release(6);
-    release(4);
-    alloc(7);
-    recorder.op({.name = "group_norm",
-                 .layer = 2,
-                 .flops = 90,
-                 .outputBytes = 30,
-                 .dtype = "F16",
-                 .beginNs = 500,
-                 .endNs = 600});
-    release(5);
-    alloc(8);
-    recorder.op(
-        {.name = "conv3x3", .layer = 2, .flops = 40, .outputBytes = 5, .dtype = "F32", .beginNs = 600, .endNs = 900});
-    recorder.phase(Phase::Write);
-    for (std::uint32_t t : {7u, 8u, 0u, 1u, 3u}) release(t);
-    recorder.returned(0x1000, 512);
-    r.predicted = {{390, 512}};
-    r.hostPeakBytes = 12345;
-    r.durationMs = 1.25;
-    r.loadMs = 0.5;
-    return r;
-}
-
-// One number for each thing that readReport() must bring back.
-void expectEqual(const Recording& a, const Recording& b) {
-    EXPECT_EQ(a.kind, b.kind);
-    EXPECT_EQ(std::tie(a.device.name, a.device.driver, a.device.kernels, a.device.heapBytes),
-              std::tie(b.device.name, b.device.driver, b.device.kernels, b.device.heapBytes));
-    EXPECT_EQ(a.controls, b.controls);
-    EXPECT_EQ(a.layers, b.layers);
-    EXPECT_EQ(a.predicted, b.predicted);
-    EXPECT_EQ(a.hostPeakBytes, b.hostPeakBytes);
-    EXPECT_EQ(a.durationMs, b.durationMs);
-    EXPECT_EQ(a.loadMs, b.loadMs);
-    EXPECT_EQ(a.refusals, b.refusals);
-    const auto sample = [](const Sample& s) { return std::tie(s.event, s.driverBytes, s.processBytes); };
-    EXPECT_TRUE(std::ranges::equal(a.samples, b.samples, {}, sample, sample));
-    const auto tensor = [](const RecordedTensor& t) {
-        return std::tie(t.name, t.layer, t.category, t.dtype, t.shape, t.bytes, t.host);
-    };
-    const auto op = [](const RecordedOp& o) {
-        return std::tie(o.name, o.layer, o.phase, o.flops, o.outputBytes, o.traffic, o.dtype, o.beginNs, o.endNs);
-    };
-    const auto event = [](const Event& e) {
-        return std::tie(e.kind, e.phase, e.tensor, e.op, e.address, e.bytes, e.allocated, e.reserved, e.workspace,
-                        e.host, e.freeBytes, e.largestFree);
-    };
-    EXPECT_TRUE(std::ranges::equal(a.tensors, b.tensors, {}, tensor, tensor));
-    EXPECT_TRUE(std::ranges::equal(a.ops, b.ops, {}, op, op));
-    EXPECT_TRUE(std::ranges::equal(a.events, b.events, {}, event, event));
-    ASSERT_EQ(a.failure.has_value(), b.failure.has_value());
-    if (!a.failure) return;
-    const auto failure = [](const Failure& f) {
-        return std::tie(f.code, f.message, f.layer, f.tensor, f.bytesWanted, f.bytesFree, f.event, f.fits);
-    };
-    EXPECT_EQ(failure(*a.failure), failure(*b.failure));
-}
-
-// Allocations and frees as an executor makes them: before each op some tensors come, after it some go.
-Recording randomRun(unsigned seed) {
-    std::mt19937 random(seed);
-    const auto upTo = [&](unsigned n) { return static_cast<std::uint32_t>(random() % n); };
-    Recording r;
-    r.kind = "plan";
-    for (int i = 0; i < 5; ++i) r.layers.push_back("layer" + std::to_string(i));
-    Recorder recorder(r);
-    std::vector<std::uint32_t> live;
-    const std::uint32_t ops = 1 + upTo(60);
-    for (std::uint32_t i = 0; i < ops; ++i) {
-        recorder.phase(i < ops / 3 ? Phase::Load : Phase::Decode);
-        for (std::uint32_t n = 1 + upTo(3); n > 0; --n) {
-            const auto tensor = static_cast<std::uint32_t>(r.tensors.size());
-            r.tensors.push_back(
-                {.name = "t", .layer = upTo(5), .category = static_cast<Category>(upTo(6)), .bytes = upTo(1000)});
-            recorder.reserve(0, r.tensors.back().bytes);
-            recorder.alloc(tensor, 0, r.tensors.back().bytes);
-            live.push_back(tensor);
-        }
-        recorder.op({.name = upTo(2) == 0 ? "upload" : "conv", .layer = upTo(5), .flops = upTo(10)});
-        while (!live.empty() && upTo(2) == 0) {
-            const std::uint32_t place = upTo(static_cast<unsigned>(live.size()));
-            recorder.free(live[place], 0, r.tensors[live[place]].bytes);
-            live.erase(live.begin() + place);
-        }
-    }
-    return r;
-}
-
 class TimelineFiles : public testing::Test {
 protected:
     void SetUp() override {
@@ -165,29 +34,10 @@ protected:
     }
     void TearDown() override { fs::remove_all(m_folder); }
 
-    std::string put(const std::string& text) {
-        const std::string path = m_folder + "report.json";
-        std::ofstream(path, std::ios::binary) << text;
-        return path;
-    }
     static std::string get(const std::string& path) {
         std::ifstream in(path, std::ios::binary);
         return {std::istreambuf_iterator<char>(in), {}};
     }
-    Result<Recording> roundTrip(const Recording& recording) { return readReport(put(reportJson(recording))); }
-
-    // Reads smallRun()'s report after a change that must be refused with a sentence that has these words.
-    void expectRefused(const std::function<void(Json&)>& change, const std::vector<std::string>& words) {
-        Json report = Json::parse(reportJson(m_small));
-        change(report);
-        const auto read = readReport(put(report.dump()));
-        ASSERT_FALSE(read) << words.front();
-        EXPECT_EQ(read.error().code, ErrorCode::BadInput);
-        EXPECT_NE(read.error().message.find("report.json"), std::string::npos) << read.error().message;
-        for (const std::string& word : words)
-            EXPECT_NE(read.error().message.find(word), std::string::npos) << read.error().message;
-    }
-
     std::string m_folder;
     const Recording m_small = smallRun();
 };
@@ -410,196 +260,6 @@ TEST(Summary, SurvivesWhatJsonCannotSay) {
     EXPECT_TRUE(json["predicted"].is_null());
     EXPECT_EQ(json["failure"].dump(), R"({"code":"out_of_device_memory","message":"no","layer":"","tensor":"",)"
                                       R"("bytes_wanted":7,"bytes_free":0,"event":3,"fits":["conv direct"]})");
-}
-
-TEST_F(TimelineFiles, HostMemorySamplesAndFreeSpaceComeBack) {
-    Recording r = smallRun();
-    r.tensors.push_back(
-        {.name = "dictionary", .category = Category::Weights, .dtype = "F16", .bytes = 77, .host = true});
-    Recorder recorder(r);
-    recorder.freeSpace(0, 0);
-    recorder.alloc(9, 0x9000, 77);
-    recorder.reserve(0x2000, 4096);
-    recorder.freeSpace(4000, 3000);
-    recorder.alloc(0, 0x2000, 60);
-    recorder.op({.name = "read", .outputBytes = 77, .traffic = 154, .dtype = "F16", .beginNs = 900, .endNs = 900});
-    recorder.free(9, 0x9000, 77);
-    recorder.free(0, 0x2000, 60);
-    recorder.freeSpace(0, 0);
-    recorder.returned(0x2000, 4096);
-    r.samples = {{.event = 0, .driverBytes = std::nullopt, .processBytes = 5},
-                 {.event = 3, .driverBytes = 9, .processBytes = 6}};
-    r.refusals = 2;
-    const auto read = roundTrip(r);
-    ASSERT_TRUE(read) << read.error().message;
-    expectEqual(r, *read);
-    const Peak peak = findPeak(r);
-    EXPECT_EQ(peak.host, 77u);
-    EXPECT_EQ(peak.allocated, 390u); // host memory is not the device's
-}
-
-TEST_F(TimelineFiles, ReportsComeBackWhole) {
-    const auto read = roundTrip(m_small);
-    ASSERT_TRUE(read) << read.error().message;
-    expectEqual(m_small, *read);
-    EXPECT_EQ(reportJson(*read), reportJson(m_small));
-
-    Recording failed = m_small;
-    failed.predicted.reset();
-    failed.failure = Failure{.code = "out_of_device_memory",
-                             .message = "layer 'x'",
-                             .layer = "x",
-                             .tensor = "t",
-                             .bytesWanted = ~std::uint64_t{0},
-                             .bytesFree = 5,
-                             .event = 4};
-    failed.ops[0].beginNs = -5;
-    failed.events[0].address = ~std::uint64_t{0};
-    const auto readFailed = roundTrip(failed);
-    ASSERT_TRUE(readFailed) << readFailed.error().message;
-    expectEqual(failed, *readFailed);
-
-    Recording replay;
-    replay.kind = "replay";
-    replay.tensors = {{.name = "block"}};
-    Recorder(replay).alloc(0, 1, 2);
-    const auto readReplay = roundTrip(replay);
-    ASSERT_TRUE(readReplay) << readReplay.error().message;
-    expectEqual(replay, *readReplay);
-
-    for (unsigned seed = 0; seed < 20; ++seed) {
-        const auto random = roundTrip(randomRun(seed));
-        ASSERT_TRUE(random) << random.error().message;
-        expectEqual(randomRun(seed), *random);
-    }
-}
-
-TEST_F(TimelineFiles, ReportsMayHaveMoreColumnsAndFields) {
-    Json report = Json::parse(reportJson(m_small));
-    report["later"] = {{"x", 1}};
-    Json& ops = report["recording"]["ops"];
-    ops["columns"].insert(ops["columns"].begin(), "later");
-    for (Json& row : ops["rows"]) row.insert(row.begin(), nullptr);
-    const auto read = readReport(put(report.dump()));
-    ASSERT_TRUE(read) << read.error().message;
-    expectEqual(m_small, *read);
-}
-
-TEST_F(TimelineFiles, SummariesAreRefusedWithTheWayOut) {
-    const auto read = readReport(put(summaryJson(m_small)));
-    ASSERT_FALSE(read);
-    EXPECT_EQ(read.error().code, ErrorCode::BadInput);
-    EXPECT_NE(read.error().message.find("--report"), std::string::npos) << read.error().message;
-}
-
-TEST_F(TimelineFiles, TruncatedReportsAreRefused) {
-    const std::string whole = reportJson(m_small);
-    for (std::size_t size = 1; size < whole.size(); size += 11) {
-        const auto read = readReport(put(whole.substr(0, size)));
-        ASSERT_FALSE(read) << size;
-        ASSERT_EQ(read.error().code, ErrorCode::BadInput) << read.error().message;
-    }
-    EXPECT_FALSE(readReport(put("")));
-    EXPECT_FALSE(readReport(m_folder + "missing.json"));
-    EXPECT_FALSE(readReport(m_folder));
-}
-
-TEST_F(TimelineFiles, ChangedBytesNeverDoHarm) {
-    const std::string whole = reportJson(m_small);
-    std::mt19937 random(1);
-    for (int i = 0; i < 800; ++i) {
-        std::string text = whole;
-        for (auto n = 1 + random() % 3; n > 0; --n)
-            text[random() % text.size()] = "0123456789-+.eE[]{},:\"\\ntfu \xff"[random() % 28];
-        if (const auto read = readReport(put(text))) {
-            findPeak(*read);
-            const Json again = Json::parse(reportJson(*read));
-            EXPECT_FALSE(formatLayerTable(layerTable(*read), findPeak(*read), 2).empty());
-        }
-    }
-}
-
-TEST_F(TimelineFiles, DeepNestingIsRefused) {
-    for (const char* open : {"[", "{\"a\":"}) {
-        std::string text;
-        for (int i = 0; i < 200000; ++i) text += open;
-        const auto read = readReport(put(text));
-        ASSERT_FALSE(read);
-        EXPECT_NE(read.error().message.find("nested deeper"), std::string::npos) << read.error().message;
-    }
-    expectRefused([](Json& r) { r["kind"] = "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["; }, {"'kind'", "unknown value"});
-}
-
-TEST_F(TimelineFiles, TooManyValuesAreRefusedBeforeTheyAreParsed) {
-    const auto read = readReport(put("[" + std::string((std::size_t{64} << 20) + 1, ',') + "]"));
-    ASSERT_FALSE(read);
-    EXPECT_NE(read.error().message.find("more than the limit"), std::string::npos) << read.error().message;
-}
-
-TEST_F(TimelineFiles, TooLargeFilesAreRefused) {
-    const std::string path = put("{");
-    fs::resize_file(path, (std::uintmax_t{2} << 30) + 1); // sparse
-    const auto read = readReport(path);
-    ASSERT_FALSE(read);
-    EXPECT_NE(read.error().message.find("more than the limit"), std::string::npos) << read.error().message;
-}
-
-TEST_F(TimelineFiles, WrongTypesAreRefusedByName) {
-    expectRefused([](Json& r) { r = Json::array(); }, {"is not an object"});
-    expectRefused([](Json& r) { r["schema"] = "spikescope.run/2"; }, {"'schema'", "spikescope.run/2"});
-    expectRefused([](Json& r) { r.erase("kind"); }, {"'kind'", "missing"});
-    expectRefused([](Json& r) { r["device"] = nullptr; }, {"'device'", "not an object"});
-    expectRefused([](Json& r) { r["device"]["heap_bytes"] = -1; }, {"'device.heap_bytes'", "unsigned"});
-    expectRefused([](Json& r) { r["predicted"] = 5; }, {"'predicted'", "not an object"});
-    expectRefused([](Json& r) { r["host_peak_bytes"] = 1.5; }, {"'host_peak_bytes'"});
-    expectRefused([](Json& r) { r["duration_ms"] = nullptr; }, {"'duration_ms'", "not a number"});
-    expectRefused([](Json& r) { r["failure"] = Json::object(); }, {"'failure.code'", "missing"});
-    expectRefused([](Json& r) { r["recording"] = 1; }, {"'recording'", "not an object"});
-    expectRefused([](Json& r) { r["recording"]["layers"][1] = 1; }, {"'recording.layers row 1'", "not a string"});
-    expectRefused([](Json& r) { r["recording"]["events"]["rows"] = 1; }, {"'recording.events.rows'", "not an array"});
-    expectRefused([](Json& r) { r["recording"]["events"]["columns"].erase(2); },
-                  {"'recording.events.columns'", "tensor"});
-    expectRefused([](Json& r) { r["recording"]["events"]["rows"][3] = 1; }, {"'recording.events row 3'"});
-    expectRefused([](Json& r) { r["recording"]["events"]["rows"][3].erase(0); }, {"row 3", "11 cells for 12 columns"});
-    expectRefused([](Json& r) { r["recording"]["events"]["rows"][3][0] = "steal"; }, {"row 3 column event", "'steal'"});
-    expectRefused([](Json& r) { r["recording"]["tensors"]["rows"][0][2] = 0; },
-                  {"recording.tensors row 0 column category"});
-    expectRefused([](Json& r) { r["recording"]["tensors"]["rows"][0][4] = {1, "2"}; }, {"row 0 column shape"});
-    expectRefused([](Json& r) { r["recording"]["ops"]["rows"][0][6] = 1e300; }, {"column begin_ns", "not an integer"});
-    expectRefused([](Json& r) { r["recording"]["ops"]["rows"][0][7] = ~std::uint64_t{0}; }, {"column end_ns", "range"});
-    expectRefused([](Json& r) { r["recording"]["ops"]["rows"][0][7] = std::numeric_limits<std::int64_t>::min(); },
-                  {"column end_ns", "range"});
-}
-
-TEST_F(TimelineFiles, IndicesOutOfRangeAreRefused) {
-    const auto cell = [](const char* table, std::size_t row, std::size_t column, Json value) {
-        return [=](Json& r) { r["recording"][table]["rows"][row][column] = value; };
-    };
-    expectRefused(cell("tensors", 0, 1, 3), {"column layer", "is 3, but there are 3 layers"});
-    expectRefused(cell("tensors", 0, 1, std::uint64_t{1} << 32), {"column layer", "there are 3 layers"});
-    expectRefused(cell("ops", 0, 1, 3), {"recording.ops row 0 column layer"});
-    expectRefused(cell("events", 1, 2, 9), {"column tensor", "there are 9 tensors"});
-    expectRefused(cell("events", 1, 2, nullptr), {"column tensor", "is null for alloc"});
-    expectRefused(cell("events", 0, 2, 1), {"column tensor", "is not null for reserve"});
-    expectRefused(cell("events", 5, 3, 6), {"column op", "there are 5 ops"});
-    expectRefused(cell("events", 5, 3, 0), {"column op", "is 0 after 1"});
-    expectRefused(
-        [](Json& r) {
-            r["failure"] = Json::parse(R"({"code":"","message":"","layer":"","tensor":"",
-        "bytes_wanted":0,"bytes_free":0,"event":1000})");
-        },
-        {"'failure.event'", "is 1000"});
-}
-
-TEST_F(TimelineFiles, TotalsThatDoNotFollowAreRefused) {
-    const auto cell = [](std::size_t row, std::size_t column, Json value) {
-        return [=](Json& r) { r["recording"]["events"]["rows"][row][column] = value; };
-    };
-    expectRefused(cell(1, 6, 51), {"column allocated_bytes", "is 51, but the events so far make 50"});
-    expectRefused(cell(1, 7, 0), {"column reserved_bytes"});
-    expectRefused(cell(1, 8, 50), {"column workspace_bytes"});
-    expectRefused(cell(1, 0, "free"), {"column allocated_bytes", "would be 0 - 50"});
-    expectRefused(cell(2, 5, ~std::uint64_t{0}), {"column allocated_bytes", "would be 50 + 18446744073709551615"});
 }
 
 TEST_F(TimelineFiles, EventsAsCsv) {

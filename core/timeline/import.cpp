@@ -2,125 +2,16 @@
 
 #include "core/base/checked.h"
 #include "core/base/mapped_file.h"
-#include "core/base/text.h"
+#include "core/timeline/report_table.h"
 
-#include <nlohmann/json.hpp>
-
-#include <algorithm>
 #include <array>
 #include <new>
-#include <span>
 
 namespace spikescope {
 
 namespace {
 
-// Sorted objects: looking up keys in the order of the file is quadratic, and a hostile file has many keys.
-using Json = nlohmann::json;
-
 constexpr std::uint64_t largestFile = std::uint64_t{2} << 30;
-constexpr std::size_t deepestNesting = 32;
-constexpr std::uint64_t mostValues = std::uint64_t{64} << 20; // about 4 GiB parsed; a million events have ten million
-
-// Bounds on the work of the parser, which itself has none. Correct on valid JSON; the rest the parser refuses.
-Result<void> checkShape(const std::string& path, std::string_view text) {
-    std::size_t depth = 0;
-    std::uint64_t values = 1;
-    bool inString = false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const char c = text[i];
-        if (inString) {
-            if (c == '\\') ++i;
-            inString = c != '"';
-            continue;
-        }
-        if (c == '"') inString = true;
-        if (c == ',') ++values;
-        if (c == '[' || c == '{') {
-            ++values;
-            if (++depth > deepestNesting)
-                return fail(ErrorCode::BadInput, "{}: nested deeper than {} levels at byte {}", quote(path),
-                            deepestNesting, i);
-        }
-        if ((c == ']' || c == '}') && depth > 0) --depth;
-    }
-    if (values > mostValues)
-        return fail(ErrorCode::BadInput, "{}: {} values, more than the limit of {}", quote(path), values, mostValues);
-    return {};
-}
-
-// A value and the words that say where it stands. Words are put together only when something is wrong.
-struct Field {
-    const Json& value;
-    const std::string& path;
-    std::string_view where; // "recording.events"
-    std::string_view name;  // of a member or column; empty: `where` itself
-    std::size_t row = noRow;
-
-    static constexpr std::size_t noRow = static_cast<std::size_t>(-1);
-
-    std::string place() const {
-        std::string text(where);
-        if (row != noRow) text += fmt::format(" row {}", row);
-        if (!name.empty()) text += (row != noRow ? " column " : text.empty() ? "" : ".") + std::string(name);
-        return quote(text);
-    }
-    template <class... Args> tl::unexpected<Error> wrong(fmt::format_string<Args...> text, Args&&... args) const {
-        return fail(ErrorCode::BadInput, "{}: {} {}", quote(path), place(),
-                    fmt::format(text, std::forward<Args>(args)...));
-    }
-};
-
-Result<Field> member(const Field& object, std::string_view where, std::string_view key) {
-    if (!object.value.is_object()) return object.wrong("is not an object");
-    const auto found = object.value.find(key);
-    const Field field{found == object.value.end() ? object.value : *found, object.path, where, key};
-    if (found == object.value.end()) return field.wrong("is missing");
-    return field;
-}
-
-Result<std::string> text(const Field& field) {
-    if (!field.value.is_string()) return field.wrong("is not a string");
-    return field.value.get<std::string>();
-}
-
-Result<std::uint64_t> unsignedNumber(const Field& field, std::uint64_t largest = ~std::uint64_t{0}) {
-    if (!field.value.is_number_unsigned()) return field.wrong("is not an unsigned integer");
-    const auto value = field.value.get<std::uint64_t>();
-    if (value > largest) return field.wrong("is {}, more than {}", value, largest);
-    return value;
-}
-
-// Nanoseconds. Differences of any two must not overflow.
-Result<std::int64_t> time(const Field& field) {
-    constexpr std::int64_t farthest = std::int64_t{1} << 62;
-    if (!field.value.is_number_integer()) return field.wrong("is not an integer");
-    const auto value = field.value.get<std::int64_t>();
-    const bool wrapped = field.value.is_number_unsigned() && value < 0;
-    if (wrapped || value > farthest || value < -farthest) return field.wrong("is out of range");
-    return value;
-}
-
-Result<double> milliseconds(const Field& field) {
-    if (!field.value.is_number()) return field.wrong("is not a number");
-    return field.value.get<double>();
-}
-
-// An index into a table, or null.
-Result<std::uint32_t> index(const Field& field, std::size_t tableSize, std::string_view table) {
-    if (field.value.is_null()) return noIndex;
-    TRY(const std::uint64_t value, unsignedNumber(field));
-    if (value >= tableSize) return field.wrong("is {}, but there are {} {}", value, tableSize, table);
-    return static_cast<std::uint32_t>(value);
-}
-
-template <class Enum, std::size_t count> Result<Enum> named(const Field& field, const std::array<Enum, count>& values) {
-    if (!field.value.is_string()) return field.wrong("is not a string");
-    const auto& wanted = field.value.get_ref<const std::string&>();
-    for (Enum value : values)
-        if (wanted == name(value)) return value;
-    return field.wrong("has the unknown value {}", quote(wanted));
-}
 
 constexpr std::array categories{Category::Weights, Category::Activation, Category::Workspace,
                                 Category::Image,   Category::Staging,    Category::Resident};
@@ -128,71 +19,31 @@ static_assert(categories.size() == categoryCount);
 constexpr std::array phases{Phase::Load, Phase::TextEncode, Phase::Denoise, Phase::Decode, Phase::Encode, Phase::Write};
 constexpr std::array eventKinds{EventKind::Alloc, EventKind::Free, EventKind::Reserve, EventKind::Return};
 
-// {"columns": [...], "rows": [[...], ...]}. Columns are found by name, so later versions can add some.
-template <std::size_t count> class Table {
-public:
-    [[nodiscard]] static Result<Table> open(const Field& recording, std::string_view key, std::string_view where,
-                                            const std::array<std::string_view, count>& columns) {
-        TRY(const Field object, member(recording, "recording", key));
-        TRY(const Field head, member(object, where, "columns"));
-        TRY(const Field body, member(object, where, "rows"));
-        if (!head.value.is_array()) return head.wrong("is not an array");
-        if (!body.value.is_array()) return body.wrong("is not an array");
-        Table table(body.value, object.path, where, columns, head.value.size());
-        for (std::size_t i = 0; i < count; ++i) {
-            const auto found = std::ranges::find_if(
-                head.value, [&](const Json& column) { return column.is_string() && column == columns[i]; });
-            if (found == head.value.end()) return head.wrong("lacks {}", quote(columns[i]));
-            table.m_places[i] = static_cast<std::size_t>(found - head.value.begin());
-        }
-        for (std::size_t row = 0; row < body.value.size(); ++row) {
-            const Json& cells = body.value[row];
-            const Field field{cells, object.path, table.m_where, "", row};
-            if (!cells.is_array()) return field.wrong("is not an array");
-            if (cells.size() != table.m_width)
-                return field.wrong("has {} cells for {} columns", cells.size(), table.m_width);
-        }
-        return table;
-    }
-
-    std::size_t rows() const { return m_rows->size(); }
-    Field cell(std::size_t row, std::size_t column) const {
-        return {(*m_rows)[row][m_places[column]], *m_path, m_where, m_columns[column], row};
-    }
-
-private:
-    Table(const Json& rows, const std::string& path, std::string_view where,
-          const std::array<std::string_view, count>& columns, std::size_t width)
-        : m_rows(&rows)
-        , m_path(&path)
-        , m_where(where)
-        , m_columns(columns)
-        , m_width(width) {}
-
-    const Json* m_rows;
-    const std::string* m_path;
-    std::string_view m_where; // a literal
-    std::array<std::string_view, count> m_columns;
-    std::array<std::size_t, count> m_places{};
-    std::size_t m_width;
-};
+constexpr std::array<std::string_view, 2> controlColumns{"name", "value"};
+constexpr std::array<std::string_view, 7> tensorColumns{"name", "layer", "category", "dtype", "shape", "bytes", "host"};
+constexpr std::array<std::string_view, 9> opColumns{"name",         "layer",    "phase",  "dtype",        "flops",
+                                                    "output_bytes", "begin_ns", "end_ns", "traffic_bytes"};
+constexpr std::array<std::string_view, 12> eventColumns{
+    "event",           "phase",          "tensor",          "op",         "address",    "size_bytes",
+    "allocated_bytes", "reserved_bytes", "workspace_bytes", "host_bytes", "free_bytes", "largest_free_bytes"};
+constexpr std::array<std::string_view, 3> sampleColumns{"event", "driver_bytes", "process_bytes"};
 
 class Reader {
 public:
-    Reader(const std::string& path, const Json& root)
-        : m_root{root, path, "", "the file"} {}
+    explicit Reader(const ReportSource& source)
+        : m_root{source.outline.root(), source, "", "the file"} {}
 
     Result<Recording> read() {
-        if (!m_root.value.is_object()) return m_root.wrong("is not an object");
-        TRY(const Field schemaField, member(m_root, "", "schema"));
-        TRY(const std::string schema, text(schemaField));
+        if (m_root.value.kind != JsonKind::Object) return m_root.wrong("is not an object");
+        TRY(const ReportField schemaField, m_root.member("", "schema"));
+        TRY(const std::string schema, schemaField.string());
         if (schema != "spikescope.run/1") return schemaField.wrong("is {}, not 'spikescope.run/1'", quote(schema));
-        if (!m_root.value.contains("recording"))
+        if (m_root.source.outline.find("recording") == nullptr)
             return fail(ErrorCode::BadInput,
                         "{}: a summary without 'recording'; write the file with --report instead of --json",
-                        quote(m_root.path));
+                        quote(m_root.source.fileName));
         CHECK(readSummary());
-        TRY(const Field recording, member(m_root, "", "recording"));
+        TRY(const ReportField recording, m_root.member("", "recording"));
         CHECK(readControls(recording));
         CHECK(readLayers(recording));
         CHECK(readTensors(recording));
@@ -205,11 +56,11 @@ public:
 
 private:
     Result<void> readSummary() {
-        TRY(const Field kind, member(m_root, "", "kind"));
-        TRY(m_recording.kind, text(kind));
+        TRY(const ReportField kind, m_root.member("", "kind"));
+        TRY(m_recording.kind, kind.string());
         if (m_recording.kind != "plan" && m_recording.kind != "run" && m_recording.kind != "replay")
             return kind.wrong("has the unknown value {}", quote(m_recording.kind));
-        TRY(const Field device, member(m_root, "", "device"));
+        TRY(const ReportField device, m_root.member("", "device"));
         CHECK(set(m_recording.device.name, device, "device", "name"));
         CHECK(set(m_recording.device.driver, device, "device", "driver"));
         CHECK(set(m_recording.device.kernels, device, "device", "kernels"));
@@ -218,8 +69,8 @@ private:
         CHECK(set(m_recording.hostPeakBytes, m_root, "", "host_peak_bytes"));
         CHECK(set(m_recording.durationMs, m_root, "", "duration_ms"));
         CHECK(set(m_recording.loadMs, m_root, "", "load_ms"));
-        TRY(const Field predicted, member(m_root, "", "predicted"));
-        if (!predicted.value.is_null()) {
+        TRY(const ReportField predicted, m_root.member("", "predicted"));
+        if (predicted.value.kind != JsonKind::Null) {
             m_recording.predicted.emplace();
             CHECK(set(m_recording.predicted->first, predicted, "predicted", "allocated_bytes"));
             CHECK(set(m_recording.predicted->second, predicted, "predicted", "reserved_bytes"));
@@ -227,130 +78,121 @@ private:
         return {};
     }
 
-    Result<void> readControls(const Field& recording) {
-        TRY(const auto table, (Table<2>::open(recording, "controls", "recording.controls", {"name", "value"})));
-        for (std::size_t row = 0; row < table.rows(); ++row) {
-            TRY(std::string control, text(table.cell(row, 0)));
-            TRY(std::string value, text(table.cell(row, 1)));
+    Result<void> readControls(const ReportField& recording) {
+        TRY(ReportTable table, ReportTable::open(recording, "controls", "recording.controls", controlColumns));
+        while (true) {
+            TRY(const bool more, table.next());
+            if (!more) break;
+            TRY(std::string control, table.cell(0).string());
+            TRY(std::string value, table.cell(1).string());
             m_recording.controls.emplace_back(std::move(control), std::move(value));
         }
         return {};
     }
 
-    Result<void> readLayers(const Field& recording) {
-        TRY(const Field layers, member(recording, "recording", "layers"));
-        if (!layers.value.is_array()) return layers.wrong("is not an array");
-        for (std::size_t i = 0; i < layers.value.size(); ++i) {
-            TRY(std::string layer, text(Field{layers.value[i], layers.path, "recording.layers", "", i}));
-            m_recording.layers.push_back(std::move(layer));
-        }
-        return {};
+    Result<void> readLayers(const ReportField& recording) {
+        TRY(const ReportField layers, recording.member("recording", "layers"));
+        return readStrings(m_recording.layers, layers, "recording.layers");
     }
 
-    Result<void> readTensors(const Field& recording) {
-        TRY(const auto table, (Table<7>::open(recording, "tensors", "recording.tensors",
-                                              {"name", "layer", "category", "dtype", "shape", "bytes", "host"})));
-        m_recording.tensors.reserve(table.rows());
-        for (std::size_t row = 0; row < table.rows(); ++row) {
+    Result<void> readTensors(const ReportField& recording) {
+        TRY(ReportTable table, ReportTable::open(recording, "tensors", "recording.tensors", tensorColumns));
+        m_recording.tensors.reserve(table.mostRows());
+        while (true) {
+            TRY(const bool more, table.next());
+            if (!more) break;
             RecordedTensor& tensor = m_recording.tensors.emplace_back();
-            TRY(tensor.name, text(table.cell(row, 0)));
-            TRY(tensor.layer, layer(table.cell(row, 1)));
-            TRY(tensor.category, named(table.cell(row, 2), categories));
-            TRY(tensor.dtype, text(table.cell(row, 3)));
-            const Field shape = table.cell(row, 4);
-            if (!shape.value.is_array()) return shape.wrong("is not an array");
-            for (const Json& size : shape.value) {
-                TRY(const std::uint64_t elements, unsignedNumber(Field{size, shape.path, shape.where, "shape", row}));
-                tensor.shape.push_back(elements);
-            }
-            TRY(tensor.bytes, unsignedNumber(table.cell(row, 5)));
-            const Field host = table.cell(row, 6);
-            if (!host.value.is_boolean()) return host.wrong("is neither true nor false");
-            tensor.host = host.value.get<bool>();
+            TRY(tensor.name, table.cell(0).string());
+            TRY(tensor.layer, layer(table.cell(1)));
+            TRY(tensor.category, table.cell(2).named(categories));
+            TRY(tensor.dtype, table.cell(3).string());
+            CHECK(readShape(tensor.shape, table.cell(4)));
+            TRY(tensor.bytes, table.cell(5).unsignedNumber());
+            TRY(tensor.host, table.cell(6).boolean());
         }
         return {};
     }
 
-    Result<void> readOps(const Field& recording) {
-        TRY(const auto table, (Table<9>::open(recording, "ops", "recording.ops",
-                                              {"name", "layer", "phase", "dtype", "flops", "output_bytes", "begin_ns",
-                                               "end_ns", "traffic_bytes"})));
-        m_recording.ops.reserve(table.rows());
-        for (std::size_t row = 0; row < table.rows(); ++row) {
+    Result<void> readOps(const ReportField& recording) {
+        TRY(ReportTable table, ReportTable::open(recording, "ops", "recording.ops", opColumns));
+        m_recording.ops.reserve(table.mostRows());
+        while (true) {
+            TRY(const bool more, table.next());
+            if (!more) break;
             RecordedOp& op = m_recording.ops.emplace_back();
-            TRY(op.name, text(table.cell(row, 0)));
-            TRY(op.layer, layer(table.cell(row, 1)));
-            TRY(op.phase, named(table.cell(row, 2), phases));
-            TRY(op.dtype, text(table.cell(row, 3)));
-            TRY(op.flops, unsignedNumber(table.cell(row, 4)));
-            TRY(op.outputBytes, unsignedNumber(table.cell(row, 5)));
-            TRY(op.beginNs, time(table.cell(row, 6)));
-            TRY(op.endNs, time(table.cell(row, 7)));
-            TRY(op.traffic, unsignedNumber(table.cell(row, 8)));
+            TRY(op.name, table.cell(0).string());
+            TRY(op.layer, layer(table.cell(1)));
+            TRY(op.phase, table.cell(2).named(phases));
+            TRY(op.dtype, table.cell(3).string());
+            TRY(op.flops, table.cell(4).unsignedNumber());
+            TRY(op.outputBytes, table.cell(5).unsignedNumber());
+            TRY(op.beginNs, table.cell(6).time());
+            TRY(op.endNs, table.cell(7).time());
+            TRY(op.traffic, table.cell(8).unsignedNumber());
         }
         return {};
     }
 
-    Result<void> readEvents(const Field& recording) {
-        TRY(const auto table,
-            (Table<12>::open(recording, "events", "recording.events",
-                             {"event", "phase", "tensor", "op", "address", "size_bytes", "allocated_bytes",
-                              "reserved_bytes", "workspace_bytes", "host_bytes", "free_bytes", "largest_free_bytes"})));
-        m_recording.events.reserve(table.rows());
+    Result<void> readEvents(const ReportField& recording) {
+        TRY(ReportTable table, ReportTable::open(recording, "events", "recording.events", eventColumns));
+        m_recording.events.reserve(table.mostRows());
         Event before;
-        for (std::size_t row = 0; row < table.rows(); ++row) {
+        while (true) {
+            TRY(const bool more, table.next());
+            if (!more) break;
             Event& event = m_recording.events.emplace_back();
-            TRY(event.kind, named(table.cell(row, 0), eventKinds));
-            TRY(event.phase, named(table.cell(row, 1), phases));
-            TRY(event.tensor, index(table.cell(row, 2), m_recording.tensors.size(), "tensors"));
+            TRY(event.kind, table.cell(0).named(eventKinds));
+            TRY(event.phase, table.cell(1).named(phases));
+            TRY(event.tensor, table.cell(2).index(m_recording.tensors.size(), "tensors"));
             const bool ofTensor = event.kind == EventKind::Alloc || event.kind == EventKind::Free;
             if (ofTensor != (event.tensor != noIndex))
-                return table.cell(row, 2).wrong("{} for {}", ofTensor ? "is null" : "is not null", name(event.kind));
-            TRY(const std::uint64_t op, unsignedNumber(table.cell(row, 3)));
+                return table.cell(2).wrong("{} for {}", ofTensor ? "is null" : "is not null", name(event.kind));
+            TRY(const std::uint64_t op, table.cell(3).unsignedNumber());
             if (op > m_recording.ops.size())
-                return table.cell(row, 3).wrong("is {}, but there are {} ops", op, m_recording.ops.size());
+                return table.cell(3).wrong("is {}, but there are {} ops", op, m_recording.ops.size());
             event.op = static_cast<std::uint32_t>(op);
             if (event.op < before.op)
-                return table.cell(row, 3).wrong("is {} after {}; events are in the order of ops", op, before.op);
-            TRY(event.address, unsignedNumber(table.cell(row, 4)));
-            TRY(event.bytes, unsignedNumber(table.cell(row, 5)));
-            TRY(event.allocated, unsignedNumber(table.cell(row, 6)));
-            TRY(event.reserved, unsignedNumber(table.cell(row, 7)));
-            TRY(event.workspace, unsignedNumber(table.cell(row, 8)));
-            TRY(event.host, unsignedNumber(table.cell(row, 9)));
-            TRY(event.freeBytes, unsignedNumber(table.cell(row, 10), event.reserved));
-            TRY(event.largestFree, unsignedNumber(table.cell(row, 11), event.freeBytes));
+                return table.cell(3).wrong("is {} after {}; events are in the order of ops", op, before.op);
+            TRY(event.address, table.cell(4).unsignedNumber());
+            TRY(event.bytes, table.cell(5).unsignedNumber());
+            TRY(event.allocated, table.cell(6).unsignedNumber());
+            TRY(event.reserved, table.cell(7).unsignedNumber());
+            TRY(event.workspace, table.cell(8).unsignedNumber());
+            TRY(event.host, table.cell(9).unsignedNumber());
+            TRY(event.freeBytes, table.cell(10).unsignedNumber(event.reserved));
+            TRY(event.largestFree, table.cell(11).unsignedNumber(event.freeBytes));
 
             const bool workspace = ofTensor && m_recording.tensors[event.tensor].category == Category::Workspace,
                        host = ofTensor && m_recording.tensors[event.tensor].host;
             const bool grows = event.kind == EventKind::Alloc || event.kind == EventKind::Reserve;
-            CHECK(follows(table.cell(row, 6), before.allocated, ofTensor && !host ? event.bytes : 0, grows));
-            CHECK(follows(table.cell(row, 7), before.reserved, ofTensor ? 0 : event.bytes, grows));
-            CHECK(follows(table.cell(row, 8), before.workspace, workspace ? event.bytes : 0, grows));
-            CHECK(follows(table.cell(row, 9), before.host, host ? event.bytes : 0, grows));
+            CHECK(follows(table.cell(6), before.allocated, ofTensor && !host ? event.bytes : 0, grows));
+            CHECK(follows(table.cell(7), before.reserved, ofTensor ? 0 : event.bytes, grows));
+            CHECK(follows(table.cell(8), before.workspace, workspace ? event.bytes : 0, grows));
+            CHECK(follows(table.cell(9), before.host, host ? event.bytes : 0, grows));
             before = event;
         }
         return {};
     }
 
-    Result<void> readSamples(const Field& recording) {
-        TRY(const auto table,
-            (Table<3>::open(recording, "samples", "recording.samples", {"event", "driver_bytes", "process_bytes"})));
-        for (std::size_t row = 0; row < table.rows(); ++row) {
+    Result<void> readSamples(const ReportField& recording) {
+        TRY(ReportTable table, ReportTable::open(recording, "samples", "recording.samples", sampleColumns));
+        while (true) {
+            TRY(const bool more, table.next());
+            if (!more) break;
             Sample& sample = m_recording.samples.emplace_back();
-            TRY(const std::uint64_t event, unsignedNumber(table.cell(row, 0), m_recording.events.size()));
+            TRY(const std::uint64_t event, table.cell(0).unsignedNumber(m_recording.events.size()));
             sample.event = static_cast<std::uint32_t>(event);
-            if (const Field driver = table.cell(row, 1); !driver.value.is_null()) {
-                TRY(sample.driverBytes, unsignedNumber(driver));
+            if (const ReportField driver = table.cell(1); driver.value.kind != JsonKind::Null) {
+                TRY(sample.driverBytes, driver.unsignedNumber());
             }
-            TRY(sample.processBytes, unsignedNumber(table.cell(row, 2)));
+            TRY(sample.processBytes, table.cell(2).unsignedNumber());
         }
         return {};
     }
 
     Result<void> readFailure() {
-        TRY(const Field failure, member(m_root, "", "failure"));
-        if (failure.value.is_null()) return {};
+        TRY(const ReportField failure, m_root.member("", "failure"));
+        if (failure.value.kind == JsonKind::Null) return {};
         Failure& into = m_recording.failure.emplace();
         CHECK(set(into.code, failure, "failure", "code"));
         CHECK(set(into.message, failure, "failure", "message"));
@@ -358,78 +200,103 @@ private:
         CHECK(set(into.tensor, failure, "failure", "tensor"));
         CHECK(set(into.bytesWanted, failure, "failure", "bytes_wanted"));
         CHECK(set(into.bytesFree, failure, "failure", "bytes_free"));
-        TRY(const Field event, member(failure, "failure", "event"));
-        TRY(const std::uint64_t events, unsignedNumber(event, m_recording.events.size()));
+        TRY(const ReportField event, failure.member("failure", "event"));
+        TRY(const std::uint64_t events, event.unsignedNumber(m_recording.events.size()));
         into.event = static_cast<std::uint32_t>(events);
-        TRY(const Field fits, member(failure, "failure", "fits"));
-        if (!fits.value.is_array()) return fits.wrong("is not an array");
-        for (std::size_t i = 0; i < fits.value.size(); ++i) {
-            TRY(std::string flip, text(Field{fits.value[i], fits.path, "failure.fits", "", i}));
-            into.fits.push_back(std::move(flip));
+        TRY(const ReportField fits, failure.member("failure", "fits"));
+        return readStrings(into.fits, fits, "failure.fits");
+    }
+
+    static Result<void> readStrings(std::vector<std::string>& into, const ReportField& array, std::string_view where) {
+        TRY(ReportItems items, ReportItems::open(array));
+        for (std::size_t i = 0;; ++i) {
+            TRY(const bool more, items.next());
+            if (!more) return {};
+            TRY(std::string item, (ReportField{items.item(), array.source, where, "", i}.string()));
+            into.push_back(std::move(item));
         }
-        return {};
+    }
+
+    static Result<void> readShape(std::vector<std::uint64_t>& into, const ReportField& shape) {
+        TRY(ReportItems sizes, ReportItems::open(shape));
+        into.reserve(static_cast<std::size_t>(shape.value.number));
+        while (true) {
+            TRY(const bool more, sizes.next());
+            if (!more) return {};
+            const ReportField size{sizes.item(), shape.source, shape.where, shape.name, shape.row};
+            TRY(const std::uint64_t elements, size.unsignedNumber());
+            into.push_back(elements);
+        }
     }
 
     // A replay without layers writes null and means the default.
-    Result<std::uint32_t> layer(const Field& field) const {
-        TRY(const std::uint32_t found, index(field, m_recording.layers.size(), "layers"));
+    Result<std::uint32_t> layer(const ReportField& field) const {
+        TRY(const std::uint32_t found, field.index(m_recording.layers.size(), "layers"));
         return found == noIndex && m_recording.layers.empty() ? 0u : found;
     }
 
     // Whether a running total is what the one before it and this event's bytes make it.
-    static Result<void> follows(const Field& total, std::uint64_t before, std::uint64_t bytes, bool grows) {
+    static Result<void> follows(const ReportField& total, std::uint64_t before, std::uint64_t bytes, bool grows) {
         std::optional<std::uint64_t> expected;
         if (grows)
             expected = checkedAdd(before, bytes);
         else if (bytes <= before)
             expected = before - bytes;
         if (!expected) return total.wrong("would be {} {} {}", before, grows ? "+" : "-", bytes);
-        const auto stated = total.value.get<std::uint64_t>();
+        const std::uint64_t stated = total.value.number;
         if (stated != *expected) return total.wrong("is {}, but the events so far make {}", stated, *expected);
         return {};
     }
 
-    static Result<void> set(std::string& into, const Field& object, std::string_view where, std::string_view key) {
-        TRY(const Field field, member(object, where, key));
-        TRY(into, text(field));
+    static Result<void> set(std::string& into, const ReportField& object, std::string_view where,
+                            std::string_view key) {
+        TRY(const ReportField field, object.member(where, key));
+        TRY(into, field.string());
         return {};
     }
-    static Result<void> set(std::uint64_t& into, const Field& object, std::string_view where, std::string_view key) {
-        TRY(const Field field, member(object, where, key));
-        TRY(into, unsignedNumber(field));
+    static Result<void> set(std::uint64_t& into, const ReportField& object, std::string_view where,
+                            std::string_view key) {
+        TRY(const ReportField field, object.member(where, key));
+        TRY(into, field.unsignedNumber());
         return {};
     }
-    static Result<void> set(double& into, const Field& object, std::string_view where, std::string_view key) {
-        TRY(const Field field, member(object, where, key));
-        TRY(into, milliseconds(field));
+    static Result<void> set(double& into, const ReportField& object, std::string_view where, std::string_view key) {
+        TRY(const ReportField field, object.member(where, key));
+        TRY(into, field.milliseconds());
         return {};
     }
 
-    Field m_root;
+    ReportField m_root;
     Recording m_recording;
 };
 
 } // namespace
 
-Result<Recording> readReport(const std::string& path) {
+Result<Recording> parseReport(std::string_view json, const std::string& fileName, const ReadProgress& progress) {
+    if (json.size() > largestFile)
+        return fail(ErrorCode::BadInput, "{}: {}, more than the limit of {}", quote(fileName), formatBytes(json.size()),
+                    formatBytes(largestFile));
+    try {
+        ProgressMeter meter(progress, 2 * json.size()); // the outline passes over everything, the tables over most
+        TRY(const ReportOutline outline, ReportOutline::read(json, fileName, meter));
+        Result<Recording> recording = Reader(ReportSource{json, fileName, outline, meter}).read();
+        if (recording && !meter.finish()) return fail(ErrorCode::Cancelled, "cancelled");
+        return recording;
+    } catch (const std::bad_alloc&) {
+        return fail(ErrorCode::OutOfHostMemory, "{}: not enough memory to read {}", quote(fileName),
+                    formatBytes(json.size()));
+    }
+}
+
+Result<Recording> readReport(const std::string& path, const ReadProgress& progress) {
     TRY(const MappedFile file, MappedFile::open(path));
     const std::span<const std::byte> bytes = file.bytes();
-    if (bytes.size() > largestFile)
-        return fail(ErrorCode::BadInput, "{}: {}, more than the limit of {}", quote(path), formatBytes(bytes.size()),
-                    formatBytes(largestFile));
-    const std::string_view content(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    CHECK(checkShape(path, content));
-    try {
-        const Json root = Json::parse(content);
-        return Reader(path, root).read();
-    } catch (const Json::parse_error& error) {
-        return fail(ErrorCode::BadInput, "{}: not JSON from byte {} of {} on", quote(path), error.byte, bytes.size());
-    } catch (const Json::exception&) { // a number beyond the range of double
-        return fail(ErrorCode::BadInput, "{}: a number is out of range", quote(path));
-    } catch (const std::bad_alloc&) {
-        return fail(ErrorCode::OutOfHostMemory, "{}: not enough memory to read {}", quote(path),
-                    formatBytes(bytes.size()));
-    }
+    // What has been read need not stay resident beside the Recording that is made from it.
+    const ReadProgress dropping = [&](double fraction) {
+        file.dropPages(0, bytes.size());
+        return !progress || progress(fraction);
+    };
+    return parseReport({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path, dropping);
 }
 
 } // namespace spikescope

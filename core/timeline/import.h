@@ -3,14 +3,21 @@
 
 #include "core/base/error.h"
 #include "core/memory/recording.h"
+#include "core/timeline/read_progress.h"
 
 #include <string>
+#include <string_view>
 
 namespace spikescope {
 
 // At most 2 GiB, 64 Mi values and 32 levels of nesting. Every index is inside its table, events are in the order of
 // their ops, and the allocated, reserved and workspace bytes of each event follow from the event before. BadInput names
-// the file and the field; Io when the file cannot be opened; OutOfHostMemory when it does not fit.
-[[nodiscard]] Result<Recording> readReport(const std::string& path);
+// the file and the field; Io when the file cannot be opened; OutOfHostMemory when it does not fit; Cancelled when
+// `progress` says so.
+[[nodiscard]] Result<Recording> readReport(const std::string& path, const ReadProgress& progress = {});
+
+// The same for a text in memory; `fileName` is for messages.
+[[nodiscard]] Result<Recording> parseReport(std::string_view json, const std::string& fileName,
+                                            const ReadProgress& progress = {});
 
 } // namespace spikescope
