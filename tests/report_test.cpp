@@ -144,7 +144,7 @@ TEST(Report, MayHaveMoreColumnsAndFields) {
     Json report = Json::parse(reportJson(smallRun()));
     report["later"] = {{"x", 1}, {"schema", 2}, {"recording", {{"events", 3}}}};
     report["device.name"] = 4; // a name with a point is no path
-    for (const char* name : {"controls", "tensors", "ops", "events", "samples"}) {
+    for (const char* name : {"controls", "tensors", "ops", "events", "samples", "barriers"}) {
         Json& table = report["recording"][name];
         table["columns"].insert(table["columns"].begin(), "later");
         table["columns"].push_back(table["columns"][1]); // of equal names the first counts

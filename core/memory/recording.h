@@ -93,6 +93,8 @@ struct Recording {
     // Of runs: before the first event, at every evaluation, whenever reserved has a new maximum, and after the last
     // event.
     std::vector<Sample> samples;
+    // Where the program waited for the device: how many events had been recorded.
+    std::vector<std::uint32_t> barriers;
     // How often the driver or the budget refused memory. A run that went on gave back what its allocator had cached,
     // which a plan on a heap without that limit does not.
     std::uint64_t refusals = 0;

@@ -93,6 +93,7 @@ private:
     }
     Result<void> carryOut(const EvaluateStep& step) {
         CHECK(m_machine.evaluate(step.ahead));
+        m_recording.barriers.push_back(static_cast<std::uint32_t>(m_recording.events.size()));
         sample();
         return {};
     }

@@ -89,14 +89,24 @@ Json bytesJson(const std::vector<ComparedBytes>& rows) {
 } // namespace
 
 Comparison compare(std::span<const LabelledRecording> recordings) {
+    std::vector<std::string> labels;
+    std::vector<const Recording*> pointers;
+    for (const LabelledRecording& labelled : recordings) {
+        labels.push_back(labelled.label);
+        pointers.push_back(&labelled.recording);
+    }
+    return compare(labels, pointers);
+}
+
+Comparison compare(std::span<const std::string> labels, std::span<const Recording* const> recordings) {
     const std::size_t count = recordings.size();
     Comparison comparison;
     RowsByName<ComparedBytes, &ComparedBytes::bytes> peaks(count), categories(count), layers(count);
     RowsByName<ComparedControl, &ComparedControl::values> controls(count);
     for (std::size_t i = 0; i < count; ++i) {
-        const Recording& recording = recordings[i].recording;
+        const Recording& recording = *recordings[i];
         const Peak peak = findPeak(recording);
-        comparison.labels.push_back(recordings[i].label);
+        comparison.labels.push_back(labels[i]);
         comparison.failures.push_back(recording.failure ? recording.failure->message : "");
         peaks.at("allocated", i) = peak.allocated;
         peaks.at("reserved", i) = peak.reserved;

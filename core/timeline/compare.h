@@ -36,6 +36,8 @@ struct Comparison {
 };
 
 Comparison compare(std::span<const LabelledRecording> recordings);
+// The same for Recordings that stay where they are; as many labels as Recordings.
+Comparison compare(std::span<const std::string> labels, std::span<const Recording* const> recordings);
 
 // A table for terminals, without a newline at the end. Layers with the same peak everywhere are counted, not listed.
 std::string compareText(std::span<const LabelledRecording> recordings);

@@ -175,6 +175,11 @@ void appendRecording(JsonText& text, const Recording& recording) {
     JsonTable samples(text, {"event", "driver_bytes", "process_bytes"});
     for (const Sample& sample : recording.samples) samples.add(sample.event, sample.driverBytes, sample.processBytes);
     samples.close();
+
+    text.raw(R"(,"barriers":)");
+    JsonTable barriers(text, {"event"});
+    for (const std::uint32_t event : recording.barriers) barriers.add(event);
+    barriers.close();
     text.raw("}");
 }
 

@@ -27,6 +27,7 @@ constexpr std::array<std::string_view, 12> eventColumns{
     "event",           "phase",          "tensor",          "op",         "address",    "size_bytes",
     "allocated_bytes", "reserved_bytes", "workspace_bytes", "host_bytes", "free_bytes", "largest_free_bytes"};
 constexpr std::array<std::string_view, 3> sampleColumns{"event", "driver_bytes", "process_bytes"};
+constexpr std::array<std::string_view, 1> barrierColumns{"event"};
 
 class Reader {
 public:
@@ -50,6 +51,7 @@ public:
         CHECK(readOps(recording));
         CHECK(readEvents(recording));
         CHECK(readSamples(recording));
+        CHECK(readBarriers(recording));
         CHECK(readFailure());
         return std::move(m_recording);
     }
@@ -188,6 +190,16 @@ private:
             TRY(sample.processBytes, table.cell(2).unsignedNumber());
         }
         return {};
+    }
+
+    Result<void> readBarriers(const ReportField& recording) {
+        TRY(ReportTable table, ReportTable::open(recording, "barriers", "recording.barriers", barrierColumns));
+        while (true) {
+            TRY(const bool more, table.next());
+            if (!more) return {};
+            TRY(const std::uint64_t event, table.cell(0).unsignedNumber(m_recording.events.size()));
+            m_recording.barriers.push_back(static_cast<std::uint32_t>(event));
+        }
     }
 
     Result<void> readFailure() {

@@ -49,6 +49,9 @@ constexpr std::array<std::string_view, ReportOutline::fieldCount> paths{
     "recording.samples",
     "recording.samples.columns",
     "recording.samples.rows",
+    "recording.barriers",
+    "recording.barriers.columns",
+    "recording.barriers.rows",
 };
 
 constexpr std::size_t rootField = paths.size(), noField = rootField + 1;

@@ -90,6 +90,7 @@ inline void expectEqual(const Recording& a, const Recording& b) {
     EXPECT_EQ(a.durationMs, b.durationMs);
     EXPECT_EQ(a.loadMs, b.loadMs);
     EXPECT_EQ(a.refusals, b.refusals);
+    EXPECT_EQ(a.barriers, b.barriers);
     const auto sample = [](const Sample& s) { return std::tie(s.event, s.driverBytes, s.processBytes); };
     EXPECT_TRUE(std::ranges::equal(a.samples, b.samples, {}, sample, sample));
     const auto tensor = [](const RecordedTensor& t) {
@@ -219,6 +220,7 @@ inline Recording anyRecording(unsigned seed) {
         recorder.freeSpace(free, free / (1 + random.below(3)));
         if (random.below(2) == 0) recorder.free(tensor, random.number(), bytes);
         if (random.below(2) == 0) recorder.returned(random.number(), block);
+        if (random.below(4) == 0) r.barriers.push_back(static_cast<std::uint32_t>(r.events.size()));
         if (random.below(3) == 0)
             r.samples.push_back({.event = static_cast<std::uint32_t>(r.events.size()),
                                  .driverBytes = random.below(2) == 0 ? std::nullopt : std::optional(random.number()),

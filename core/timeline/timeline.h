@@ -1,0 +1,40 @@
+#pragma once
+// A Recording prepared for being looked at: all that a chart or a table asks for again and again, made once.
+
+#include "core/timeline/layer_table.h"
+#include "core/timeline/pyramid.h"
+
+#include <memory>
+#include <span>
+
+namespace spikescope {
+
+// Bytes by category, in the order of Category.
+using Breakdown = std::array<std::uint64_t, categoryCount>;
+
+class Timeline {
+public:
+    explicit Timeline(Recording recording);
+
+    const Recording& recording() const { return m_recording; }
+    const Peak& peak() const { return m_peak; }
+    const std::vector<LayerRow>& layers() const { return m_layers; }
+    std::size_t eventCount() const { return m_recording.events.size(); }
+    // On the device after an event; sums to its `allocated`.
+    const Breakdown& breakdown(std::size_t event) const { return m_breakdowns[event]; }
+    const Pyramid& allocated() const { return m_allocated; }
+    const Pyramid& reserved() const { return m_reserved; }
+    bool timed() const { return m_timed; } // some op has a time
+
+private:
+    Recording m_recording;
+    Peak m_peak;
+    std::vector<LayerRow> m_layers;
+    std::vector<Breakdown> m_breakdowns;
+    Pyramid m_allocated, m_reserved;
+    bool m_timed = false;
+};
+
+using TimelinePtr = std::shared_ptr<const Timeline>;
+
+} // namespace spikescope
