@@ -2,25 +2,11 @@
 // Every single flip of a control from a configuration, planned: what it does to the peak, and by the cost model to
 // time.
 
+#include "core/program/flips.h"
 #include "core/run/cost_model.h"
 #include "core/timeline/peak.h"
 
 namespace spikescope {
-
-struct Flip {
-    std::string control, from, to;
-    std::uint64_t allocated = 0, reserved = 0; // peaks with the flip, bytes
-    std::string layer;                         // of the allocated peak
-    std::optional<double> ms;                  // of decode or encode
-    bool fits = true; // into the room that was asked about, and into the device's largest block
-};
-
-struct Advice {
-    std::uint64_t allocated = 0, reserved = 0; // peaks of the configuration itself, bytes
-    std::optional<double> ms;
-    bool fits = true;
-    std::vector<Flip> flips; // the smallest allocated peak first, then the smallest reserved one and the shortest time
-};
 
 // Without rates no times. Flips that contradict another control, or that the model's files do not allow, are left out.
 // The budget is not enforced: what would not fit is shown with its peak. `room`: bytes of a heap that has no more, on

@@ -155,14 +155,19 @@ Result<Rates> Rates::fromJson(std::string_view text) {
     return rates;
 }
 
+std::optional<Rates> keptRates(Session& session, const std::string& cacheFolder) {
+    if (cacheFolder.empty()) return std::nullopt;
+    const auto file = MappedFile::open(ratesFile(session, cacheFolder));
+    if (!file) return std::nullopt;
+    const auto bytes = file->bytes();
+    auto kept = Rates::fromJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    if (!kept) return std::nullopt; // a damaged table is measured again
+    return std::move(*kept);
+}
+
 Result<Rates> ratesOf(Session& session, const std::string& cacheFolder, const std::function<void()>& beforeMeasuring) {
+    if (auto kept = keptRates(session, cacheFolder)) return std::move(*kept);
     const std::string path = cacheFolder.empty() ? std::string() : ratesFile(session, cacheFolder);
-    if (!path.empty())
-        if (const auto file = MappedFile::open(path)) {
-            const auto bytes = file->bytes();
-            auto kept = Rates::fromJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-            if (kept) return kept; // a damaged table is measured again
-        }
     if (beforeMeasuring) beforeMeasuring();
     TRY(Rates rates, measure(session));
     if (!path.empty()) {

@@ -34,6 +34,8 @@ private:
     std::map<std::pair<std::string, std::string>, Rate> m_rates; // by kernel and dtype
 };
 
+// The rates kept for this device, its driver and its kernels, when they have been measured before.
+std::optional<Rates> keptRates(Session& session, const std::string& cacheFolder);
 // The rates kept for this device, its driver and its kernels; without any, they are measured by small runs of all
 // lowerings (12 s on a GPU, half a minute on a CPU device) and kept in the cache folder.
 Result<Rates> ratesOf(Session& session, const std::string& cacheFolder,

@@ -84,8 +84,10 @@ void Executor::unbind(TensorId tensor) {
 
 Result<VkCommandBuffer> Executor::begin() {
     TRY(VkCommandBuffer commands, m_device.beginCommands());
-    if (!m_queriesReset) m_device.vk.CmdResetQueryPool(commands, m_queries, 0, 2 * std::max(m_opCount, 1u));
-    m_queriesReset = true;
+    if (!m_queriesReset) {
+        m_device.vk.CmdResetQueryPool(commands, m_queries, 0, 2 * std::max(m_opCount, 1u));
+        m_queriesReset = m_device.submitted() + 1;
+    }
     recordBarrier(m_device, commands);
     return commands;
 }
@@ -106,7 +108,8 @@ void Executor::endOp(VkCommandBuffer commands, std::uint32_t op) {
 }
 
 void Executor::report(std::uint32_t op, LayerId layer) const {
-    if (m_io.progress) m_io.progress({.done = op, .total = m_opCount, .layer = m_program.layers[layer.index]});
+    if (m_io.progress)
+        m_io.progress({.done = op, .total = m_opCount, .layer = m_program.layers[layer.index], .recordingSoFar = {}});
 }
 
 std::byte* Executor::hostData(TensorId tensor) const {
@@ -316,7 +319,8 @@ std::optional<Sample> Executor::sample() {
 
 Result<void> Executor::readTimes(std::vector<RecordedOp>& ops) const {
     const std::size_t count = std::min<std::size_t>(ops.size(), m_opCount);
-    if (count == 0 || !m_queriesReset) return {};
+    if (count == 0 || !m_queriesReset || m_device.submitted() < m_queriesReset) return {};
+    CHECK(m_device.wait(m_queriesReset));                         // in the midst of a run
     std::vector<std::array<std::uint64_t, 2>> results(2 * count); // value, available
     const VkResult result = m_device.vk.GetQueryPoolResults(
         m_device.handle(), m_queries, 0, static_cast<std::uint32_t>(2 * count), results.size() * sizeof results[0],

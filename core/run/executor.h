@@ -15,6 +15,9 @@ namespace spikescope {
 struct Progress {
     std::uint32_t done = 0, total = 0; // ops
     std::string_view layer;
+    // A copy of what is recorded up to now, with the times of the ops that the device has finished. Valid during the
+    // call.
+    std::function<Recording()> recordingSoFar;
 };
 
 struct ExecutorIo {
@@ -41,7 +44,7 @@ public:
     Result<void> evaluate(std::uint32_t ahead) override;
     std::optional<Sample> sample() override;
 
-    // Begin and end of every op that ran, in nanoseconds since the first one began. Call after the walk.
+    // Begin and end of every op that has run, in nanoseconds since the first one began; what has not run takes no time.
     Result<void> readTimes(std::vector<RecordedOp>& ops) const;
     double loadMs() const; // host time of the load phase
 
@@ -72,7 +75,7 @@ private:
     std::vector<Dispatch> m_dispatches;
     std::uint32_t m_opCount = 0;
     VkQueryPool m_queries = VK_NULL_HANDLE;
-    bool m_queriesReset = false;
+    std::uint64_t m_queriesReset = 0;     // the submission that makes the timestamps ready; 0: not yet
     std::vector<std::uint64_t> m_batches; // the last submission of every batch that was ended
     std::uint64_t m_halfBusy[2] = {0, 0}; // the submission that reads each half of the staging buffer
     int m_half = 0;

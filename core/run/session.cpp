@@ -166,7 +166,20 @@ Result<void> Session::runSteps(const Job& job, const ExecutorIo& io, Recording& 
         recording.failure = failureOf(allocator.error(), job.program, m_heap->bytesFree(), 0);
         return tl::unexpected<Error>(allocator.error());
     }
-    TRY(const std::unique_ptr<Executor> executor, Executor::create(*m_device, *m_heap, *m_kernels, job.program, io));
+    Executor* running = nullptr;
+    ExecutorIo watched = io;
+    if (io.progress)
+        watched.progress = [&](Progress progress) {
+            progress.recordingSoFar = [&] {
+                Recording copy = recording;
+                (void)running->readTimes(copy.ops); // without times the curve is still right
+                return copy;
+            };
+            io.progress(progress);
+        };
+    TRY(const std::unique_ptr<Executor> executor,
+        Executor::create(*m_device, *m_heap, *m_kernels, job.program, watched));
+    running = executor.get();
     const Result<void> walked = walk(job.program, **allocator, recording, recorder, *executor, io.cancel);
     const Result<void> timed = executor->readTimes(recording.ops);
     recording.loadMs = executor->loadMs();
