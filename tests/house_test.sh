@@ -21,6 +21,11 @@ for path in core/*/; do
     done < <(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*("|<(core|app|tests|bench)/|<\.)' "$path")
 done
 
+# The window: engine below models below widgets. Of the engine only sources know what runs on a device.
+grep -nE '"app/(models|widgets)/' app/engine/* && complain "app/engine includes what stands above it, see above"
+grep -nE '"app/widgets/|<QWidget>|<QtWidgets|<QChart' app/models/* && complain "app/models knows widgets, see above"
+grep -nE '"core/(gpu|kernels|run)/' app/models/* app/widgets/* app/engine/*.h | grep -v '^app/engine/preview_sink.h:' && complain "the window knows what runs on a device, see above"
+
 while read -r count file; do
     [ "$count" -le 600 ] || [ "$file" = total ] || complain "$file has $count lines; over 600 hides a second room"
 done < <(find core app -type f -exec wc -l {} +)

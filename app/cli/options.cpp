@@ -1,59 +1,17 @@
 #include "app/cli/options.h"
 
 #include "core/base/text.h"
-#include "core/program/presets.h"
 #include "core/timeline/driver_truth.h"
 #include "core/timeline/export.h"
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
 
-#include <nlohmann/json.hpp>
-
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 
 namespace spikescope::cli {
 
 namespace {
-
-// A configuration is an object of control names with strings or numbers, and may begin with a preset.
-Result<void> applyConfig(Controls& controls, const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) return fail(ErrorCode::BadInput, "file {}: cannot be opened", quote(path));
-    constexpr std::uintmax_t most = 1 << 20;
-    std::error_code ignored;
-    if (std::filesystem::file_size(path, ignored) > most)
-        return fail(ErrorCode::BadInput, "file {}: a configuration has at most 1 MiB", quote(path));
-    // The parser gives up at a number beyond the range of double; the key before it says which control is meant.
-    std::string lastKey;
-    using Json = nlohmann::ordered_json;
-    const auto remember = [&](int, Json::parse_event_t event, Json& parsed) {
-        if (event == Json::parse_event_t::key) lastKey = parsed.get<std::string>();
-        return true;
-    };
-    const Json json = Json::parse(file, remember, false);
-    if (json.is_discarded() && !lastKey.empty())
-        return fail(ErrorCode::BadInput, "file {}: control {} has no value that JSON can hold, or the text ends there",
-                    quote(path), quote(lastKey));
-    if (!json.is_object()) return fail(ErrorCode::BadInput, "file {}: not a JSON object of controls", quote(path));
-    const auto text = [&](const std::string& key, const Json& value) -> Result<std::string> {
-        if (!value.is_string() && !value.is_number())
-            return fail(ErrorCode::BadInput, "file {}: control {} is neither a string nor a number", quote(path),
-                        quote(key));
-        return value.is_string() ? value.get<std::string>() : value.dump();
-    };
-    if (json.contains("preset")) {
-        TRY(const std::string preset, text("preset", json["preset"]));
-        CHECK(applyPreset(controls, preset));
-    }
-    for (const auto& [key, value] : json.items()) {
-        if (key == "preset") continue;
-        TRY(const std::string chosen, text(key, value));
-        CHECK(setControl(controls, key, chosen));
-    }
-    return {};
-}
 
 void printText(const Recording& recording) {
     const Peak peak = findPeak(recording);
@@ -106,37 +64,6 @@ void printText(const Recording& recording) {
 }
 
 } // namespace
-
-void ControlOptions::addTo(CLI::App& command, bool withOp) {
-    values.reserve(controlTable().size());
-    for (const ControlInfo& info : controlTable()) {
-        if (info.name == "op" && !withOp) continue;
-        auto& [controlName, text] = values.emplace_back(info.name, "");
-        if (info.name == "enforce") {
-            command.add_flag("--enforce{on}", text, std::string(info.help))->group("Controls");
-            continue;
-        }
-        command.add_option(fmt::format("--{}", controlName), text, fmt::format("{} ({})", info.help, info.values))
-            ->group("Controls");
-    }
-    std::vector<std::string> names;
-    for (const Preset& known : presets()) names.emplace_back(known.name);
-    command
-        .add_option("--preset", preset,
-                    fmt::format("controls by one name, before all others ({})", joined(names, ", ")))
-        ->group("Controls");
-    command.add_option("--config", configFile, "JSON file with controls by name; single options override it")
-        ->group("Controls");
-}
-
-Result<Controls> ControlOptions::controls() const {
-    Controls controls;
-    if (!preset.empty()) CHECK(applyPreset(controls, preset));
-    if (!configFile.empty()) CHECK(applyConfig(controls, configFile));
-    for (const auto& [controlName, text] : values)
-        if (!text.empty()) CHECK(setControl(controls, controlName, text));
-    return controls;
-}
 
 void OutputOptions::addTo(CLI::App& command) {
     command.add_flag("--json", json, "print the summary as JSON and nothing else")->group("Output");

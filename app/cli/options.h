@@ -1,19 +1,11 @@
 #pragma once
 // The command line's options, as the user gave them, and what they turn into.
 
+#include "app/cli/control_options.h"
+
 #include "core/run/session.h"
 
-#include <CLI/CLI.hpp>
-
 namespace spikescope::cli {
-
-struct ControlOptions {
-    std::vector<std::pair<std::string_view, std::string>> values; // by the control table's order; empty: not given
-    std::string preset, configFile;
-
-    void addTo(CLI::App& command, bool withOp);
-    Result<Controls> controls() const;
-};
 
 struct OutputOptions {
     bool json = false, quiet = false;

@@ -1,0 +1,288 @@
+#include "app/engine/engine.h"
+
+#include "app/engine/open_file.h"
+#include "app/engine/preview_sink.h"
+#include "app/engine/worker.h"
+
+#include "core/run/advice.h"
+
+#include <chrono>
+#include <mutex>
+
+namespace spikescope {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double msSince(Clock::time_point begin) {
+    return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+}
+
+// What the open device says to those who do not run on it.
+struct DeviceFacts {
+    HeapTraits traits;
+    std::shared_ptr<const Rates> rates;
+};
+
+InputChoice choiceOf(const InputSource& source) {
+    if (source.path.empty()) return InputChoice(source.seed);
+    return InputChoice(InputFile{.path = source.path, .key = source.key, .scaled = source.scaled});
+}
+
+PlanResult planOf(const Controls& controls, std::uint64_t granularity) {
+    PlanResult result{.controls = controls, .timeline = {}, .notes = {}, .error = {}};
+    Controls planned = controls;
+    planned.enforce = false; // the whole spike is to be seen, also where a run would stop
+    auto job = prepare(planned, std::monostate{});
+    if (!job) {
+        result.error = job.error();
+        return result;
+    }
+    result.controls.model = job->controls.model;
+    result.controls.width = job->controls.width;
+    result.controls.height = job->controls.height;
+    result.notes = job->notes;
+    result.timeline = std::make_shared<const Timeline>(planJob(*job, {.granularity = granularity}));
+    return result;
+}
+
+// How long the ops that are left will take, if they go on as those that are done did.
+class TimeLeft {
+public:
+    explicit TimeLeft(const Recording& plan) {
+        double sum = 0.0;
+        m_before.push_back(0.0);
+        for (const RecordedOp& op : plan.ops) {
+            // On most devices a byte moved costs as much as some twenty operations.
+            sum += static_cast<double>(op.flops) + 20.0 * static_cast<double>(op.traffic) + 1.0;
+            m_before.push_back(sum);
+        }
+    }
+    std::optional<double> ms(std::uint32_t done, double elapsed) const {
+        const double all = m_before.back(), share = m_before[std::min<std::size_t>(done, m_before.size() - 1)] / all;
+        if (!(share > 0.02)) return std::nullopt; // too early to tell
+        return elapsed * (1.0 - share) / share;
+    }
+
+private:
+    std::vector<double> m_before;
+};
+
+} // namespace
+
+struct Engine::Threads {
+    std::mutex mutex; // of facts
+    DeviceFacts facts;
+    // Of the run thread alone.
+    std::unique_ptr<Session> session;
+    std::optional<std::string> selector;
+    std::optional<Error> refusal;
+
+    std::shared_ptr<CancelFlag> cancelRun = std::make_shared<CancelFlag>();
+    std::shared_ptr<CancelFlag> cancelFile = std::make_shared<CancelFlag>();
+    // Last: they are gone before what they use.
+    Worker planning, advising, running, files;
+
+    DeviceFacts knownFacts() {
+        const std::lock_guard lock(mutex);
+        return facts;
+    }
+    void setFacts(DeviceFacts known) {
+        const std::lock_guard lock(mutex);
+        facts = std::move(known);
+    }
+    // On the run thread. The device stays open from run to run.
+    Result<Session*> sessionFor(const std::string& wanted) {
+        if (!session || selector != wanted) {
+            session.reset();
+            auto opened = Session::open({.device = wanted});
+            if (!opened) return tl::unexpected<Error>(opened.error());
+            session = std::move(*opened);
+            selector = wanted;
+            const auto rates = keptRates(*session, defaultCacheFolder());
+            setFacts(
+                {.traits = session->heap().traits(), .rates = rates ? std::make_shared<const Rates>(*rates) : nullptr});
+        }
+        return session.get();
+    }
+    DeviceSummary summary() const {
+        const DeviceReport& report = session->device().report();
+        return {.name = report.name,
+                .driver = report.driver,
+                .heapBytes = report.heapBytes,
+                .freeBytes = session->device().bytesFree(),
+                .usedBytes = session->heap().held(),
+                .known = true,
+                .refusal = {}};
+    }
+};
+
+Engine::Engine(QObject* parent)
+    : QObject(parent)
+    , m_threads(std::make_unique<Threads>()) {}
+
+Engine::~Engine() {
+    stop();
+    cancelOpening();
+}
+
+std::uint64_t Engine::plan(const Controls& controls) {
+    const std::uint64_t request = ++m_planRequest;
+    m_threads->planning.replace([this, controls, request] {
+        PlanResult result = planOf(controls, m_threads->knownFacts().traits.granularity);
+        result.request = request;
+        QMetaObject::invokeMethod(
+            this, [this, result = std::move(result)] { Q_EMIT planned(result); }, Qt::QueuedConnection);
+    });
+    return request;
+}
+
+void Engine::planAll(std::vector<std::pair<std::string, Controls>> labelled) {
+    m_threads->advising.add([this, labelled = std::move(labelled)] {
+        std::vector<std::pair<std::string, PlanResult>> results;
+        for (const auto& [label, controls] : labelled)
+            results.emplace_back(label, planOf(controls, m_threads->knownFacts().traits.granularity));
+        QMetaObject::invokeMethod(
+            this, [this, results = std::move(results)] { Q_EMIT plannedAll(results); }, Qt::QueuedConnection);
+    });
+}
+
+std::uint64_t Engine::advise(const Controls& controls, std::optional<std::uint64_t> room) {
+    const std::uint64_t request = ++m_adviceRequest;
+    m_newestAdvice = request; // before the job can look at it
+    m_threads->advising.add([this, controls, room, request] {
+        // An older request whose answer nobody waits for any more costs nothing.
+        if (request != m_newestAdvice.load()) return;
+        const DeviceFacts facts = m_threads->knownFacts();
+        AdviceResult result{.request = request, .controls = controls, .advice = {}, .timed = facts.rates != nullptr};
+        if (auto advice = spikescope::advise(controls, facts.traits, facts.rates.get(), room))
+            result.advice = std::move(*advice);
+        QMetaObject::invokeMethod(
+            this, [this, result = std::move(result)] { Q_EMIT advised(result); }, Qt::QueuedConnection);
+    });
+    return request;
+}
+
+void Engine::openDevice(const std::string& selector) {
+    m_threads->running.add([this, selector] {
+        const auto session = m_threads->sessionFor(selector);
+        DeviceSummary summary;
+        if (session)
+            summary = m_threads->summary();
+        else
+            summary.refusal = session.error().message;
+        QMetaObject::invokeMethod(
+            this, [this, summary] { Q_EMIT deviceChanged(summary); }, Qt::QueuedConnection);
+    });
+}
+
+void Engine::measureRates() {
+    m_threads->running.add([this] {
+        QString failure;
+        if (m_threads->session) {
+            auto rates = ratesOf(*m_threads->session, defaultCacheFolder());
+            if (rates)
+                m_threads->setFacts({.traits = m_threads->session->heap().traits(),
+                                     .rates = std::make_shared<const Rates>(std::move(*rates))});
+            else
+                failure = QString::fromStdString(rates.error().message);
+        } else {
+            failure = QStringLiteral("no device is open");
+        }
+        QMetaObject::invokeMethod(
+            this, [this, failure] { Q_EMIT ratesMeasured(failure); }, Qt::QueuedConnection);
+    });
+}
+
+void Engine::run(const Controls& controls, const InputSource& input) {
+    m_running = true;
+    m_threads->cancelRun = std::make_shared<CancelFlag>();
+    m_threads->running.add([this, controls, input, cancel = m_threads->cancelRun] {
+        RunResult result = runNow(controls, input, *cancel);
+        QMetaObject::invokeMethod(
+            this,
+            [this, result = std::move(result)] {
+                m_running = false;
+                Q_EMIT runFinished(result);
+            },
+            Qt::QueuedConnection);
+    });
+}
+
+RunResult Engine::runNow(const Controls& controls, const InputSource& input, const CancelFlag& cancel) {
+    RunResult result{.timeline = {}, .picture = {}, .moments = {}, .controls = controls, .notes = {}, .error = {}};
+    const auto failed = [&](Error error) {
+        result.error = std::move(error);
+        return result;
+    };
+    auto job = prepare(controls, choiceOf(input));
+    if (!job) return failed(job.error());
+    result.controls = job->controls;
+    result.notes = job->notes;
+    auto session = m_threads->sessionFor(controls.device);
+    if (!session) return failed(session.error());
+    std::vector<std::unique_ptr<OutputSink>> sinks;
+    auto made = PreviewSink::create(*job->family, controls.op, job->outputShape());
+    if (!made) return failed(made.error());
+    const PreviewSink& preview = **made;
+    sinks.push_back(std::move(*made));
+
+    const TimeLeft timeLeft(planJob(*job, (*session)->heap().traits()));
+    const Clock::time_point begin = Clock::now();
+    Clock::time_point last = begin;
+    double pauseMs = 0.0;
+    const auto progressed = [&](const Progress& progress) {
+        if (msSince(last) < pauseMs || progress.done == 0) return;
+        const Clock::time_point copyBegin = Clock::now();
+        RunProgress so{.timeline = std::make_shared<const Timeline>(progress.recordingSoFar()),
+                       .done = progress.done,
+                       .total = progress.total,
+                       .layer = std::string(progress.layer),
+                       .elapsedMs = msSince(begin),
+                       .leftMs = timeLeft.ms(progress.done, msSince(begin)),
+                       .picture = preview.pictures()};
+        QMetaObject::invokeMethod(
+            this, [this, so = std::move(so)] { Q_EMIT runProgressed(so); }, Qt::QueuedConnection);
+        // Watching takes a hundredth of the time, however long the Recording gets.
+        pauseMs = std::max(150.0, 100.0 * msSince(copyBegin));
+        last = Clock::now();
+    };
+    RunOutcome outcome = (*session)->run(*job, sinks, cancel, progressed);
+    adviseFailure(outcome.recording, job->controls, (*session)->heap().traits());
+    result.timeline = std::make_shared<const Timeline>(std::move(outcome.recording));
+    result.error = std::move(outcome.error);
+    if (!result.error) {
+        result.picture = preview.pictures();
+        result.moments = preview.moments();
+    }
+    if (result.error && result.error->code == ErrorCode::DeviceLost) m_threads->session.reset();
+    return result;
+}
+
+void Engine::stop() { m_threads->cancelRun->raise(); }
+
+void Engine::open(const std::string& path, const Controls& controls, const InputSource& input) {
+    m_threads->cancelFile = std::make_shared<CancelFlag>();
+    m_threads->files.add([this, path, controls, input, cancel = m_threads->cancelFile] {
+        const auto progress = [this, &cancel](double fraction) {
+            QMetaObject::invokeMethod(
+                this, [this, fraction] { Q_EMIT fileProgress(fraction); }, Qt::QueuedConnection);
+            return !cancel->raised();
+        };
+        OpenedFile opened = openFile(path, controls, input, progress);
+        QMetaObject::invokeMethod(
+            this, [this, opened = std::move(opened)] { Q_EMIT fileOpened(opened); }, Qt::QueuedConnection);
+    });
+}
+
+void Engine::cancelOpening() { m_threads->cancelFile->raise(); }
+
+void Engine::background(std::function<void()> work, std::function<void()> done) {
+    m_threads->files.add([this, work = std::move(work), done = std::move(done)] {
+        work();
+        QMetaObject::invokeMethod(this, done, Qt::QueuedConnection);
+    });
+}
+
+} // namespace spikescope

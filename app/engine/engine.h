@@ -1,0 +1,107 @@
+#pragma once
+// Everything that takes longer than a frame, off the window's thread: planning, advice, runs, files. The window asks by
+// calling, answers come as signals on its own thread and carry immutable values. Includes nothing of Vulkan.
+
+#include "app/engine/open_file.h"
+#include "app/engine/picture.h"
+#include "core/base/cancel.h"
+#include "core/base/error.h"
+#include "core/program/controls.h"
+#include "core/program/flips.h"
+#include "core/timeline/timeline.h"
+
+#include <QObject>
+
+#include <atomic>
+#include <memory>
+
+namespace spikescope {
+
+struct PlanResult {
+    std::uint64_t request = 0;
+    Controls controls; // as they were planned: model and size are set
+    TimelinePtr timeline;
+    std::vector<std::string> notes;
+    std::optional<Error> error;
+};
+
+struct AdviceResult {
+    std::uint64_t request = 0;
+    Controls controls;
+    std::optional<Advice> advice;
+    bool timed = false; // this device's rates are known
+};
+
+struct DeviceSummary {
+    std::string name, driver;
+    std::uint64_t heapBytes = 0, freeBytes = 0, usedBytes = 0;
+    bool known = false;
+    std::string refusal; // why there is none
+};
+
+struct RunProgress {
+    TimelinePtr timeline; // so far
+    std::uint32_t done = 0, total = 0;
+    std::string layer;
+    double elapsedMs = 0.0;
+    std::optional<double> leftMs;
+    PicturePtr picture; // so far
+};
+
+struct RunResult {
+    TimelinePtr timeline;
+    PicturePtr picture;                     // of a decode
+    std::shared_ptr<const Moments> moments; // of an encode
+    Controls controls;
+    std::vector<std::string> notes;
+    std::optional<Error> error; // also with a timeline: up to where it failed
+};
+
+class Engine : public QObject {
+    Q_OBJECT
+public:
+    explicit Engine(QObject* parent = nullptr);
+    ~Engine() override; // stops a run and waits for it
+
+    // Answered by planned(); of several requests in a row only the last one needs an answer.
+    std::uint64_t plan(const Controls& controls);
+    // Answered by compared(), in order: the same, for several configurations at once.
+    void planAll(std::vector<std::pair<std::string, Controls>> labelled);
+    // Answered by advised(). `room`: bytes of what "fits" means.
+    std::uint64_t advise(const Controls& controls, std::optional<std::uint64_t> room);
+    void openDevice(const std::string& selector); // answered by deviceChanged()
+    void measureRates();                          // answered by ratesMeasured()
+
+    void run(const Controls& controls, const InputSource& input);
+    void stop();
+    bool running() const { return m_running; }
+
+    // Answered by fileProgress() and fileOpened().
+    void open(const std::string& path, const Controls& controls, const InputSource& input);
+    void cancelOpening();
+    // Any work for the thread that reads and writes files; `done` is called on the window's thread.
+    void background(std::function<void()> work, std::function<void()> done);
+
+Q_SIGNALS:
+    void planned(const spikescope::PlanResult& result);
+    void plannedAll(const std::vector<std::pair<std::string, spikescope::PlanResult>>& results);
+    void advised(const spikescope::AdviceResult& result);
+    void deviceChanged(const spikescope::DeviceSummary& device);
+    void ratesMeasured(const QString& failure);
+    void runProgressed(const spikescope::RunProgress& progress);
+    void runFinished(const spikescope::RunResult& result);
+    void fileProgress(double fraction);
+    void fileOpened(const spikescope::OpenedFile& file);
+
+private:
+    struct Threads;
+
+    RunResult runNow(const Controls& controls, const InputSource& input, const CancelFlag& cancel);
+
+    std::unique_ptr<Threads> m_threads;
+    std::atomic<std::uint64_t> m_newestAdvice{0};
+    bool m_running = false;
+    std::uint64_t m_planRequest = 0, m_adviceRequest = 0;
+};
+
+} // namespace spikescope

@@ -1,0 +1,186 @@
+// spikescope: the window.
+
+#include "app/cli/control_options.h"
+#include "app/widgets/main_window.h"
+#include "app/widgets/theme.h"
+
+#include <CLI/CLI.hpp>
+
+#include <QApplication>
+#include <QIcon>
+#include <QSettings>
+#include <QTimer>
+
+#include <filesystem>
+
+namespace spikescope {
+
+namespace {
+
+struct Options {
+    cli::ControlOptions controls;
+    std::vector<std::string> files;
+    std::string grab, theme, grabSize = "1600x1000";
+    bool planOnly = false, problem = false;
+};
+
+// What the last session left; what is not understood any more is left out and said.
+Controls rememberedControls(QStringList& complaints) {
+    Controls controls;
+    controls.model = "flux1";
+    controls.width = controls.height = 1024;
+    QSettings settings;
+    settings.beginGroup(QStringLiteral("controls"));
+    for (const QString& key : settings.childKeys()) {
+        const std::string value = settings.value(key).toString().toStdString();
+        if (value.empty()) continue;
+        Controls changed = controls;
+        // A checkpoint that is gone is no reason to start with an error.
+        if (key == QLatin1String("weights") && !value.starts_with("synthetic") && !std::filesystem::exists(value))
+            continue;
+        if (auto set = setControl(changed, key.toStdString(), value); !set)
+            complaints << QString::fromStdString(set.error().message);
+        else
+            controls = changed;
+    }
+    if (auto checked = checkControls(controls); !checked) {
+        complaints << QString::fromStdString(checked.error().message);
+        controls = {};
+        controls.model = "flux1";
+        controls.width = controls.height = 1024;
+    }
+    return controls;
+}
+
+// Renders the window off screen once all that was asked for is there, and leaves.
+class Grabber : public QObject {
+public:
+    Grabber(MainWindow& window, Workspace& workspace, const Options& options)
+        : QObject(&window)
+        , m_window(window)
+        , m_workspace(workspace)
+        , m_options(options) {
+        connect(&workspace, &Workspace::planChanged, this, &Grabber::look);
+        connect(&workspace, &Workspace::adviceChanged, this, &Grabber::look);
+        connect(&workspace, &Workspace::sceneChanged, this, &Grabber::look);
+        connect(&workspace, &Workspace::deviceChanged, this, &Grabber::look);
+        connect(&workspace, &Workspace::runFinished, this, [this] {
+            m_ran = true;
+            look();
+        });
+        connect(&workspace, &Workspace::told, this, [this](const Notice& notice) {
+            if (notice.kind == Notice::Kind::Error) fmt::print(stderr, "spikescope: {}\n", notice.text.toStdString());
+            if (notice.kind == Notice::Kind::Error && !m_workspace.plan())
+                QTimer::singleShot(0, qApp, [] { QCoreApplication::exit(1); });
+        });
+    }
+
+private:
+    void look() {
+        if (!m_workspace.plan() || !m_workspace.advice().advice) return;
+        if (!m_options.planOnly && !m_workspace.device().known && m_workspace.device().refusal.empty()) return;
+        if (m_options.problem && m_workspace.runs().rowCount() == 0) return;
+        if (!m_options.planOnly && !m_options.problem && m_options.files.empty()) {
+            if (!m_started) {
+                m_started = true;
+                QTimer::singleShot(0, this, [this] { m_workspace.run(); });
+            }
+            if (!m_ran) return;
+        }
+        // Once more around the event loop, so that every widget has seen what it shows.
+        QTimer::singleShot(50, this, [this] {
+            if (m_done) return;
+            m_done = true;
+            const QPixmap picture = m_window.grab();
+            const bool saved = picture.save(QString::fromStdString(m_options.grab), "PNG");
+            if (!saved) fmt::print(stderr, "spikescope: file {} could not be written\n", m_options.grab);
+            QCoreApplication::exit(saved ? 0 : 1);
+        });
+    }
+
+    MainWindow& m_window;
+    Workspace& m_workspace;
+    const Options& m_options;
+    bool m_started = false, m_ran = false, m_done = false;
+};
+
+int runWindow(QApplication& app, const Options& options) {
+    const bool grabbing = !options.grab.empty();
+    applyTheme(app, themeFromName(options.theme.empty() ? QSettings().value(QStringLiteral("theme")).toString()
+                                                        : QString::fromStdString(options.theme)));
+    Engine engine;
+    Workspace workspace(engine);
+    MainWindow window(workspace, engine);
+    QStringList complaints;
+    Controls controls = options.controls.given() || grabbing ? Controls{} : rememberedControls(complaints);
+    if (auto given = options.controls.controls(controls); given) {
+        controls = *given;
+    } else {
+        fmt::print(stderr, "spikescope: {}\n", given.error().message);
+        return 1;
+    }
+    if (controls.model.empty() && controls.syntheticSeed()) controls.model = "flux1";
+    if (controls.width == 0) controls.width = controls.height = 1024;
+    if (auto checked = checkControls(controls); !checked) {
+        fmt::print(stderr, "spikescope: {}\n", checked.error().message);
+        return 1;
+    }
+    std::unique_ptr<Grabber> grabber;
+    if (grabbing) {
+        const auto cross = options.grabSize.find('x');
+        window.resize(std::clamp(std::atoi(options.grabSize.c_str()), 200, 10000),
+                      cross == std::string::npos
+                          ? 1000
+                          : std::clamp(std::atoi(options.grabSize.c_str() + cross + 1), 200, 10000));
+        grabber = std::make_unique<Grabber>(window, workspace, options);
+    } else {
+        window.restoreSettings();
+    }
+    if (options.files.empty() && !options.controls.given()) window.welcome();
+    workspace.restore(controls, {});
+    for (const QString& complaint : complaints)
+        workspace.tell(Notice::Kind::Warning, QStringLiteral("Settings: ") + complaint);
+    window.show();
+    // After the first picture is on the screen: a driver takes its time.
+    if (!options.planOnly) QTimer::singleShot(0, &engine, [&] { engine.openDevice(workspace.controls().device); });
+    QStringList files;
+    for (const std::string& file : options.files) files << QString::fromStdString(file);
+    window.openPaths(files);
+    if (options.problem) workspace.showProblem();
+    return QApplication::exec();
+}
+
+} // namespace
+
+} // namespace spikescope
+
+int main(int argc, char** argv) {
+    using namespace spikescope;
+    Options options;
+    CLI::App cli{"Memory profiler for the decode step of diffusion VAEs: the window"};
+    cli.set_version_flag("--version", SPIKESCOPE_VERSION);
+    cli.add_option("files", options.files, "checkpoint, latents, picture, recording, session or PyTorch snapshot");
+    options.controls.addTo(cli, true);
+    cli.add_option("--grab", options.grab, "render the window off screen to FILE.png and leave")->group("Pictures");
+    cli.add_option("--grab-size", options.grabSize, "its size in pixels, WxH")->group("Pictures");
+    cli.add_flag("--plan-only", options.planOnly, "with --grab: no run, and no device")->group("Pictures");
+    cli.add_flag("--problem", options.problem, "mlx-before, mlx-after and leanest, overlaid")->group("Pictures");
+    cli.add_option("--theme", options.theme, "light or dark, for this start")
+        ->check(CLI::IsMember({"light", "dark", "system"}))
+        ->group("Pictures");
+    try {
+        cli.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return cli.exit(error) == 0 ? 0 : 1;
+    }
+    // Off screen means without a display too.
+    if (!options.grab.empty() && qEnvironmentVariableIsEmpty("QT_QPA_PLATFORM"))
+        qputenv("QT_QPA_PLATFORM", "offscreen");
+    QCoreApplication::setOrganizationName(QStringLiteral("spikescope"));
+    QCoreApplication::setApplicationName(QStringLiteral("spikescope"));
+    QGuiApplication::setDesktopFileName(QStringLiteral("io.github.spikescope.Spikescope"));
+    int qtArguments = 1; // what is left of them was read above
+    QApplication app(qtArguments, argv);
+    QGuiApplication::setWindowIcon(QIcon(QStringLiteral(":/spikescope.svg")));
+    return runWindow(app, options);
+}

@@ -1,0 +1,28 @@
+#pragma once
+// How the controls of core/program/controls.h are laid out for people: in groups, each with the values to choose from.
+
+#include "core/program/controls.h"
+
+#include <QString>
+#include <QStringList>
+
+#include <vector>
+
+namespace spikescope {
+
+struct ControlEntry {
+    std::string name;
+    QString help;        // what it does, and what it takes
+    QStringList choices; // offered; more may be allowed
+    bool free = false;   // other values can be typed
+};
+
+struct ControlGroup {
+    QString title;
+    std::vector<ControlEntry> entries;
+};
+
+// Every control of the table once.
+std::vector<ControlGroup> controlGroups();
+
+} // namespace spikescope

@@ -1,0 +1,486 @@
+#include "app/models/workspace.h"
+
+#include "core/base/text.h"
+#include "core/program/presets.h"
+
+#include <QDateTime>
+#include <QFileInfo>
+#include <QUndoCommand>
+
+#include <algorithm>
+
+namespace spikescope {
+
+namespace {
+
+QString fileName(const std::string& path) { return QFileInfo(QString::fromStdString(path)).fileName(); }
+
+} // namespace
+
+class ControlsCommand final : public QUndoCommand {
+public:
+    ControlsCommand(Workspace& workspace, Controls controls, InputSource input, const QString& text)
+        : QUndoCommand(text)
+        , m_workspace(workspace)
+        , m_before{workspace.m_controls, workspace.m_input}
+        , m_after{std::move(controls), std::move(input)} {}
+    void undo() override { go(m_before, QStringLiteral("undo ") + text()); }
+    void redo() override { go(m_after, text()); }
+
+private:
+    using State = std::pair<Controls, InputSource>;
+    void go(const State& state, const QString& text) {
+        m_workspace.m_pendingFlip = text;
+        m_workspace.set(state.first, state.second);
+    }
+
+    Workspace& m_workspace;
+    State m_before, m_after;
+};
+
+Workspace::Workspace(Engine& engine, QObject* parent)
+    : QObject(parent)
+    , m_engine(engine) {
+    m_controls.model = "flux1";
+    m_controls.width = m_controls.height = 1024;
+    m_adviceSoon.setSingleShot(true);
+    m_adviceSoon.setInterval(120);
+    connect(&m_adviceSoon, &QTimer::timeout, this, [this] { m_adviceRequest = m_engine.advise(m_controls, room()); });
+    connect(&engine, &Engine::planned, this, &Workspace::onPlanned);
+    connect(&engine, &Engine::plannedAll, this, &Workspace::onPlannedAll);
+    connect(&engine, &Engine::deviceChanged, this, &Workspace::onDevice);
+    connect(&engine, &Engine::runProgressed, this, &Workspace::onProgress);
+    connect(&engine, &Engine::runFinished, this, &Workspace::onFinished);
+    connect(&engine, &Engine::fileOpened, this, &Workspace::onOpened);
+    connect(&engine, &Engine::fileProgress, this, &Workspace::fileProgressed);
+    connect(&engine, &Engine::advised, this, [this](const AdviceResult& result) {
+        if (result.request != m_adviceRequest) return;
+        m_advice = result;
+        Q_EMIT adviceChanged();
+    });
+    connect(&engine, &Engine::ratesMeasured, this, [this](const QString& failure) {
+        m_measuring = false;
+        if (!failure.isEmpty()) tell(Notice::Kind::Error, QStringLiteral("Rates were not measured: ") + failure);
+        m_adviceRequest = m_engine.advise(m_controls, room());
+        Q_EMIT adviceChanged();
+    });
+    connect(&m_runs, &RunsModel::overlaysChanged, this, [this] { rebuildScene(false); });
+}
+
+// --- controls
+
+QString Workspace::controlText(const std::string& control) const {
+    for (const ControlInfo& info : controlTable())
+        if (info.name == control) return QString::fromStdString(info.get(m_controls));
+    return {};
+}
+
+QString Workspace::controlError(const std::string& control) const {
+    const auto found = m_controlErrors.find(control);
+    return found == m_controlErrors.end() ? QString() : found->second;
+}
+
+bool Workspace::setControl(const std::string& control, const QString& value) {
+    Controls changed = m_controls;
+    Result<void> result = spikescope::setControl(changed, control, value.trimmed().toStdString());
+    if (result) result = checkControls(changed);
+    if (!result) {
+        m_controlErrors[control] = QString::fromStdString(result.error().message);
+        Q_EMIT controlsChanged();
+        return false;
+    }
+    const bool wrong = m_controlErrors.erase(control) > 0;
+    if (controlValues(changed) == controlValues(m_controls)) {
+        if (wrong) Q_EMIT controlsChanged();
+        return true;
+    }
+    InputSource input = m_input;
+    // Latents of a file have their own size, and are not what an encoder takes.
+    const bool sizeOrOp = control == "size" || control == "op" || control == "batch";
+    if (sizeOrOp && !input.path.empty()) {
+        tell(Notice::Kind::Note,
+             QStringLiteral("%1 is put aside: it does not go with %2 %3; synthetic latents take its place")
+                 .arg(fileName(input.path), QString::fromStdString(control), value));
+        input.path.clear();
+        input.key.reset();
+    }
+    change(changed, input, QString::fromStdString(control) + QLatin1Char(' ') + value.trimmed());
+    return true;
+}
+
+bool Workspace::applyPreset(const std::string& wanted) {
+    Controls changed;
+    changed.model = m_controls.model;
+    changed.weights = m_controls.weights;
+    changed.op = m_controls.op;
+    changed.width = m_controls.width;
+    changed.height = m_controls.height;
+    changed.batch = m_controls.batch;
+    changed.device = m_controls.device;
+    changed.budgetBytes = m_controls.budgetBytes;
+    changed.enforce = m_controls.enforce;
+    if (const Result<void> applied = spikescope::applyPreset(changed, wanted); !applied) {
+        tell(Notice::Kind::Error, QString::fromStdString(applied.error().message));
+        return false;
+    }
+    m_controlErrors.clear();
+    change(changed, m_input, QStringLiteral("preset ") + QString::fromStdString(wanted));
+    return true;
+}
+
+QString Workspace::preset() const {
+    for (const Preset& known : presets()) {
+        Controls same = m_controls;
+        for (const auto& [control, value] : known.values)
+            if (!spikescope::setControl(same, control, value)) return {};
+        if (controlValues(same) == controlValues(m_controls)) return QString::fromUtf8(known.name.data());
+    }
+    return {};
+}
+
+void Workspace::setInput(const InputSource& input) { change(m_controls, input, QStringLiteral("latents")); }
+
+void Workspace::change(const Controls& controls, const InputSource& input, const QString& text) {
+    m_undo.push(new ControlsCommand(*this, controls, input, text));
+}
+
+void Workspace::set(const Controls& controls, const InputSource& input) {
+    const bool otherDevice = controls.device != m_controls.device;
+    m_controls = controls;
+    m_input = input;
+    Q_EMIT controlsChanged();
+    if (otherDevice) m_engine.openDevice(m_controls.device);
+    replan();
+}
+
+void Workspace::restore(const Controls& controls, const InputSource& input) {
+    m_controlErrors.clear();
+    m_undo.clear();
+    m_planBefore = nullptr;
+    m_pendingFlip.clear();
+    set(controls, input);
+}
+
+void Workspace::restoreSession(const SessionData& session) {
+    m_runs.clear();
+    std::vector<int> ids{0};
+    for (const RunEntry& run : session.runs) ids.push_back(m_runs.add(run));
+    const auto idOf = [&](int place) { return ids[static_cast<std::size_t>(place)]; };
+    m_runs.setBadges(idOf(session.badgeA), idOf(session.badgeB));
+    m_axis = session.axis;
+    m_axisChosen = true;
+    m_overlaysByLayer = session.overlaysByLayer;
+    restore(session.controls, session.input);
+    m_shownRun = -1; // show() then sees a change
+    show(idOf(session.shown));
+    setMarkers(session.markers);
+    // A plan is not yet there; it is shown whole when it comes.
+    if (!shown() || session.shown == 0) return;
+    m_view = fitted(session.view, m_scene.all);
+    m_fit = m_view == m_scene.all;
+    setCursor(session.cursor);
+    Q_EMIT viewChanged();
+}
+
+// --- plan, advice, device
+
+void Workspace::replan() {
+    m_planRequest = m_engine.plan(m_controls);
+    m_adviceSoon.start();
+}
+
+void Workspace::onPlanned(const PlanResult& result) {
+    if (result.request != m_planRequest) return;
+    if (result.error) {
+        const QString message = QString::fromStdString(result.error->message);
+        // "size: …" belongs beside the control of that name.
+        const std::string word = result.error->message.substr(0, result.error->message.find_first_of(": "));
+        if (!controlText(word).isNull() || word == "file") {
+            m_controlErrors[word == "file" ? "weights" : word] = message;
+            Q_EMIT controlsChanged();
+        }
+        tell(Notice::Kind::Error, message);
+        return;
+    }
+    m_controlErrors.clear();
+    for (const std::string& note : result.notes) tell(Notice::Kind::Note, QString::fromStdString(note));
+    m_planBefore = m_pendingFlip.isEmpty() ? m_planBefore : m_plan;
+    m_lastFlip = m_pendingFlip.isEmpty() ? m_lastFlip : m_pendingFlip;
+    m_pendingFlip.clear();
+    m_plan = result.timeline;
+    m_controls.model = result.controls.model;
+    m_controls.width = result.controls.width;
+    m_controls.height = result.controls.height;
+    Q_EMIT controlsChanged();
+    rebuildScene(false);
+    Q_EMIT planChanged();
+}
+
+void Workspace::onDevice(const DeviceSummary& device) {
+    const bool first = !m_device.known;
+    m_device = device;
+    if (!device.refusal.empty()) tell(Notice::Kind::Error, QString::fromStdString(device.refusal));
+    Q_EMIT deviceChanged();
+    // The device's block sizes go into the plan, and its rates into the advice.
+    if (first || !m_runState.running) replan();
+}
+
+std::optional<std::uint64_t> Workspace::room() const {
+    if (m_controls.budgetBytes) return m_controls.budgetBytes;
+    if (m_device.known) return m_device.freeBytes;
+    return std::nullopt;
+}
+
+void Workspace::measureRates() {
+    if (m_measuring) return;
+    m_measuring = true;
+    Q_EMIT adviceChanged();
+    m_engine.measureRates();
+}
+
+// --- runs
+
+QString Workspace::runLabel(const Controls& controls) const {
+    const QString named = preset();
+    return QStringLiteral("%1 %2×%3 %4")
+        .arg(QString::fromStdString(controls.model))
+        .arg(controls.width)
+        .arg(controls.height)
+        .arg(named.isEmpty() ? QString::fromUtf8(name(controls.activations).data()) : named);
+}
+
+void Workspace::run() {
+    if (m_runState.running) return;
+    if (m_controls.op == VaeOp::Encode && m_input.path.empty()) {
+        tell(Notice::Kind::Error, QStringLiteral("An encode needs a picture: open a PNG file first"));
+        return;
+    }
+    m_runState = {.running = true, .done = 0, .total = 0, .layer = {}, .elapsedMs = 0.0, .leftMs = {}};
+    m_shownBeforeRun = m_shownRun;
+    m_live = nullptr;
+    m_livePicture = nullptr;
+    m_runInput = m_input;
+    Q_EMIT runStateChanged();
+    m_engine.run(m_controls, m_input);
+}
+
+void Workspace::stop() { m_engine.stop(); }
+
+void Workspace::onProgress(const RunProgress& progress) {
+    if (!m_runState.running) return;
+    const bool first = !m_live;
+    m_live = progress.timeline;
+    m_runState.done = progress.done;
+    m_runState.total = progress.total;
+    m_runState.layer = textOf(progress.layer);
+    m_runState.elapsedMs = progress.elapsedMs;
+    m_runState.leftMs = progress.leftMs;
+    const bool newRows = progress.picture && (!m_livePicture || m_livePicture->rows != progress.picture->rows);
+    m_livePicture = progress.picture;
+    rebuildScene(first);
+    Q_EMIT runStateChanged();
+    if (newRows) Q_EMIT pictureChanged();
+}
+
+void Workspace::onFinished(const RunResult& result) {
+    m_runState.running = false;
+    m_live = nullptr;
+    m_livePicture = nullptr;
+    for (const std::string& note : result.notes) tell(Notice::Kind::Note, QString::fromStdString(note));
+    int id = 0;
+    const bool cancelled = result.error && result.error->code == ErrorCode::Cancelled;
+    // Also what failed before its first event has something to show: what was wanted, and what there was.
+    if (result.timeline && (result.timeline->eventCount() > 0 || result.timeline->recording().failure)) {
+        id = m_runs.add({.id = 0,
+                         .label = runLabel(result.controls),
+                         .timeline = result.timeline,
+                         .picture = result.picture,
+                         .moments = result.moments,
+                         .input = m_runInput,
+                         .ticked = false});
+        // The two newest are what one wants to compare.
+        m_runs.setBadges(m_runs.badgeB()   ? m_runs.badgeB()
+                         : m_runs.badgeA() ? m_runs.badgeA()
+                                           : id,
+                         m_runs.badgeA() ? id : 0);
+    }
+    m_shownRun = -1; // show() then sees a change
+    show(id ? id : m_shownBeforeRun);
+    if (result.error)
+        tell(cancelled ? Notice::Kind::Note : Notice::Kind::Error,
+             cancelled ? QStringLiteral("Stopped; everything is freed, and the recording up to there is kept")
+                       : QString::fromStdString(result.error->message));
+    else if (const Recording& recording = result.timeline->recording(); recording.predicted) {
+        const Peak& peak = result.timeline->peak();
+        if (recording.predicted->first != peak.allocated ||
+            (recording.refusals == 0 && recording.predicted->second != peak.reserved))
+            tell(Notice::Kind::Error, QStringLiteral("Predicted and measured differ: allocated %1 B and %2 B, reserved "
+                                                     "%3 B and %4 B. This is a bug: please keep the report")
+                                          .arg(recording.predicted->first)
+                                          .arg(peak.allocated)
+                                          .arg(recording.predicted->second)
+                                          .arg(peak.reserved));
+    }
+    Q_EMIT runStateChanged();
+    Q_EMIT pictureChanged();
+    Q_EMIT runFinished(id);
+    m_engine.openDevice(m_controls.device); // what is free now
+}
+
+void Workspace::keepPlan() {
+    if (!m_plan) return;
+    m_runs.add({.id = 0,
+                .label = QStringLiteral("plan: ") + runLabel(m_controls),
+                .timeline = m_plan,
+                .picture = {},
+                .moments = {},
+                .input = {},
+                .ticked = true});
+}
+
+void Workspace::showProblem() {
+    std::vector<std::pair<std::string, Controls>> wanted;
+    for (const char* preset : {"mlx-before", "mlx-after", "leanest"}) {
+        Controls controls;
+        controls.model = m_controls.model;
+        controls.weights = m_controls.weights;
+        controls.op = m_controls.op;
+        controls.width = m_controls.width;
+        controls.height = m_controls.height;
+        controls.batch = m_controls.batch;
+        if (!spikescope::applyPreset(controls, preset)) continue;
+        wanted.emplace_back(preset, controls);
+    }
+    m_engine.planAll(std::move(wanted));
+}
+
+void Workspace::onPlannedAll(const std::vector<std::pair<std::string, PlanResult>>& results) {
+    std::vector<int> ids;
+    for (const auto& [label, result] : results) {
+        if (result.error) {
+            tell(Notice::Kind::Error, QStringLiteral("%1: %2").arg(QString::fromStdString(label),
+                                                                   QString::fromStdString(result.error->message)));
+            continue;
+        }
+        const QString text = QStringLiteral("%1 %2×%3")
+                                 .arg(QString::fromStdString(label))
+                                 .arg(result.controls.width)
+                                 .arg(result.controls.height);
+        // The same question asked twice has one answer.
+        for (const RunEntry& entry : std::vector(m_runs.entries()))
+            if (entry.label == text && entry.timeline->recording().kind == "plan") m_runs.remove(entry.id);
+        ids.push_back(m_runs.add({.id = 0,
+                                  .label = text,
+                                  .timeline = result.timeline,
+                                  .picture = {},
+                                  .moments = {},
+                                  .input = {},
+                                  .ticked = true}));
+    }
+    if (ids.empty()) return;
+    m_runs.setBadges(ids.front(), ids.back());
+    show(ids.front());
+}
+
+void Workspace::show(int run) {
+    if (run != 0 && !m_runs.find(run)) run = 0;
+    if (run == m_shownRun) return;
+    m_shownRun = run;
+    rebuildScene(true);
+    Q_EMIT pictureChanged();
+}
+
+void Workspace::useControlsOf(int run) {
+    const RunEntry* entry = m_runs.find(run);
+    if (!entry) return;
+    Controls changed;
+    for (const auto& [control, value] : entry->timeline->recording().controls)
+        if (!value.empty())
+            (void)spikescope::setControl(changed, control, value); // reports may come from other versions
+    if (checkControls(changed))
+        change(changed, entry->input.value_or(m_input), QStringLiteral("controls of ") + entry->label);
+}
+
+void Workspace::removeRun(int run) {
+    if (m_shownRun == run) show(0);
+    m_runs.remove(run);
+}
+
+PicturePtr Workspace::picture() const {
+    if (m_runState.running && m_livePicture) return m_livePicture;
+    const RunEntry* entry = m_runs.find(m_shownRun);
+    if (entry && entry->picture) return entry->picture;
+    // A plan has no picture; the newest run's stays on screen.
+    for (auto i = m_runs.entries().rbegin(); i != m_runs.entries().rend(); ++i)
+        if (i->picture) return i->picture;
+    return nullptr;
+}
+
+// --- files
+
+void Workspace::open(const QString& path) {
+    m_openingInput = {.path = path.toStdString(), .key = {}};
+    m_engine.open(path.toStdString(), m_controls, m_openingInput);
+    Q_EMIT fileProgressed(0.0);
+}
+
+void Workspace::chooseKey(const std::string& key) {
+    if (!m_awaitingKey) return;
+    m_openingInput = {.path = m_awaitingKey->path, .key = key};
+    m_engine.open(m_awaitingKey->path, m_controls, m_openingInput);
+    m_awaitingKey.reset();
+    Q_EMIT keyNeeded();
+}
+
+void Workspace::onOpened(const OpenedFile& file) {
+    Q_EMIT fileProgressed(1.0);
+    if (file.error) {
+        if (file.error->code != ErrorCode::Cancelled)
+            tell(Notice::Kind::Error, QString::fromStdString(file.error->message));
+        return;
+    }
+    for (const std::string& note : file.notes) tell(Notice::Kind::Note, QString::fromStdString(note));
+    Controls changed = m_controls;
+    InputSource input = m_input;
+    switch (file.kind) {
+    case OpenedFile::Kind::Session: Q_EMIT sessionOpened(QString::fromStdString(file.path)); return;
+    case OpenedFile::Kind::Recording:
+    case OpenedFile::Kind::Snapshot:
+        show(m_runs.add({.id = 0,
+                         .label = fileName(file.path),
+                         .timeline = file.timeline,
+                         .picture = {},
+                         .moments = {},
+                         .input = {},
+                         .ticked = false}));
+        return;
+    case OpenedFile::Kind::Checkpoint:
+        changed.weights = file.path;
+        changed.model = file.family;
+        if (!file.decoder) changed.op = VaeOp::Encode;
+        if (!file.encoder) {
+            changed.op = VaeOp::Decode;
+            changed.fullLoad = false;
+        }
+        break;
+    case OpenedFile::Kind::Latents:
+        if (file.width == 0) {
+            m_awaitingKey = file;
+            Q_EMIT keyNeeded();
+            return;
+        }
+        changed.op = VaeOp::Decode;
+        break;
+    case OpenedFile::Kind::Picture: changed.op = VaeOp::Encode; break;
+    }
+    if (file.kind != OpenedFile::Kind::Checkpoint) {
+        changed.width = file.width;
+        changed.height = file.height;
+        changed.batch = file.batch;
+        input = {.seed = input.seed, .path = file.path, .key = m_openingInput.key, .scaled = m_openingInput.scaled};
+    }
+    change(changed, input, QStringLiteral("open ") + fileName(file.path));
+    show(0);
+}
+
+} // namespace spikescope

@@ -1,0 +1,183 @@
+#pragma once
+// What the window shows and what its user may do, without widgets: controls and their undo, the plan, runs, cursor,
+// zoom and markers. The window draws this and calls it; the engine does the work.
+
+#include "app/engine/engine.h"
+#include "app/models/chart_scene.h"
+#include "app/models/runs_model.h"
+#include "app/models/session_file.h"
+#include "app/models/tables.h"
+
+#include <QElapsedTimer>
+#include <QTimer>
+#include <QUndoStack>
+
+namespace spikescope {
+
+// Something to tell: next to the timeline, and in the log.
+struct Notice {
+    enum class Kind : std::uint8_t { Note, Warning, Error };
+    Kind kind = Kind::Note;
+    QString text;
+};
+
+struct RunState {
+    bool running = false;
+    std::uint32_t done = 0, total = 0;
+    QString layer;
+    double elapsedMs = 0.0;
+    std::optional<double> leftMs;
+};
+
+class Workspace : public QObject {
+    Q_OBJECT
+public:
+    explicit Workspace(Engine& engine, QObject* parent = nullptr);
+
+    // --- controls
+    const Controls& controls() const { return m_controls; }
+    QString controlText(const std::string& control) const;
+    // What was wrong with the value last tried; empty: nothing.
+    QString controlError(const std::string& control) const;
+    bool setControl(const std::string& control, const QString& value); // undoable
+    bool applyPreset(const std::string& preset);                       // undoable; keeps model, size, weights, device
+    QString preset() const;                                            // whose values the controls have; empty: none
+    void setInput(const InputSource& input);
+    const InputSource& input() const { return m_input; }
+    QUndoStack& undoStack() { return m_undo; }
+    // At a start, from settings or the command line: without undo.
+    void restore(const Controls& controls, const InputSource& input);
+    // In place of all that is here.
+    void restoreSession(const SessionData& session);
+
+    // --- plan, advice, device
+    TimelinePtr plan() const { return m_plan; }
+    // Before the last flip, for the difference; null when there is none.
+    TimelinePtr planBefore() const { return m_planBefore; }
+    const QString& lastFlip() const { return m_lastFlip; }
+    const AdviceResult& advice() const { return m_advice; }
+    const DeviceSummary& device() const { return m_device; }
+    // What "fits" means, bytes; nothing while it is unknown.
+    std::optional<std::uint64_t> room() const;
+    void measureRates();
+    bool measuringRates() const { return m_measuring; }
+
+    // --- runs
+    RunsModel& runs() { return m_runs; }
+    void run();
+    void stop();
+    const RunState& runState() const { return m_runState; }
+    void keepPlan();
+    void showProblem(); // mlx-before, mlx-after and leanest, planned and overlaid
+    void show(int run); // 0: the plan of the controls as they stand
+    int shownRun() const { return m_shownRun; }
+    void useControlsOf(int run);
+    void removeRun(int run);
+
+    // --- files
+    void open(const QString& path);
+    void chooseKey(const std::string& key); // of the latents last opened
+    const std::optional<OpenedFile>& awaitingKey() const { return m_awaitingKey; }
+
+    // --- timeline
+    const ChartScene& scene() const { return m_scene; }
+    TimelinePtr shown() const { return m_scene.shown.timeline; }
+    PicturePtr picture() const;
+    AxisKind axis() const { return m_axis; }
+    bool axisAvailable(AxisKind axis) const;
+    void setAxis(AxisKind axis);
+    bool overlaysByLayer() const { return m_overlaysByLayer; }
+    void setOverlaysByLayer(bool byLayer);
+    Range view() const { return m_view; }
+    void setView(Range view); // undoable; steps in quick succession are one
+    void fit();
+    std::uint32_t cursor() const { return m_cursor; } // event; noIndex: none
+    void setCursor(std::uint32_t event);
+    void stepCursor(bool forward);
+    void jumpToPeak();
+    std::optional<Range> selection() const { return m_selection; }
+    void setSelection(std::optional<Range> selection);
+    const std::vector<ChartMarker>& markers() const { return m_markers; }
+    void toggleMarker(); // at the cursor; undoable
+    void setMarkers(std::vector<ChartMarker> markers);
+    void renameMarker(std::uint32_t event, const QString& text);
+    // One sentence on the cursor's event, and at the peak what removes it.
+    QString explanation() const;
+    // The timeline in words, for screen readers.
+    QString summary() const;
+
+    void tell(const Notice& notice) { Q_EMIT told(notice); }
+    void tell(Notice::Kind kind, const QString& text) { tell(Notice{.kind = kind, .text = text}); }
+
+Q_SIGNALS:
+    void controlsChanged();
+    void planChanged();
+    void adviceChanged();
+    void deviceChanged();
+    void sceneChanged();
+    void viewChanged();
+    void cursorChanged();
+    void selectionChanged();
+    void markersChanged();
+    void runStateChanged();
+    void runFinished(int run); // 0: nothing came of it
+    void pictureChanged();
+    void keyNeeded();
+    void sessionOpened(const QString& path);
+    void fileProgressed(double fraction); // 1: done
+    void told(const spikescope::Notice& notice);
+
+private:
+    friend class ControlsCommand;
+    friend class ViewCommand;
+    friend class MarkersCommand;
+
+    void change(const Controls& controls, const InputSource& input, const QString& text);
+    void set(const Controls& controls, const InputSource& input);
+    void replan();
+    void rebuildScene(bool newShown);
+    void onPlanned(const PlanResult& result);
+    void onPlannedAll(const std::vector<std::pair<std::string, PlanResult>>& results);
+    void onDevice(const DeviceSummary& device);
+    void onProgress(const RunProgress& progress);
+    void onFinished(const RunResult& result);
+    void onOpened(const OpenedFile& file);
+    QString runLabel(const Controls& controls) const;
+
+    Engine& m_engine;
+    Controls m_controls;
+    InputSource m_input;
+    std::map<std::string, QString> m_controlErrors;
+    QUndoStack m_undo;
+
+    std::uint64_t m_planRequest = 0, m_adviceRequest = 0;
+    QTimer m_adviceSoon; // a flip's ghost comes first
+    TimelinePtr m_plan, m_planBefore;
+    QString m_lastFlip, m_pendingFlip;
+    AdviceResult m_advice;
+    DeviceSummary m_device;
+    bool m_measuring = false;
+
+    RunsModel m_runs;
+    RunState m_runState;
+    TimelinePtr m_live;
+    PicturePtr m_livePicture;
+    int m_shownRun = 0, m_shownBeforeRun = 0;
+    InputSource m_runInput;
+
+    InputSource m_openingInput;
+    std::optional<OpenedFile> m_awaitingKey;
+
+    ChartScene m_scene;
+    AxisKind m_axis = AxisKind::Layers;
+    bool m_axisChosen = false; // by the user; else time for runs and layers for plans
+    bool m_overlaysByLayer = true;
+    Range m_view;
+    bool m_fit = true;
+    std::uint32_t m_cursor = noIndex;
+    bool m_cursorAtPeak = true; // follows the peak until it is put elsewhere
+    std::optional<Range> m_selection;
+    std::vector<ChartMarker> m_markers;
+};
+
+} // namespace spikescope

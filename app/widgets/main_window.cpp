@@ -1,0 +1,384 @@
+#include "app/widgets/main_window.h"
+
+#include "app/widgets/controls_panel.h"
+#include "app/widgets/cursor_bar.h"
+#include "app/widgets/help.h"
+#include "app/widgets/image_panel.h"
+#include "app/widgets/minimap.h"
+#include "app/widgets/notice_bar.h"
+#include "app/widgets/peak_gauge.h"
+#include "app/widgets/runs_panel.h"
+#include "app/widgets/tables_panel.h"
+#include "app/widgets/theme.h"
+#include "app/widgets/timeline_chart.h"
+#include "core/base/text.h"
+#include "core/program/presets.h"
+
+#include <QAccessible>
+#include <QActionGroup>
+#include <QApplication>
+#include <QCloseEvent>
+#include <QComboBox>
+#include <QDockWidget>
+#include <QLabel>
+#include <QMenuBar>
+#include <QProgressBar>
+#include <QSettings>
+#include <QSplitter>
+#include <QStatusBar>
+#include <QToolBar>
+#include <QToolButton>
+#include <QVBoxLayout>
+
+namespace spikescope {
+
+namespace {
+
+QString duration(double ms) { return QString::fromStdString(formatDuration(ms)); }
+
+} // namespace
+
+MainWindow::MainWindow(Workspace& workspace, Engine& engine, QWidget* parent)
+    : QMainWindow(parent)
+    , m_workspace(workspace)
+    , m_engine(engine) {
+    setWindowTitle(QStringLiteral("Spikescope"));
+    setAccessibleName(QStringLiteral("Spikescope"));
+    setAcceptDrops(true);
+    setDockNestingEnabled(true);
+    resize(1400, 900);
+
+    m_chart = new TimelineChart(workspace, this);
+    m_cursorBar = new CursorBar(workspace, this);
+    m_notices = new NoticeBar(workspace, this);
+    m_tables = new TablesPanel(workspace, this);
+    auto* minimap = new Minimap(workspace, 78, 14, this);
+    auto* top = new QWidget(this);
+    auto* column = new QVBoxLayout(top);
+    column->setContentsMargins(0, 0, 0, 0);
+    column->setSpacing(0);
+    column->addWidget(m_notices);
+    column->addWidget(m_chart, 1);
+    column->addWidget(minimap);
+    column->addWidget(m_cursorBar);
+    auto* split = new QSplitter(Qt::Vertical, this);
+    split->setObjectName(QStringLiteral("split"));
+    split->addWidget(top);
+    split->addWidget(m_tables);
+    split->setStretchFactor(0, 3);
+    split->setStretchFactor(1, 2);
+    split->setChildrenCollapsible(false);
+    setCentralWidget(split);
+
+    makeDocks();
+    makeActions();
+    makeStatusBar();
+
+    connect(m_chart, &TimelineChart::hovered, m_cursorBar,
+            [this](std::uint32_t event) { m_cursorBar->showHover(event); });
+    connect(&workspace, &Workspace::told, this, &MainWindow::showNotice);
+    connect(&workspace, &Workspace::runStateChanged, this, &MainWindow::refreshRunState);
+    connect(&workspace, &Workspace::deviceChanged, this, &MainWindow::refreshDevice);
+    connect(&workspace, &Workspace::sceneChanged, this, &MainWindow::refreshAxis);
+    connect(&workspace, &Workspace::keyNeeded, this, [this] {
+        if (m_workspace.awaitingKey()) m_notices->askKey();
+    });
+    connect(&workspace, &Workspace::sessionOpened, this, &MainWindow::openSession);
+    connect(&workspace, &Workspace::fileProgressed, this, [this](double fraction) {
+        if (m_workspace.runState().running) return;
+        m_progress->setVisible(fraction < 1.0);
+        m_progress->setRange(0, 100);
+        m_progress->setValue(static_cast<int>(100 * fraction));
+        m_progressText->setText(fraction < 1.0 ? QStringLiteral("Opening; Esc cancels") : QString());
+    });
+    connect(&workspace, &Workspace::controlsChanged, this, [this] {
+        const QString preset = m_workspace.preset();
+        m_preset->setCurrentIndex(preset.isEmpty() ? -1 : m_preset->findText(preset));
+    });
+    // What a screen reader says of the chart when the cursor moves.
+    connect(&workspace, &Workspace::cursorChanged, this, [this] {
+        m_chart->setAccessibleDescription(m_workspace.summary() + QLatin1Char(' ') + m_workspace.explanation());
+        QAccessibleEvent event(m_chart, QAccessible::DescriptionChanged);
+        QAccessible::updateAccessibility(&event);
+    });
+    // Whoever has begun needs no welcome.
+    connect(&workspace.undoStack(), &QUndoStack::indexChanged, m_notices, [this] { m_notices->hideNote(); });
+    connect(&workspace.runs(), &RunsModel::rowsInserted, m_notices, [this] { m_notices->hideNote(); });
+    m_chart->setFocus();
+}
+
+QAction* MainWindow::action(const QString& text, const QString& tip, const QKeySequence& key,
+                            std::function<void()> call) {
+    auto* made = new QAction(text, this);
+    made->setShortcut(key);
+    made->setToolTip(key.isEmpty() ? tip : QStringLiteral("%1 (%2)").arg(tip, key.toString(QKeySequence::NativeText)));
+    made->setStatusTip(tip);
+    connect(made, &QAction::triggered, this, std::move(call));
+    addAction(made);
+    return made;
+}
+
+void MainWindow::makeActions() {
+    QAction* open = action(
+        QStringLiteral("&Open…"),
+        QStringLiteral(
+            "A checkpoint, latents, a picture, a recording, a session or a PyTorch snapshot; or drop it on the window"),
+        QKeySequence::Open, [this] { openDialog(); });
+    m_run = action(QStringLiteral("&Run"), QStringLiteral("Runs the decode with the controls as they stand"),
+                   Qt::CTRL | Qt::Key_R, [this] {
+                       if (m_workspace.runState().running)
+                           m_workspace.stop();
+                       else
+                           m_workspace.run();
+                   });
+    m_run->setObjectName(QStringLiteral("run"));
+    QAction* peak =
+        action(QStringLiteral("Jump to &peak"),
+               QStringLiteral("Puts the cursor on the peak and lists what is alive there"), Qt::Key_P, [this] {
+                   m_workspace.jumpToPeak();
+                   m_tables->setCurrentIndex(TablesPanel::Alive);
+               });
+    QAction* fit = action(QStringLiteral("Show &everything"), QStringLiteral("Zooms out to the whole timeline"),
+                          Qt::Key_F, [this] { m_workspace.fit(); });
+    QAction* marker = action(QStringLiteral("&Marker"), QStringLiteral("Sets or removes a marker at the cursor"),
+                             Qt::Key_M, [this] { m_workspace.toggleMarker(); });
+    QAction* problem = action(QStringLiteral("Show me the problem"),
+                              QStringLiteral("Overlays mlx-before, mlx-after and leanest, planned at the current size"),
+                              Qt::CTRL | Qt::Key_B, [this] { m_workspace.showProblem(); });
+    problem->setObjectName(QStringLiteral("problem"));
+    QAction* compare = action(QStringLiteral("&Compare"), QStringLiteral("The table of ticked runs side by side"),
+                              Qt::CTRL | Qt::Key_D, [this] { m_tables->setCurrentIndex(TablesPanel::Compare); });
+    QAction* keys =
+        action(QStringLiteral("&Keys"), QStringLiteral("All keys"), Qt::Key_Question, [this] { showKeys(); });
+    QAction* glossary =
+        action(QStringLiteral("&Glossary"), QStringLiteral("What the words mean"), {}, [this] { showGlossary(); });
+    QAction* escape = action(QStringLiteral("Cancel opening"), QStringLiteral("Stops reading a file"), {},
+                             [this] { m_engine.cancelOpening(); });
+    QAction* save =
+        action(QStringLiteral("&Save session…"),
+               QStringLiteral("Everything: runs, pictures, overlays, markers, layout"), QKeySequence::Save, [this] {
+                   const QString path =
+                       saveName(QStringLiteral("Save the session"), QStringLiteral("session.spikescope"),
+                                QStringLiteral("Session (*.spikescope)"));
+                   if (!path.isEmpty()) saveSession(path);
+               });
+    QAction* quit = action(QStringLiteral("&Quit"), QStringLiteral("Stops a run, frees everything and leaves"),
+                           QKeySequence::Quit, [this] { close(); });
+    QAction* undo = m_workspace.undoStack().createUndoAction(this, QStringLiteral("Undo"));
+    QAction* redo = m_workspace.undoStack().createRedoAction(this, QStringLiteral("Redo"));
+    undo->setShortcut(QKeySequence::Undo);
+    redo->setShortcut(QKeySequence::Redo);
+
+    auto* exportMenu = new QMenu(QStringLiteral("&Export"), this);
+    fillExportMenu(*exportMenu);
+
+    QMenu* file = menuBar()->addMenu(QStringLiteral("&File"));
+    file->addActions({open, save});
+    file->addMenu(exportMenu);
+    file->addSeparator();
+    file->addActions({escape, quit});
+    QMenu* edit = menuBar()->addMenu(QStringLiteral("&Edit"));
+    edit->addActions({undo, redo});
+    QMenu* runMenu = menuBar()->addMenu(QStringLiteral("&Run"));
+    runMenu->addActions({m_run, problem});
+    runMenu->addSeparator();
+    for (const Preset& preset : presets()) {
+        QAction* apply = runMenu->addAction(QStringLiteral("Preset %1").arg(QString::fromUtf8(preset.name.data())));
+        apply->setStatusTip(QString::fromUtf8(preset.help.data()));
+        connect(apply, &QAction::triggered, this,
+                [this, name = std::string(preset.name)] { m_workspace.applyPreset(name); });
+    }
+    QMenu* view = menuBar()->addMenu(QStringLiteral("&View"));
+    view->addActions({peak, fit, marker, compare});
+    view->addSeparator();
+    for (QDockWidget* dock : findChildren<QDockWidget*>()) view->addAction(dock->toggleViewAction());
+    view->addSeparator();
+    auto* themes = new QActionGroup(this);
+    for (const Theme theme : {Theme::System, Theme::Light, Theme::Dark}) {
+        QAction* choose = view->addAction(QStringLiteral("Colours: %1").arg(nameOf(theme)));
+        choose->setCheckable(true);
+        choose->setData(static_cast<int>(theme));
+        choose->setChecked(theme == themeFromName(QSettings().value(QStringLiteral("theme")).toString()));
+        themes->addAction(choose);
+        connect(choose, &QAction::triggered, this, [this, theme] { setTheme(static_cast<int>(theme)); });
+    }
+    QMenu* help = menuBar()->addMenu(QStringLiteral("&Help"));
+    help->addActions({keys, glossary});
+
+    auto* bar = addToolBar(QStringLiteral("Main"));
+    bar->setObjectName(QStringLiteral("toolbar"));
+    bar->setMovable(false);
+    bar->setToolButtonStyle(Qt::ToolButtonTextOnly);
+    bar->addAction(open);
+    bar->addAction(m_run);
+    bar->addSeparator();
+    m_preset = new QComboBox(bar);
+    m_preset->setAccessibleName(QStringLiteral("Preset"));
+    m_preset->setPlaceholderText(QStringLiteral("Preset"));
+    for (const Preset& preset : presets()) {
+        m_preset->addItem(QString::fromUtf8(preset.name.data()));
+        m_preset->setItemData(m_preset->count() - 1, QString::fromUtf8(preset.help.data()), Qt::ToolTipRole);
+    }
+    m_preset->setToolTip(
+        QStringLiteral("Sets the controls to a known configuration; model, size, weights and device stay"));
+    m_preset->setCurrentIndex(-1);
+    connect(m_preset, &QComboBox::textActivated, this,
+            [this](const QString& name) { m_workspace.applyPreset(name.toStdString()); });
+    bar->addWidget(m_preset);
+    bar->addAction(problem);
+    bar->addSeparator();
+    bar->addAction(peak);
+    bar->addAction(compare);
+    auto* exportButton = new QToolButton(bar);
+    exportButton->setText(QStringLiteral("Export"));
+    exportButton->setMenu(exportMenu);
+    exportButton->setPopupMode(QToolButton::InstantPopup);
+    exportButton->setToolTip(QStringLiteral("Timeline, tables, recording or picture as files"));
+    bar->addWidget(exportButton);
+    auto* space = new QWidget(bar);
+    space->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Preferred);
+    bar->addWidget(space);
+    m_axis = new QComboBox(bar);
+    m_axis->addItems({QStringLiteral("Axis: time"), QStringLiteral("Axis: ops"), QStringLiteral("Axis: layers")});
+    m_axis->setAccessibleName(QStringLiteral("Horizontal axis"));
+    m_axis->setToolTip(QStringLiteral("Device time (of runs alone), op index, or layers of one width"));
+    connect(m_axis, &QComboBox::activated, this,
+            [this](int index) { m_workspace.setAxis(static_cast<AxisKind>(index)); });
+    m_align = new QComboBox(bar);
+    m_align->addItems({QStringLiteral("Overlays: by layer"), QStringLiteral("Overlays: by time")});
+    m_align->setAccessibleName(QStringLiteral("How overlays are aligned"));
+    m_align->setToolTip(QStringLiteral(
+        "By layer: the same layers lie above each other. By time: each run by its own clock, or op index."));
+    connect(m_align, &QComboBox::activated, this, [this](int index) { m_workspace.setOverlaysByLayer(index == 0); });
+    bar->addWidget(m_axis);
+    bar->addWidget(m_align);
+    for (QAction* each : bar->actions())
+        if (auto* button = qobject_cast<QToolButton*>(bar->widgetForAction(each))) button->setFocusPolicy(Qt::TabFocus);
+}
+
+void MainWindow::makeDocks() {
+    const auto dock = [&](const QString& name, const QString& title, QWidget* content, Qt::DockWidgetArea area) {
+        auto* made = new QDockWidget(title, this);
+        made->setObjectName(name);
+        made->setWidget(content);
+        addDockWidget(area, made);
+        return made;
+    };
+    auto* left = new QWidget(this);
+    auto* column = new QVBoxLayout(left);
+    column->setContentsMargins(0, 0, 0, 0);
+    column->setSpacing(0);
+    column->addWidget(new ControlsPanel(m_workspace, left), 1);
+    column->addWidget(new PeakGauge(m_workspace, left));
+    dock(QStringLiteral("controls"), QStringLiteral("Controls"), left, Qt::LeftDockWidgetArea);
+    m_image = new ImagePanel(m_workspace, m_engine, this);
+    QDockWidget* image = dock(QStringLiteral("image"), QStringLiteral("Image"), m_image, Qt::RightDockWidgetArea);
+    QDockWidget* runs =
+        dock(QStringLiteral("runs"), QStringLiteral("Runs"), new RunsPanel(m_workspace, this), Qt::RightDockWidgetArea);
+    resizeDocks({image, runs}, {520, 320}, Qt::Vertical);
+    resizeDocks({image}, {330}, Qt::Horizontal);
+}
+
+void MainWindow::makeStatusBar() {
+    const auto label = [&](const QString& name, const QString& tip) {
+        auto* made = new QLabel(this);
+        made->setAccessibleName(name);
+        made->setToolTip(tip);
+        return made;
+    };
+    m_progress = new QProgressBar(this);
+    m_progress->setMaximumWidth(220);
+    m_progress->setTextVisible(false);
+    m_progress->setAccessibleName(QStringLiteral("Progress"));
+    m_progress->hide();
+    m_progressText = label(QStringLiteral("What is going on"), {});
+    m_device = label(QStringLiteral("Device"), QStringLiteral("The Vulkan device that runs, and its driver"));
+    m_heap = label(QStringLiteral("Memory of the device"),
+                   QStringLiteral("Free of the device's own memory; what “fits” means unless a budget is set"));
+    m_events = label(QStringLiteral("Events"),
+                     QStringLiteral("Events of what is shown. None is ever dropped: every allocation is recorded."));
+    statusBar()->addWidget(m_progress);
+    statusBar()->addWidget(m_progressText, 1);
+    for (QLabel* each : {m_events, m_heap, m_device}) statusBar()->addPermanentWidget(each);
+    m_device->setText(QStringLiteral("Looking for a device …"));
+}
+
+void MainWindow::refreshRunState() {
+    const RunState& state = m_workspace.runState();
+    m_run->setText(state.running ? QStringLiteral("■ Stop") : QStringLiteral("▶ Run"));
+    m_progress->setVisible(state.running);
+    if (!state.running) {
+        m_progressText->clear();
+        return;
+    }
+    m_progress->setRange(0, static_cast<int>(state.total));
+    m_progress->setValue(static_cast<int>(state.done));
+    QString text = state.total == 0 ? QStringLiteral("Starting …")
+                                    : QStringLiteral("op %1 of %2, %3, %4")
+                                          .arg(state.done)
+                                          .arg(state.total)
+                                          .arg(state.layer, duration(state.elapsedMs));
+    if (state.leftMs) text += QStringLiteral(", about %1 left").arg(duration(*state.leftMs));
+    m_progressText->setText(text);
+}
+
+void MainWindow::refreshDevice() {
+    const DeviceSummary& device = m_workspace.device();
+    if (!device.known) {
+        m_device->setText(QStringLiteral("No device: plans only"));
+        m_device->setToolTip(QString::fromStdString(device.refusal));
+        return;
+    }
+    const QString name = textOf(device.name);
+    m_device->setText(fontMetrics().elidedText(name, Qt::ElideRight, 260));
+    m_device->setToolTip(QStringLiteral("%1, driver %2").arg(name, textOf(device.driver)));
+    m_heap->setText(QStringLiteral("%1 of %2 free").arg(bytesText(device.freeBytes), bytesText(device.heapBytes)));
+}
+
+void MainWindow::refreshAxis() {
+    const ChartScene& scene = m_workspace.scene();
+    m_axis->setCurrentIndex(static_cast<int>(scene.axis));
+    m_align->setCurrentIndex(m_workspace.overlaysByLayer() ? 0 : 1);
+    if (scene.shown.timeline)
+        m_events->setText(
+            QStringLiteral("%1: %L2 events, 0 dropped").arg(scene.shownLabel).arg(scene.shown.events.size()));
+}
+
+void MainWindow::showNotice(const Notice& notice) {
+    m_tables->log(notice);
+    // A note is no reason to cover anything.
+    if (notice.kind == Notice::Kind::Note)
+        statusBar()->showMessage(notice.text, 8000);
+    else
+        m_notices->show(notice);
+}
+
+void MainWindow::setTheme(int theme) {
+    QSettings().setValue(QStringLiteral("theme"), nameOf(static_cast<Theme>(theme)));
+    applyTheme(*qApp, static_cast<Theme>(theme));
+}
+
+void MainWindow::changeEvent(QEvent* event) {
+    if (event->type() == QEvent::PaletteChange && m_chart) m_chart->themeChanged();
+    QMainWindow::changeEvent(event);
+}
+
+void MainWindow::closeEvent(QCloseEvent* event) {
+    saveSettings();
+    m_workspace.stop();
+    event->accept();
+}
+
+void MainWindow::welcome() {
+    m_notices->show(
+        {.kind = Notice::Kind::Note,
+         .text = QStringLiteral(
+             "This is FLUX.1's decoder as it would run: a plan, nothing has been allocated. Flip a control on the left "
+             "and watch the spike move, press "
+             "“Show me the problem”, or Run. Drop a checkpoint, latents or a PyTorch snapshot here to see your own.")});
+}
+
+void MainWindow::showKeys() { help::showKeys(this); }
+void MainWindow::showGlossary() { help::showGlossary(this); }
+
+} // namespace spikescope

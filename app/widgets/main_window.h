@@ -1,0 +1,85 @@
+#pragma once
+// The window: docks around the timeline, and every action with its key.
+
+#include "app/models/workspace.h"
+
+#include <QMainWindow>
+
+class QLabel;
+class QMenu;
+class QProgressBar;
+class QComboBox;
+class QToolButton;
+
+namespace spikescope {
+
+class CursorBar;
+class ImagePanel;
+class NoticeBar;
+class TablesPanel;
+class TimelineChart;
+
+class MainWindow final : public QMainWindow {
+    Q_OBJECT
+public:
+    MainWindow(Workspace& workspace, Engine& engine, QWidget* parent = nullptr);
+
+    // Geometry, docks, theme and last choices from the settings; what is damaged there costs a message.
+    void restoreSettings();
+    void saveSettings();
+
+    void welcome(); // what to do next, for a start without any file
+
+    enum class Export : std::uint8_t { TimelinePng, TimelineSvg, EventsCsv, LayersCsv, Report, Png8, Png16, Latents };
+    // Of what is shown; says in the window what came of it.
+    bool exportTo(Export what, const QString& path);
+    void saveSession(const QString& path);
+    void openSession(const QString& path);
+    void openPaths(const QStringList& paths);
+
+    TimelineChart& chart() { return *m_chart; }
+    TablesPanel& tables() { return *m_tables; }
+
+protected:
+    void closeEvent(QCloseEvent* event) override;
+    void dragEnterEvent(QDragEnterEvent* event) override;
+    void dropEvent(QDropEvent* event) override;
+    void changeEvent(QEvent* event) override;
+
+private:
+    void makeActions();
+    void makeDocks();
+    void makeStatusBar();
+    QAction* action(const QString& text, const QString& tip, const QKeySequence& key, std::function<void()> call);
+    void refreshRunState();
+    void refreshDevice();
+    void refreshAxis();
+    void setTheme(int theme);
+    void fillExportMenu(QMenu& menu);
+    void openDialog();
+    void exportDialog(Export what);
+    void showKeys();
+    void showGlossary();
+    void showNotice(const Notice& notice);
+    QString saveName(const QString& title, const QString& suggestion, const QString& filter);
+
+    Workspace& m_workspace;
+    Engine& m_engine;
+    TimelineChart* m_chart = nullptr;
+    TablesPanel* m_tables = nullptr;
+    ImagePanel* m_image = nullptr;
+    CursorBar* m_cursorBar = nullptr;
+    NoticeBar* m_notices = nullptr;
+    QAction* m_run = nullptr;
+    QComboBox* m_axis = nullptr;
+    QComboBox* m_align = nullptr;
+    QComboBox* m_preset = nullptr;
+    QLabel* m_device = nullptr;
+    QLabel* m_heap = nullptr;
+    QLabel* m_events = nullptr;
+    QLabel* m_progressText = nullptr;
+    QProgressBar* m_progress = nullptr;
+    QString m_folder; // of the last file dialog
+};
+
+} // namespace spikescope

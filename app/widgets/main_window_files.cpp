@@ -1,0 +1,244 @@
+// What the window reads and writes: files, exports, sessions, settings.
+
+#include "app/widgets/main_window.h"
+
+#include "app/models/session_file.h"
+#include "app/widgets/image_panel.h"
+#include "app/widgets/timeline_chart.h"
+#include "core/base/text.h"
+#include "core/timeline/export.h"
+
+#include <QDragEnterEvent>
+#include <QDropEvent>
+#include <QFileDialog>
+#include <QFileInfo>
+#include <QMenu>
+#include <QMimeData>
+#include <QPainter>
+#include <QSettings>
+#include <QSplitter>
+#include <QSvgGenerator>
+
+namespace spikescope {
+
+namespace {
+
+constexpr int layoutVersion = 1; // of docks and toolbars
+
+struct ExportKind {
+    MainWindow::Export what;
+    const char* text;
+    const char* suggestion;
+    const char* filter;
+};
+constexpr std::array exportKinds{
+    ExportKind{MainWindow::Export::TimelinePng, "Timeline as PNG…", "timeline.png", "PNG (*.png)"},
+    ExportKind{MainWindow::Export::TimelineSvg, "Timeline as SVG…", "timeline.svg", "SVG (*.svg)"},
+    ExportKind{MainWindow::Export::EventsCsv, "Events as CSV…", "events.csv", "CSV (*.csv)"},
+    ExportKind{MainWindow::Export::LayersCsv, "Layers as CSV…", "layers.csv", "CSV (*.csv)"},
+    ExportKind{MainWindow::Export::Report, "Recording as JSON…", "recording.json", "JSON (*.json)"},
+    ExportKind{MainWindow::Export::Png8, "Picture as PNG, 8 bits…", "picture.png", "PNG (*.png)"},
+    ExportKind{MainWindow::Export::Png16, "Picture as PNG, 16 bits…", "picture.png", "PNG (*.png)"},
+    ExportKind{MainWindow::Export::Latents, "Latents of an encode…", "latents.safetensors",
+               "Safetensors (*.safetensors)"},
+};
+
+} // namespace
+
+void MainWindow::fillExportMenu(QMenu& menu) {
+    for (const ExportKind& kind : exportKinds)
+        connect(menu.addAction(QString::fromUtf8(kind.text)), &QAction::triggered, this,
+                [this, &kind] { exportDialog(kind.what); });
+    menu.actions().front()->setShortcut(Qt::CTRL | Qt::Key_E);
+}
+
+void MainWindow::openDialog() {
+    const QStringList paths = QFileDialog::getOpenFileNames(
+        this, QStringLiteral("Open"), m_folder,
+        QStringLiteral(
+            "Everything (*.safetensors *.npy *.png *.json *.spikescope *.pickle *.pkl);;Checkpoint or latents "
+            "(*.safetensors *.npy);;Picture to encode (*.png);;"
+            "Recording or session (*.json *.spikescope);;PyTorch memory snapshot (*.pickle *.pkl);;All files (*)"));
+    openPaths(paths);
+}
+
+void MainWindow::openPaths(const QStringList& paths) {
+    for (const QString& path : paths) {
+        m_folder = QFileInfo(path).absolutePath();
+        m_workspace.open(path);
+    }
+}
+
+void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
+    if (event->mimeData()->hasUrls()) event->acceptProposedAction();
+}
+
+void MainWindow::dropEvent(QDropEvent* event) {
+    QStringList paths;
+    for (const QUrl& url : event->mimeData()->urls())
+        if (url.isLocalFile()) paths << url.toLocalFile();
+    event->acceptProposedAction();
+    openPaths(paths);
+}
+
+QString MainWindow::saveName(const QString& title, const QString& suggestion, const QString& filter) {
+    const QString path = QFileDialog::getSaveFileName(
+        this, title, m_folder.isEmpty() ? suggestion : m_folder + QLatin1Char('/') + suggestion, filter);
+    if (!path.isEmpty()) m_folder = QFileInfo(path).absolutePath();
+    return path;
+}
+
+void MainWindow::exportDialog(Export what) {
+    const auto kind = std::ranges::find(exportKinds, what, &ExportKind::what);
+    const QString path = saveName(QString::fromUtf8(kind->text).remove(QChar(u'…')),
+                                  QString::fromUtf8(kind->suggestion), QString::fromUtf8(kind->filter));
+    if (!path.isEmpty()) exportTo(what, path);
+}
+
+bool MainWindow::exportTo(Export what, const QString& path) {
+    const std::string file = path.toStdString();
+    const TimelinePtr timeline = m_workspace.shown();
+    // Also called when this function has long returned.
+    const auto said = [this, path](const Result<void>& result) {
+        m_workspace.tell(
+            result ? Notice{.kind = Notice::Kind::Note, .text = QStringLiteral("Saved ") + path}
+                   : Notice{.kind = Notice::Kind::Error, .text = QString::fromStdString(result.error().message)});
+        return result.has_value();
+    };
+    const auto nothing = [&](const char* text) { return said(fail(ErrorCode::BadUsage, "{}", text)); };
+    // On the thread for files: a million events take a moment.
+    const auto inBackground = [&](std::function<Result<void>()> work) {
+        const auto result = std::make_shared<Result<void>>();
+        m_engine.background([work = std::move(work), result] { *result = work(); }, [said, result] { said(*result); });
+        return true;
+    };
+    switch (what) {
+    case Export::TimelinePng: {
+        if (!timeline) return nothing("There is no timeline to save");
+        // Twice the size of the screen: for papers and tickets.
+        QImage image(m_chart->viewport()->size() * 2, QImage::Format_RGB32);
+        image.setDevicePixelRatio(2.0);
+        QPainter painter(&image);
+        m_chart->paintTo(painter, m_chart->viewport()->size());
+        painter.end();
+        return said(image.save(path, "PNG") ? Result<void>()
+                                            : fail(ErrorCode::Io, "file {} could not be written", quote(file)));
+    }
+    case Export::TimelineSvg: {
+        if (!timeline) return nothing("There is no timeline to save");
+        QSvgGenerator svg;
+        svg.setFileName(path);
+        svg.setSize(m_chart->viewport()->size());
+        svg.setViewBox(QRect(QPoint(), m_chart->viewport()->size()));
+        svg.setTitle(m_workspace.scene().shownLabel);
+        svg.setDescription(m_workspace.summary());
+        QPainter painter;
+        if (!painter.begin(&svg)) return said(fail(ErrorCode::Io, "file {} could not be written", quote(file)));
+        m_chart->paintTo(painter, m_chart->viewport()->size());
+        return said(painter.end() ? Result<void>() : fail(ErrorCode::Io, "file {} could not be written", quote(file)));
+    }
+    case Export::EventsCsv:
+        if (!timeline) return nothing("There is no timeline to save");
+        return inBackground([=] { return writeEventsCsv(timeline->recording(), file); });
+    case Export::LayersCsv:
+        if (!timeline) return nothing("There is no timeline to save");
+        return inBackground([=] { return writeLayersCsv(timeline->recording(), file); });
+    case Export::Report:
+        if (!timeline) return nothing("There is no timeline to save");
+        return inBackground([=] { return writeText(file, reportJson(timeline->recording())); });
+    case Export::Png8:
+    case Export::Png16: {
+        const QImage image = m_image->current();
+        if (image.isNull()) return nothing("There is no picture yet: run a decode first");
+        return inBackground([=] { return savePng(image, file, what == Export::Png8 ? 8 : 16); });
+    }
+    case Export::Latents: {
+        const RunEntry* entry = m_workspace.runs().find(m_workspace.shownRun());
+        if (!entry || !entry->moments) return nothing("There are no latents yet: run an encode and show it");
+        return inBackground([=, moments = entry->moments] { return saveMoments(*moments, file); });
+    }
+    }
+    return false;
+}
+
+void MainWindow::saveSession(const QString& path) {
+    SessionData session{.controls = m_workspace.controls(),
+                        .input = m_workspace.input(),
+                        .runs = m_workspace.runs().entries(),
+                        .axis = m_workspace.axis(),
+                        .overlaysByLayer = m_workspace.overlaysByLayer(),
+                        .view = m_workspace.view(),
+                        .cursor = m_workspace.cursor(),
+                        .markers = m_workspace.markers(),
+                        .geometry = saveGeometry(),
+                        .layout = saveState(layoutVersion)};
+    const auto place = [&](int id) { return m_workspace.runs().rowOf(id) + 1; };
+    session.shown = place(m_workspace.shownRun());
+    session.badgeA = place(m_workspace.runs().badgeA());
+    session.badgeB = place(m_workspace.runs().badgeB());
+    const auto result = std::make_shared<Result<void>>();
+    m_engine.background(
+        [session = std::move(session), path, result] {
+            *result = spikescope::saveSession(session, path.toStdString());
+        },
+        [this, result, path] {
+            m_workspace.tell(
+                *result ? Notice{.kind = Notice::Kind::Note, .text = QStringLiteral("Saved ") + path}
+                        : Notice{.kind = Notice::Kind::Error, .text = QString::fromStdString(result->error().message)});
+        });
+}
+
+void MainWindow::openSession(const QString& path) {
+    const auto result = std::make_shared<Result<SessionData>>();
+    m_engine.background([result, path] { *result = readSession(path.toStdString()); },
+                        [this, result] {
+                            if (!*result) {
+                                m_workspace.tell({.kind = Notice::Kind::Error,
+                                                  .text = QString::fromStdString(result->error().message)});
+                                return;
+                            }
+                            const SessionData& session = **result;
+                            m_workspace.restoreSession(session);
+                            if (!session.geometry.isEmpty()) restoreGeometry(session.geometry);
+                            if (!session.layout.isEmpty()) restoreState(session.layout, layoutVersion);
+                        });
+}
+
+// --- settings
+
+void MainWindow::restoreSettings() {
+    QSettings settings;
+    if (settings.status() != QSettings::NoError)
+        m_workspace.tell({.kind = Notice::Kind::Warning,
+                          .text = QStringLiteral("The settings in %1 are damaged; everything has its default")
+                                      .arg(settings.fileName())});
+    const QByteArray geometry = settings.value(QStringLiteral("geometry")).toByteArray(),
+                     layout = settings.value(QStringLiteral("layout")).toByteArray();
+    if (!geometry.isEmpty() && !restoreGeometry(geometry))
+        m_workspace.tell({.kind = Notice::Kind::Warning,
+                          .text = QStringLiteral("The window's place in the settings is damaged; it has its default")});
+    if (!layout.isEmpty() && !restoreState(layout, layoutVersion))
+        m_workspace.tell(
+            {.kind = Notice::Kind::Warning,
+             .text = QStringLiteral("The window's layout in the settings is damaged; it has its default")});
+    if (auto* split = findChild<QSplitter*>(QStringLiteral("split")))
+        split->restoreState(settings.value(QStringLiteral("split")).toByteArray());
+    m_folder = settings.value(QStringLiteral("folder")).toString();
+}
+
+void MainWindow::saveSettings() {
+    QSettings settings;
+    settings.setValue(QStringLiteral("geometry"), saveGeometry());
+    settings.setValue(QStringLiteral("layout"), saveState(layoutVersion));
+    if (auto* split = findChild<QSplitter*>(QStringLiteral("split")))
+        settings.setValue(QStringLiteral("split"), split->saveState());
+    settings.setValue(QStringLiteral("folder"), m_folder);
+    settings.beginGroup(QStringLiteral("controls"));
+    settings.remove(QString());
+    for (const auto& [control, value] : controlValues(m_workspace.controls()))
+        settings.setValue(QString::fromStdString(control), QString::fromStdString(value));
+    settings.endGroup();
+    settings.setValue(QStringLiteral("input"), QString::fromStdString(m_workspace.input().path));
+}
+
+} // namespace spikescope

@@ -1,0 +1,79 @@
+#include "app/widgets/notice_bar.h"
+
+#include "app/widgets/theme.h"
+
+#include <QHBoxLayout>
+#include <QToolButton>
+
+namespace spikescope {
+
+NoticeBar::NoticeBar(Workspace& workspace, QWidget* parent)
+    : QFrame(parent)
+    , m_workspace(workspace)
+    , m_text(new QLabel(this))
+    , m_keys(new QComboBox(this))
+    , m_use(new QPushButton(QStringLiteral("Use"), this)) {
+    setObjectName(QStringLiteral("notice"));
+    setAccessibleName(QStringLiteral("Message"));
+    auto* layout = new QHBoxLayout(this);
+    layout->setContentsMargins(12, 5, 6, 5);
+    layout->addWidget(m_text, 1);
+    layout->addWidget(m_keys);
+    layout->addWidget(m_use);
+    m_text->setWordWrap(true);
+    m_text->setTextFormat(Qt::PlainText);
+    m_text->setTextInteractionFlags(Qt::TextSelectableByMouse);
+    m_keys->setAccessibleName(QStringLiteral("Tensor with the latents"));
+    auto* close = new QToolButton(this);
+    close->setText(QStringLiteral("✕"));
+    close->setAutoRaise(true);
+    close->setAccessibleName(QStringLiteral("Close the message"));
+    layout->addWidget(close);
+    connect(close, &QToolButton::clicked, this, &QWidget::hide);
+    connect(m_use, &QPushButton::clicked, this, [this] {
+        hide();
+        m_workspace.chooseKey(m_keys->currentText().toStdString());
+    });
+    hide();
+}
+
+void NoticeBar::hideNote() {
+    if (m_kind == Notice::Kind::Note && !m_keys->isVisible()) hide();
+}
+
+void NoticeBar::paint(Notice::Kind kind) {
+    m_kind = kind;
+    const QColor edge = kind == Notice::Kind::Error ? chartColours().failure : palette().color(QPalette::Highlight);
+    QColor ground = edge;
+    ground.setAlpha(darkTheme() ? 60 : 28);
+    setStyleSheet(QStringLiteral("#notice { background: rgba(%1,%2,%3,%4); border-left: 4px solid %5; }")
+                      .arg(ground.red())
+                      .arg(ground.green())
+                      .arg(ground.blue())
+                      .arg(ground.alpha())
+                      .arg(edge.name()));
+}
+
+void NoticeBar::show(const Notice& notice) {
+    paint(notice.kind);
+    m_keys->hide();
+    m_use->hide();
+    m_text->setText(notice.text);
+    setVisible(true);
+}
+
+void NoticeBar::askKey() {
+    const auto& file = m_workspace.awaitingKey();
+    if (!file) return;
+    paint(Notice::Kind::Note);
+    m_text->setText(
+        QStringLiteral("%1 holds several tensors; which one are the latents?").arg(QString::fromStdString(file->path)));
+    m_keys->clear();
+    for (const std::string& key : file->keys) m_keys->addItem(textOf(key));
+    m_keys->show();
+    m_use->show();
+    setVisible(true);
+    m_keys->setFocus();
+}
+
+} // namespace spikescope

@@ -1,0 +1,27 @@
+#pragma once
+// The predicted peak as a bar against the budget, with what the last flip changed.
+
+#include "app/models/workspace.h"
+
+#include <QLabel>
+#include <QWidget>
+
+namespace spikescope {
+
+class PeakGauge final : public QWidget {
+    Q_OBJECT
+public:
+    explicit PeakGauge(Workspace& workspace, QWidget* parent = nullptr);
+
+private:
+    class Bar;
+    void refresh();
+
+    Workspace& m_workspace;
+    QLabel* m_peak;
+    QLabel* m_change;
+    Bar* m_bar;
+    QLabel* m_fits;
+};
+
+} // namespace spikescope

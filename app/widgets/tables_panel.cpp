@@ -1,0 +1,291 @@
+#include "app/widgets/tables_panel.h"
+
+#include <QAction>
+#include <QApplication>
+#include <QClipboard>
+#include <QFileDialog>
+#include <QHBoxLayout>
+#include <QHeaderView>
+#include <QTime>
+#include <QToolButton>
+#include <QVBoxLayout>
+
+#include "core/timeline/export.h"
+
+namespace spikescope {
+
+TablesPanel::TablesPanel(Workspace& workspace, QWidget* parent)
+    : QTabWidget(parent)
+    , m_workspace(workspace)
+    , m_layers(new LayersModel(layerColumns(), this))
+    , m_alive(new AliveModel(aliveColumns(), this))
+    , m_advice(new AdviceModel(adviceColumns(), this))
+    , m_compare(new CompareModel({}, this))
+    , m_events(new EventsModel(eventColumns(), this))
+    , m_log(new QPlainTextEdit(this))
+    , m_measure(new QPushButton(QStringLiteral("Measure times"), this)) {
+    setDocumentMode(true);
+    setObjectName(QStringLiteral("tables"));
+    addPage(
+        Layers, QStringLiteral("Layers"),
+        QStringLiteral(
+            "Every layer in order of execution; a selection on the timeline narrows it. Enter shows the layer's peak."),
+        m_layers);
+    addPage(Alive, QStringLiteral("Alive now"),
+            QStringLiteral(
+                "Every tensor that is alive at the cursor, largest first. Enter goes to where it was allocated."),
+            m_alive);
+    Page& advice = addPage(AdviceTab, QStringLiteral("Advice"),
+                           QStringLiteral("Every single flip of a control from where they stand. Enter or a double "
+                                          "click applies it; undo takes it back."),
+                           m_advice);
+    addPage(Compare, QStringLiteral("Compare"),
+            QStringLiteral("The run that is shown and all ticked ones, side by side"), m_compare);
+    addPage(Events, QStringLiteral("Events"),
+            QStringLiteral("Every event; a selection on the timeline narrows it. Enter puts the cursor there."),
+            m_events);
+    m_log->setReadOnly(true);
+    m_log->setAccessibleName(QStringLiteral("Log"));
+    m_log->setFrameShape(QFrame::NoFrame);
+    addTab(m_log, QStringLiteral("Log"));
+    setTabToolTip(Log, QStringLiteral("What the program had to say"));
+
+    m_measure->setToolTip(QStringLiteral("Runs every kernel once in small, which takes 10 to 40 seconds, so that "
+                                         "advice knows what a flip costs in time"));
+    advice.view->parentWidget()->findChild<QHBoxLayout*>()->insertWidget(1, m_measure);
+    connect(m_measure, &QPushButton::clicked, this, [this] { m_workspace.measureRates(); });
+
+    connect(this, &QTabWidget::currentChanged, this, &TablesPanel::refreshVisible);
+    connect(&workspace, &Workspace::sceneChanged, this, [this] { spoil({Layers, Alive, Compare, Events}); });
+    connect(&workspace, &Workspace::cursorChanged, this, [this] { spoil({Alive}); });
+    connect(&workspace, &Workspace::selectionChanged, this, [this] { spoil({Layers, Events}); });
+    connect(&workspace, &Workspace::adviceChanged, this, [this] { spoil({AdviceTab}); });
+    auto* copyAction = new QAction(QStringLiteral("Copy"), this);
+    copyAction->setShortcut(QKeySequence::Copy);
+    copyAction->setShortcutContext(Qt::WidgetWithChildrenShortcut);
+    connect(copyAction, &QAction::triggered, this, &TablesPanel::copy);
+    addAction(copyAction);
+}
+
+TablesPanel::Page& TablesPanel::addPage(Tab tab, const QString& title, const QString& tip, TableModel* model) {
+    Page& page = m_pages[tab];
+    auto* content = new QWidget(this);
+    auto* layout = new QVBoxLayout(content);
+    layout->setContentsMargins(0, 0, 0, 0);
+    layout->setSpacing(0);
+    auto* bar = new QHBoxLayout;
+    bar->setContentsMargins(8, 4, 8, 4);
+    page.filter = new QLineEdit(content);
+    page.filter->setPlaceholderText(QStringLiteral("Filter"));
+    page.filter->setClearButtonEnabled(true);
+    page.filter->setMaximumWidth(220);
+    page.filter->setAccessibleName(QStringLiteral("Filter of the table ") + title);
+    page.note = new QLabel(content);
+    page.note->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);
+    bar->addWidget(page.filter, 1);
+    bar->addWidget(page.note, 2);
+    const auto button = [&](const QString& text, const QString& buttonTip, auto call) {
+        auto* tool = new QToolButton(content);
+        tool->setText(text);
+        tool->setToolTip(buttonTip);
+        tool->setAutoRaise(true);
+        connect(tool, &QToolButton::clicked, this, call);
+        bar->addWidget(tool);
+    };
+    button(QStringLiteral("Copy"), QStringLiteral("The table, or the selected rows, to the clipboard (Ctrl+C)"),
+           [this] { copy(); });
+    button(QStringLiteral("CSV…"), QStringLiteral("The table as a CSV file, with unrounded bytes"),
+           [this] { saveCsv(); });
+    layout->addLayout(bar);
+    page.model = model;
+    page.view = new QTableView(content);
+    page.view->setModel(model);
+    page.view->setObjectName(QStringLiteral("table:") + title);
+    page.view->setAccessibleName(title);
+    page.view->setAccessibleDescription(tip);
+    page.view->setSelectionBehavior(QAbstractItemView::SelectRows);
+    page.view->setAlternatingRowColors(true);
+    page.view->setShowGrid(false);
+    page.view->setWordWrap(false);
+    page.view->setTabKeyNavigation(false);
+    page.view->setFrameShape(QFrame::NoFrame);
+    page.view->verticalHeader()->hide();
+    page.view->verticalHeader()->setDefaultSectionSize(page.view->fontMetrics().height() + 7);
+    page.view->verticalHeader()->setSectionResizeMode(QHeaderView::Fixed);
+    page.view->horizontalHeader()->setSortIndicator(-1, Qt::AscendingOrder);
+    page.view->horizontalHeader()->setHighlightSections(false);
+    page.view->setSortingEnabled(true);
+    layout->addWidget(page.view, 1);
+    addTab(content, title);
+    setTabToolTip(tab, tip);
+    connect(page.filter, &QLineEdit::textChanged, model, [model](const QString& text) { model->setFilter(text); });
+    connect(page.view, &QTableView::activated, this,
+            [this, tab](const QModelIndex& index) { activated(tab, index.row()); });
+    return page;
+}
+
+void TablesPanel::spoil(std::initializer_list<Tab> tabs) {
+    for (const Tab tab : tabs) m_pages[tab].stale = true;
+    refreshVisible();
+}
+
+void TablesPanel::refreshVisible() {
+    const auto tab = static_cast<Tab>(currentIndex());
+    if (tab == Log || !m_pages[tab].stale || !isVisible()) return;
+    m_pages[tab].stale = false;
+    refresh(tab);
+}
+
+void TablesPanel::refresh(Tab tab) {
+    const TimelinePtr timeline = m_workspace.shown();
+    const ChartScene& scene = m_workspace.scene();
+    const auto selection = m_workspace.selection();
+    Page& page = m_pages[tab];
+    const bool first = page.model->rowCount() == 0;
+    switch (tab) {
+    case Layers: {
+        std::vector<LayerRow> rows;
+        if (timeline)
+            for (const LayerRow& row : timeline->layers())
+                if (!selection || (scene.shown.opEnds[row.lastOp] >= selection->begin &&
+                                   scene.shown.opBegins[row.firstOp] <= selection->end))
+                    rows.push_back(row);
+        page.note->setText(selection ? QStringLiteral("%1 rows in the selection").arg(rows.size()) : QString());
+        m_layers->setRows(std::move(rows));
+        break;
+    }
+    case Alive: {
+        std::vector<AliveRow> rows;
+        if (timeline) rows = aliveRows(*timeline, m_workspace.cursor());
+        if (timeline && m_workspace.cursor() < timeline->eventCount())
+            page.note->setText(QStringLiteral("%1 tensors, %2 on the device, after event %3")
+                                   .arg(rows.size())
+                                   .arg(bytesText(timeline->recording().events[m_workspace.cursor()].allocated))
+                                   .arg(m_workspace.cursor()));
+        m_alive->setRows(std::move(rows));
+        break;
+    }
+    case AdviceTab: {
+        const AdviceResult& result = m_workspace.advice();
+        m_advice->setRows(result.advice ? adviceRows(*result.advice) : std::vector<AdviceRow>());
+        m_measure->setVisible(!result.timed);
+        m_measure->setEnabled(!m_workspace.measuringRates() && !m_workspace.runState().running);
+        page.note->setText(m_workspace.measuringRates() ? QStringLiteral("Measuring this device …")
+                           : result.timed               ? QStringLiteral("Times by the cost model of this device")
+                                                        : QString());
+        break;
+    }
+    case Compare: {
+        std::vector<std::pair<QString, TimelinePtr>> runs;
+        if (timeline) runs.emplace_back(scene.shownLabel, timeline);
+        for (const OverlayCurve& overlay : scene.overlays) runs.emplace_back(overlay.label, overlay.placed.timeline);
+        if (scene.ghost) runs.emplace_back(QStringLiteral("plan of the controls"), scene.ghost->timeline);
+        std::vector<QString> labels;
+        for (const auto& [label, of] : runs) labels.push_back(label);
+        m_compare->setColumns(compareColumns(labels), runs.empty() ? std::vector<CompareRow>() : compareRows(runs));
+        page.note->setText(runs.size() < 2 ? QStringLiteral("Tick runs to compare them with the one that is shown")
+                                           : QStringLiteral("Differences against %1").arg(labels.front()));
+        break;
+    }
+    case Events: {
+        std::vector<EventRow> rows;
+        if (timeline) {
+            const auto& placed = scene.shown.events;
+            const auto begin = selection ? std::ranges::lower_bound(placed, selection->begin) - placed.begin() : 0;
+            const auto end = selection ? std::ranges::upper_bound(placed, selection->end) - placed.begin()
+                                       : static_cast<std::ptrdiff_t>(placed.size());
+            rows.reserve(static_cast<std::size_t>(std::max<std::ptrdiff_t>(0, end - begin)));
+            for (auto i = begin; i < end; ++i)
+                rows.push_back({.timeline = timeline.get(), .event = static_cast<std::uint32_t>(i)});
+        }
+        page.note->setText(QStringLiteral("%L1 events%2")
+                               .arg(rows.size())
+                               .arg(selection ? QStringLiteral(" in the selection") : QString()));
+        // Rows point into the timeline: the old one stays until the old rows are gone.
+        const TimelinePtr old = std::exchange(m_eventsTimeline, timeline);
+        m_events->setRows(std::move(rows));
+        break;
+    }
+    default: return;
+    }
+    // Widths are set once, for good reason or by the user.
+    if (first && page.model->rowCount() > 0) {
+        page.view->horizontalHeader()->setResizeContentsPrecision(50);
+        page.view->resizeColumnsToContents();
+        for (int i = 0; i < page.model->columnCount(); ++i)
+            page.view->setColumnWidth(i, std::min(page.view->columnWidth(i) + 10, 360));
+    }
+}
+
+void TablesPanel::activated(Tab tab, int row) {
+    const TimelinePtr timeline = m_workspace.shown();
+    switch (tab) {
+    case Layers: {
+        if (!timeline) return;
+        const LayerRow& layer = m_layers->row(row);
+        const auto& events = timeline->recording().events;
+        const auto first = std::ranges::lower_bound(events, layer.firstOp, {}, &Event::op) - events.begin();
+        const auto last = std::ranges::upper_bound(events, layer.lastOp, {}, &Event::op) - events.begin();
+        if (last > first)
+            m_workspace.setCursor(
+                timeline->allocated().extremes(static_cast<std::size_t>(first), static_cast<std::size_t>(last)).most);
+        return;
+    }
+    case Alive: m_workspace.setCursor(m_alive->row(row).since); return;
+    case Events: m_workspace.setCursor(m_events->row(row).event); return;
+    case AdviceTab: {
+        const Flip flip = m_advice->row(row).flip;
+        m_workspace.setControl(flip.control, QString::fromStdString(flip.to));
+        return;
+    }
+    default: return;
+    }
+}
+
+TableModel* TablesPanel::currentModel() const {
+    return currentIndex() == Log ? nullptr : m_pages[static_cast<std::size_t>(currentIndex())].model;
+}
+
+void TablesPanel::copy() {
+    if (currentIndex() == Log) {
+        m_log->copy();
+        return;
+    }
+    const Page& page = m_pages[static_cast<std::size_t>(currentIndex())];
+    QStringList lines;
+    const auto line = [&](auto cell) {
+        QStringList cells;
+        for (int i = 0; i < page.model->columnCount(); ++i) cells << cell(i);
+        lines << cells.join(QLatin1Char('\t'));
+    };
+    line([&](int i) { return page.model->headerData(i, Qt::Horizontal, Qt::DisplayRole).toString(); });
+    QModelIndexList rows = page.view->selectionModel()->selectedRows();
+    std::ranges::sort(rows, {}, &QModelIndex::row);
+    const auto addRow = [&](int row) { line([&](int i) { return page.model->index(row, i).data().toString(); }); };
+    if (rows.size() > 1)
+        for (const QModelIndex& row : rows) addRow(row.row());
+    else
+        for (int row = 0; row < page.model->rowCount(); ++row) addRow(row);
+    QApplication::clipboard()->setText(lines.join(QLatin1Char('\n')));
+}
+
+void TablesPanel::saveCsv() {
+    const TableModel* model = currentModel();
+    if (!model) return;
+    const QString path = QFileDialog::getSaveFileName(this, QStringLiteral("Save the table"),
+                                                      QStringLiteral("table.csv"), QStringLiteral("CSV (*.csv)"));
+    if (path.isEmpty()) return;
+    const auto written = writeText(path.toStdString(), model->csv().toStdString());
+    m_workspace.tell(
+        written ? Notice{.kind = Notice::Kind::Note, .text = QStringLiteral("Saved ") + path}
+                : Notice{.kind = Notice::Kind::Error, .text = QString::fromStdString(written.error().message)});
+}
+
+void TablesPanel::log(const Notice& notice) {
+    static const std::array kinds{QStringLiteral("note"), QStringLiteral("warning"), QStringLiteral("error")};
+    m_log->appendPlainText(QStringLiteral("%1  %2  %3")
+                               .arg(QTime::currentTime().toString(QStringLiteral("HH:mm:ss")),
+                                    kinds[static_cast<std::size_t>(notice.kind)], notice.text));
+}
+
+} // namespace spikescope

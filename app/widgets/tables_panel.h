@@ -1,0 +1,55 @@
+#pragma once
+// The tables under the timeline, bound to its cursor and selection. Only the one that is seen is kept up to date.
+
+#include "app/models/workspace.h"
+
+#include <QLabel>
+#include <QLineEdit>
+#include <QPlainTextEdit>
+#include <QPushButton>
+#include <QTabWidget>
+#include <QTableView>
+
+namespace spikescope {
+
+class TablesPanel final : public QTabWidget {
+    Q_OBJECT
+public:
+    enum Tab { Layers, Alive, AdviceTab, Compare, Events, Log, tabTotal };
+
+    explicit TablesPanel(Workspace& workspace, QWidget* parent = nullptr);
+    void log(const Notice& notice);
+    // Of the tab in front; null for the log.
+    TableModel* currentModel() const;
+
+private:
+    struct Page {
+        QTableView* view = nullptr;
+        TableModel* model = nullptr;
+        QLineEdit* filter = nullptr;
+        QLabel* note = nullptr;
+        bool stale = true;
+    };
+
+    Page& addPage(Tab tab, const QString& title, const QString& tip, TableModel* model);
+    void spoil(std::initializer_list<Tab> tabs);
+    void refreshVisible();
+    void refresh(Tab tab);
+    void activated(Tab tab, int row);
+    void copy();
+    void saveCsv();
+
+    Workspace& m_workspace;
+    LayersModel* m_layers;
+    AliveModel* m_alive;
+    AdviceModel* m_advice;
+    CompareModel* m_compare;
+    EventsModel* m_events;
+    TimelinePtr m_eventsTimeline; // what the rows of m_events point into
+    QPlainTextEdit* m_log;
+    QPushButton* m_measure;
+    std::array<Page, tabTotal> m_pages;
+    std::vector<QString> m_compareLabels;
+};
+
+} // namespace spikescope

@@ -1,0 +1,481 @@
+// The real window, driven as a person would: keys, mouse, drops; and what must never cost a start. Off screen, and the
+// group Picture also on a real X server (see CMakeLists.txt).
+
+#include "tests/support/qt_support.h"
+#include "tests/support/recordings.h"
+
+#include "app/widgets/main_window.h"
+#include "app/widgets/tables_panel.h"
+#include "app/widgets/theme.h"
+#include "app/widgets/timeline_chart.h"
+#include "core/run/tensor_file.h"
+#include "core/timeline/export.h"
+#include "core/timeline/import.h"
+
+#include <QAbstractButton>
+#include <QApplication>
+#include <QComboBox>
+#include <QFileDialog>
+#include <QHeaderView>
+#include <QLabel>
+#include <QMimeData>
+#include <QProcess>
+#include <QScreen>
+#include <QSettings>
+#include <QSignalSpy>
+#include <QSpinBox>
+#include <QTest>
+#include <QTimer>
+#include <QTreeView>
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace spikescope {
+namespace {
+
+struct Desk {
+    Engine engine;
+    Workspace workspace{engine};
+    MainWindow window{workspace, engine};
+    QStringList errors;
+
+    explicit Desk(const char* model = "taesd", std::uint64_t side = 64) {
+        applyTheme(*qApp, Theme::Light);
+        QCoreApplication::setAttribute(Qt::AA_DontUseNativeDialogs);
+        QObject::connect(&workspace, &Workspace::told, &workspace, [this](const Notice& notice) {
+            if (notice.kind == Notice::Kind::Error) errors << notice.text;
+        });
+        window.resize(1300, 850);
+        window.show();
+        EXPECT_TRUE(QTest::qWaitForWindowExposed(&window));
+        Controls controls;
+        controls.model = model;
+        controls.device = "cpu";
+        controls.width = controls.height = side;
+        workspace.restore(controls, {});
+        EXPECT_TRUE(wait([&] { return workspace.plan() != nullptr; }));
+    }
+    // The next file dialog gets this path.
+    void answerDialog(const QString& path) {
+        auto* timer = new QTimer(&window);
+        QObject::connect(timer, &QTimer::timeout, &window, [path, timer] {
+            auto* dialog = qobject_cast<QFileDialog*>(QApplication::activeModalWidget());
+            if (!dialog) return;
+            timer->deleteLater();
+            dialog->findChild<QLineEdit*>()->setText(path);
+            QTest::keyClick(dialog->findChild<QLineEdit*>(), Qt::Key_Return);
+        });
+        timer->start(20);
+    }
+    void key(Qt::Key key, Qt::KeyboardModifiers modifiers = Qt::NoModifier) {
+        window.activateWindow(); // a dialog may have had the keys
+        EXPECT_TRUE(QTest::qWaitForWindowActive(&window));
+        QTest::keyClick(&window, key, modifiers);
+        drain();
+    }
+    bool run() {
+        QSignalSpy finished(&workspace, &Workspace::runFinished);
+        key(Qt::Key_R, Qt::ControlModifier);
+        return wait([&] { return finished.count() > 0; });
+    }
+    template <class Widget> Widget* child(const char* name) {
+        return window.findChild<Widget*>(QString::fromUtf8(name));
+    }
+};
+
+void writeLatents(const std::string& path, int side) {
+    std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 4, " + std::to_string(side) + ", " +
+                         std::to_string(side) + "), }";
+    header.resize(118, ' ');
+    header += '\n';
+    std::ofstream file(path, std::ios::binary);
+    file << std::string("\x93NUMPY\x01\x00", 8) << static_cast<char>(header.size()) << '\0' << header;
+    for (int i = 0; i < 4 * side * side; ++i) {
+        const float value = static_cast<float>(i % 7) / 7.0f - 0.5f;
+        file.write(reinterpret_cast<const char*>(&value), 4);
+    }
+}
+
+// open → flip → run → jump to peak → export, without touching the mouse.
+TEST(Window, theFullPathByKeyboard) {
+    const TemporaryFolder folder;
+    writeLatents(folder.file("latents.npy"), 8);
+    Desk desk;
+    // Open.
+    desk.answerDialog(folder.path() + "/latents.npy");
+    desk.key(Qt::Key_O, Qt::ControlModifier);
+    ASSERT_TRUE(wait([&] { return desk.workspace.input().path == folder.file("latents.npy"); }))
+        << desk.errors.join('\n').toStdString();
+    // Flip, in the panel.
+    auto* norm = desk.child<QComboBox>("control:norm");
+    norm->setFocus();
+    const TimelinePtr before = desk.workspace.plan();
+    QTest::keyClick(norm, Qt::Key_Down);
+    ASSERT_TRUE(wait([&] {
+        return desk.workspace.controlText("norm") == QStringLiteral("separate") && desk.workspace.plan() != before;
+    }));
+    // Run.
+    desk.window.chart().setFocus();
+    ASSERT_TRUE(desk.run());
+    ASSERT_TRUE(desk.errors.isEmpty()) << desk.errors.join('\n').toStdString();
+    const Recording& recording = desk.workspace.shown()->recording();
+    EXPECT_EQ(recording.kind, "run");
+    ASSERT_TRUE(recording.predicted);
+    EXPECT_EQ(recording.predicted->first, desk.workspace.shown()->peak().allocated)
+        << "predicted and measured stand side by side, and are equal";
+    ASSERT_TRUE(desk.workspace.picture());
+    EXPECT_EQ(desk.workspace.picture()->images.front().size(), QSize(64, 64));
+    // Step away and jump to the peak.
+    QTest::keyClick(&desk.window.chart(), Qt::Key_Home);
+    QTest::keyClick(&desk.window.chart(), Qt::Key_Right);
+    EXPECT_EQ(desk.workspace.cursor(), 1u);
+    desk.key(Qt::Key_P);
+    EXPECT_EQ(desk.workspace.cursor(), desk.workspace.shown()->peak().eventIndex);
+    EXPECT_EQ(desk.window.tables().currentIndex(), TablesPanel::Alive);
+    EXPECT_GT(desk.window.tables().currentModel()->rowCount(), 0);
+    EXPECT_TRUE(desk.child<QLabel>("explanation")->text().startsWith(QStringLiteral("The peak.")));
+    // Export.
+    desk.answerDialog(folder.path() + "/timeline.png");
+    desk.key(Qt::Key_E, Qt::ControlModifier);
+    ASSERT_TRUE(wait([&] { return QFileInfo::exists(folder.path() + "/timeline.png"); }));
+    EXPECT_FALSE(QImage(folder.path() + "/timeline.png").isNull());
+    // Undo the flip.
+    desk.key(Qt::Key_Z, Qt::ControlModifier);
+    EXPECT_TRUE(wait([&] { return desk.workspace.controlText("norm") == QStringLiteral("fused"); }));
+}
+
+TEST(Window, aDropOpensAndAPictureIsEncoded) {
+    const TemporaryFolder folder;
+    QImage picture(64, 64, QImage::Format_RGB32);
+    picture.fill(Qt::darkCyan);
+    ASSERT_TRUE(picture.save(folder.path() + "/in.png"));
+    Desk desk;
+    QMimeData mime;
+    mime.setUrls({QUrl::fromLocalFile(folder.path() + "/in.png")});
+    QDragEnterEvent enter(QPoint(300, 300), Qt::CopyAction, &mime, Qt::LeftButton, Qt::NoModifier);
+    QApplication::sendEvent(&desk.window, &enter);
+    EXPECT_TRUE(enter.isAccepted());
+    QDropEvent drop(QPointF(300, 300), Qt::CopyAction, &mime, Qt::LeftButton, Qt::NoModifier);
+    QApplication::sendEvent(&desk.window, &drop);
+    ASSERT_TRUE(wait([&] { return desk.workspace.controls().op == VaeOp::Encode; }))
+        << desk.errors.join('\n').toStdString();
+    ASSERT_TRUE(desk.run());
+    ASSERT_TRUE(desk.errors.isEmpty()) << desk.errors.join('\n').toStdString();
+    ASSERT_TRUE(desk.window.exportTo(MainWindow::Export::Latents, folder.path() + "/latents.safetensors"));
+    ASSERT_TRUE(wait([&] { return QFileInfo::exists(folder.path() + "/latents.safetensors"); }));
+    const auto mean = readTensorFile(folder.file("latents.safetensors"), "mean");
+    ASSERT_TRUE(mean) << mean.error().message;
+    EXPECT_EQ(mean->shape, (std::vector<std::uint64_t>{1, 4, 8, 8}));
+}
+
+TEST(Window, everythingCanBeExported) {
+    const TemporaryFolder folder;
+    Desk desk;
+    ASSERT_TRUE(desk.run());
+    using E = MainWindow::Export;
+    const std::vector<std::pair<E, QString>> files{
+        {E::TimelinePng, "t.png"}, {E::TimelineSvg, "t.svg"}, {E::EventsCsv, "e.csv"}, {E::LayersCsv, "l.csv"},
+        {E::Report, "r.json"},     {E::Png8, "p8.png"},       {E::Png16, "p16.png"}};
+    for (const auto& [what, file] : files)
+        EXPECT_TRUE(desk.window.exportTo(what, folder.path() + "/" + file)) << file.toStdString();
+    ASSERT_TRUE(wait([&] { return QFileInfo::exists(folder.path() + "/p16.png"); }));
+    EXPECT_EQ(QImage(folder.path() + "/p8.png").depth(), 32);
+    EXPECT_EQ(QImage(folder.path() + "/p16.png").depth(), 64);
+    const auto report = readReport(folder.file("r.json"));
+    ASSERT_TRUE(report);
+    expectEqual(*report, desk.workspace.shown()->recording());
+    QFile svg(folder.path() + "/t.svg");
+    ASSERT_TRUE(svg.open(QIODevice::ReadOnly));
+    const QByteArray text = svg.readAll();
+    EXPECT_TRUE(text.contains("<svg"));
+    EXPECT_TRUE(text.contains("Peak ")) << "the words for who cannot see it";
+    EXPECT_FALSE(desk.window.exportTo(E::Latents, folder.path() + "/none.safetensors")) << "a decode made none";
+    EXPECT_TRUE(desk.window.exportTo(E::Report, folder.path() + "/no/such/folder/r.json"));
+    EXPECT_TRUE(wait([&] { return !desk.errors.isEmpty() && desk.errors.last().contains(QStringLiteral("folder")); }))
+        << "an error is said";
+    EXPECT_TRUE(desk.child<QWidget>("notice")->isVisible());
+}
+
+TEST(Window, outOfMemoryStandsOnTheTimelineWithWhatFits) {
+    Desk desk;
+    ASSERT_TRUE(desk.workspace.setControl("budget", QStringLiteral("0.001")));
+    ASSERT_TRUE(desk.workspace.setControl("enforce", QStringLiteral("on")));
+    // The arena fails with its one block, a stream in the midst of things.
+    for (const char* lifetime : {"planned", "stream"}) {
+        ASSERT_TRUE(desk.workspace.setControl("lifetime", QString::fromUtf8(lifetime)));
+        drain();
+        desk.errors.clear();
+        ASSERT_TRUE(desk.run());
+        const auto& failure = desk.workspace.shown()->recording().failure;
+        ASSERT_TRUE(failure) << lifetime;
+        EXPECT_EQ(failure->code, "out_of_device_memory");
+        EXPECT_FALSE(failure->layer.empty());
+        EXPECT_FALSE(desk.errors.isEmpty());
+        EXPECT_TRUE(desk.child<QWidget>("notice")->isVisible());
+        EXPECT_FALSE(desk.workspace.runState().running);
+        EXPECT_FALSE(desk.window.chart().viewport()->grab().isNull());
+    }
+    // And afterwards all is well again.
+    ASSERT_TRUE(desk.workspace.setControl("enforce", QStringLiteral("off")));
+    ASSERT_TRUE(desk.run());
+    EXPECT_FALSE(desk.workspace.shown()->recording().failure);
+}
+
+TEST(Window, stopKeepsTheRecordingSoFar) {
+    Desk desk("flux1", 256);
+    desk.key(Qt::Key_R, Qt::ControlModifier);
+    EXPECT_TRUE(desk.workspace.runState().running);
+    ASSERT_TRUE(wait([&] { return desk.workspace.runState().done > 5; }));
+    QSignalSpy finished(&desk.workspace, &Workspace::runFinished);
+    desk.key(Qt::Key_R, Qt::ControlModifier);
+    ASSERT_TRUE(wait([&] { return finished.count() > 0; }));
+    ASSERT_TRUE(desk.workspace.shown()->recording().failure);
+    EXPECT_EQ(desk.workspace.shown()->recording().failure->code, "cancelled");
+    const auto& events = desk.workspace.shown()->recording().events;
+    EXPECT_EQ(events.back().allocated, 0u) << "everything is freed";
+    EXPECT_EQ(events.back().reserved, 0u);
+    EXPECT_TRUE(desk.errors.isEmpty());
+}
+
+TEST(Window, sessionsBringEverythingBack) {
+    const TemporaryFolder folder;
+    const QString path = folder.path() + "/a.spikescope";
+    QImage picture;
+    Range view;
+    {
+        Desk desk;
+        ASSERT_TRUE(desk.run());
+        desk.workspace.keepPlan();
+        const Range all = desk.workspace.scene().all;
+        desk.workspace.setView(zoomed(all, all, all.end / 2, 0.3));
+        view = desk.workspace.view();
+        desk.workspace.setCursor(7);
+        desk.key(Qt::Key_M);
+        picture = desk.workspace.picture()->images.front();
+        desk.window.saveSession(path);
+        ASSERT_TRUE(wait([&] { return QFileInfo::exists(path); }));
+    }
+    Desk desk("flux1", 256);
+    desk.window.openPaths({path});
+    ASSERT_TRUE(wait([&] { return desk.workspace.runs().rowCount() == 2; })) << desk.errors.join('\n').toStdString();
+    drain();
+    EXPECT_EQ(desk.workspace.controls().model, "taesd");
+    EXPECT_EQ(desk.workspace.scene().overlays.size(), 1u);
+    EXPECT_EQ(desk.workspace.picture()->images.front(), picture);
+    EXPECT_EQ(desk.workspace.markers().size(), 1u);
+    EXPECT_EQ(desk.workspace.cursor(), 7u);
+    EXPECT_NEAR(desk.workspace.view().begin, view.begin, 1.0);
+    EXPECT_NEAR(desk.workspace.view().end, view.end, 1.0);
+}
+
+// A snapshot's stacks stand in "Alive now", a recording opens without a device.
+TEST(Window, snapshotsAndRecordingsAreShown) {
+    const TemporaryFolder folder;
+    Desk desk;
+    desk.window.openPaths({QStringLiteral(SPIKESCOPE_TEST_DATA "/fuzz/corpus/pickle/p40")});
+    ASSERT_TRUE(wait([&] { return desk.workspace.runs().rowCount() == 1; })) << desk.errors.join('\n').toStdString();
+    EXPECT_EQ(desk.workspace.shown()->recording().kind, "replay");
+    EXPECT_FALSE(desk.workspace.scene().ghost) << "controls say nothing about other people's code";
+    Recording run = smallRun();
+    ASSERT_TRUE(writeText(folder.file("run.json"), reportJson(run)));
+    desk.window.openPaths({folder.path() + "/run.json"});
+    ASSERT_TRUE(wait([&] { return desk.workspace.runs().rowCount() == 2; })) << desk.errors.join('\n').toStdString();
+    expectEqual(desk.workspace.shown()->recording(), run);
+}
+
+// Every kind of damaged file: a message, and the window goes on.
+TEST(Window, damagedFilesCostAMessage) {
+    const TemporaryFolder folder;
+    Desk desk;
+    QStringList files;
+    for (const auto& place : std::filesystem::recursive_directory_iterator(SPIKESCOPE_TEST_DATA "/fuzz/corpus"))
+        if (place.is_regular_file()) files << QString::fromStdString(place.path().string());
+    int number = 0;
+    for (const char* content :
+         {"", "{", "{\"schema\":\"spikescope.run/1\"}", "{\"schema\":\"spikescope.session/1\",\"runs\":3}\n",
+          "{\"schema\":\"spikescope.session/9", "\x89PNG\r\n\x1a\n", "\x93NUMPY", "\x80\x04", "PK"})
+        for (const char* suffix : {"json", "spikescope", "png", "npy", "pickle", "safetensors", "txt"}) {
+            const std::string path = folder.file(fmt::format("{}.{}", number++, suffix).c_str());
+            std::ofstream(path, std::ios::binary) << content;
+            files << QString::fromStdString(path);
+        }
+    files << folder.path() << folder.path() + "/missing.json";
+    int done = 0;
+    QObject::connect(&desk.engine, &Engine::fileOpened, &desk.window, [&] { ++done; });
+    desk.window.openPaths(files);
+    ASSERT_TRUE(wait([&] { return done == files.size(); }));
+    drain();
+    EXPECT_GT(desk.errors.size(), 60);
+    EXPECT_TRUE(desk.workspace.plan());
+    desk.workspace.setControl("conv", QStringLiteral("im2col"));
+    EXPECT_TRUE(wait([&] { return desk.workspace.controlText("conv") == QStringLiteral("im2col"); }));
+}
+
+TEST(Window, damagedSettingsCostAMessage) {
+    QSettings settings;
+    settings.setValue(QStringLiteral("geometry"), QByteArray("nonsense"));
+    settings.setValue(QStringLiteral("layout"), QByteArray("more nonsense"));
+    settings.setValue(QStringLiteral("split"), 17);
+    settings.sync();
+    Desk desk;
+    int warnings = 0;
+    QObject::connect(&desk.workspace, &Workspace::told, &desk.window,
+                     [&](const Notice& notice) { warnings += notice.kind == Notice::Kind::Warning; });
+    desk.window.restoreSettings();
+    EXPECT_EQ(warnings, 2);
+    desk.window.saveSettings();
+    warnings = 0;
+    desk.window.restoreSettings();
+    EXPECT_EQ(warnings, 0) << "what was saved is whole again";
+}
+
+// The program itself: with settings that are no settings at all, with a broken session, and without a display.
+TEST(Program, startsWhateverItFinds) {
+    const TemporaryFolder folder;
+    const auto start = [&](const QStringList& arguments, const QByteArray& settings) {
+        QDir().mkpath(folder.path() + "/spikescope");
+        QFile file(folder.path() + "/spikescope/spikescope.conf");
+        EXPECT_TRUE(file.open(QIODevice::WriteOnly));
+        file.write(settings);
+        file.close();
+        QProcess process;
+        QProcessEnvironment environment = QProcessEnvironment::systemEnvironment();
+        environment.insert(QStringLiteral("XDG_CONFIG_HOME"), folder.path());
+        environment.remove(QStringLiteral("DISPLAY"));
+        environment.remove(QStringLiteral("QT_QPA_PLATFORM"));
+        process.setProcessEnvironment(environment);
+        process.start(QStringLiteral(SPIKESCOPE_WINDOW_PROGRAM), arguments);
+        EXPECT_TRUE(process.waitForFinished(60000));
+        return process.exitStatus() == QProcess::NormalExit ? process.exitCode() : -1;
+    };
+    const QString picture = folder.path() + "/window.png";
+    EXPECT_EQ(start({"--grab", picture, "--plan-only"},
+                    "[General]\ngeometry=@ByteArray(\\x1)\n[controls]\nconv=magic\nsize=1x1x1\n"),
+              0);
+    EXPECT_EQ(QImage(picture).size(), QSize(1600, 1000));
+    EXPECT_EQ(start({"--grab", picture, "--plan-only", "--grab-size", "900x700", "--preset", "mlx-before"},
+                    QByteArray(4096, '\xff')),
+              0);
+    EXPECT_EQ(QImage(picture).size(), QSize(900, 700));
+    std::ofstream(folder.file("broken.spikescope")) << "{\"schema\":\"spikescope.session/1\",\"runs\":9}\n";
+    EXPECT_EQ(start({"--grab", picture, "--plan-only", QString::fromStdString(folder.file("broken.spikescope"))}, {}),
+              0);
+    EXPECT_EQ(start({"--grab", picture, "--plan-only", "--conv", "magic"}, {}), 1)
+        << "a wrong option is said and refused";
+    EXPECT_EQ(start({"--grab", folder.path() + "/no/such/folder.png", "--plan-only"}, {}), 1);
+}
+
+TEST(Accessibility, everyWidgetHasAName) {
+    Desk desk;
+    desk.workspace.keepPlan();
+    drain();
+    for (const QWidget* widget : desk.window.findChildren<QWidget*>()) {
+        const bool interactive = qobject_cast<const QComboBox*>(widget) ||
+                                 qobject_cast<const QAbstractItemView*>(widget) ||
+                                 qobject_cast<const QLineEdit*>(widget) || qobject_cast<const QSpinBox*>(widget) ||
+                                 qobject_cast<const QAbstractButton*>(widget);
+        // Parts of other widgets are named by these.
+        const bool part = qobject_cast<const QComboBox*>(widget->parentWidget()) ||
+                          qobject_cast<const QSpinBox*>(widget->parentWidget()) ||
+                          qobject_cast<const QLineEdit*>(widget->parentWidget()) ||
+                          QByteArray(widget->metaObject()->className()).startsWith("QCombo") ||
+                          qobject_cast<const QHeaderView*>(widget) ||
+                          QByteArray(widget->metaObject()->className()).startsWith("QDockWidget") ||
+                          QByteArray(widget->metaObject()->className()).contains("Corner") ||
+                          QByteArray(widget->metaObject()->className()).contains("Extension") ||
+                          widget->objectName().startsWith(QLatin1String("qt_")) ||
+                          widget->objectName().startsWith(QLatin1String("Scroll")) ||
+                          qobject_cast<const QTabBar*>(widget->parentWidget());
+        if (!interactive || part) continue;
+        const auto* button = qobject_cast<const QAbstractButton*>(widget);
+        EXPECT_FALSE(widget->accessibleName().isEmpty() && (!button || button->text().isEmpty()))
+            << widget->metaObject()->className() << " " << widget->objectName().toStdString() << " in "
+            << widget->parentWidget()->metaObject()->className();
+    }
+    EXPECT_TRUE(desk.window.chart().accessibleDescription().contains(QStringLiteral("Peak ")))
+        << "the timeline in words";
+}
+
+// Mouse: what is seen is what is hit, and zooming keeps it.
+TEST(Mouse, clickSelectsAndWheelZooms) {
+    Desk desk;
+    TimelineChart& chart = desk.window.chart();
+    const Placed& placed = desk.workspace.scene().shown;
+    const std::uint32_t peak = desk.workspace.shown()->peak().eventIndex;
+    const QPoint at(static_cast<int>(chart.pixelAt(placed.events[peak]) + 0.5),
+                    static_cast<int>(chart.plotArea().center().y()));
+    desk.workspace.setCursor(0);
+    QTest::mouseClick(chart.viewport(), Qt::LeftButton, {}, at);
+    EXPECT_EQ(desk.workspace.cursor(), peak) << "a click into the peak's column finds the peak";
+    const double under = chart.xAt(at.x());
+    QWheelEvent wheel(at, chart.viewport()->mapToGlobal(at), {}, QPoint(0, 480), Qt::NoButton, Qt::NoModifier,
+                      Qt::NoScrollPhase, false);
+    QApplication::sendEvent(chart.viewport(), &wheel);
+    EXPECT_LT(desk.workspace.view().length(), desk.workspace.scene().all.length());
+    EXPECT_NEAR(chart.xAt(at.x()), under, 1e-6 * desk.workspace.scene().all.length());
+    desk.key(Qt::Key_F);
+    EXPECT_EQ(desk.workspace.view(), desk.workspace.scene().all);
+    // A drag selects, the tables follow.
+    QTest::mousePress(chart.viewport(), Qt::LeftButton, {}, QPoint(200, 200));
+    QTest::mouseMove(chart.viewport(), QPoint(260, 200));
+    QTest::mouseRelease(chart.viewport(), Qt::LeftButton, {}, QPoint(260, 200));
+    ASSERT_TRUE(desk.workspace.selection());
+    EXPECT_NEAR(desk.workspace.selection()->begin, chart.xAt(200), 1e-9);
+    desk.window.tables().setCurrentIndex(TablesPanel::Layers);
+    EXPECT_LT(desk.window.tables().currentModel()->rowCount(),
+              static_cast<int>(desk.workspace.shown()->layers().size()));
+    QTest::keyClick(&chart, Qt::Key_Escape);
+    EXPECT_FALSE(desk.workspace.selection());
+    EXPECT_EQ(desk.window.tables().currentModel()->rowCount(),
+              static_cast<int>(desk.workspace.shown()->layers().size()));
+}
+
+// The picture on the screen holds the peak: its pixel column is filled to the peak's height, at every size and in both
+// themes.
+TEST(Picture, holdsThePeaksPixelColumn) {
+    Desk desk("flux1", 512);
+    ASSERT_TRUE(desk.workspace.applyPreset("mlx-after"));
+    ASSERT_TRUE(wait([&] { return desk.workspace.planBefore() != nullptr; }));
+    for (const Theme theme : {Theme::Light, Theme::Dark})
+        for (const QSize size : {QSize(1300, 850), QSize(1000, 700)}) {
+            applyTheme(*qApp, theme);
+            desk.window.resize(size);
+            drain();
+            TimelineChart& chart = desk.window.chart();
+            desk.workspace.setCursor(0); // its line would stand on the peak
+            drain();
+            const Peak& peak = desk.workspace.shown()->peak();
+            QImage picture;
+            if (QGuiApplication::platformName() == QLatin1String("xcb"))
+                picture = desk.window.screen()->grabWindow(0).toImage().copy(
+                    QRect(chart.viewport()->mapToGlobal(QPoint()), chart.viewport()->size()));
+            else
+                picture = chart.viewport()->grab().toImage();
+            ASSERT_FALSE(picture.isNull());
+            const int x = static_cast<int>(
+                std::floor(chart.pixelAt(desk.workspace.scene().shown.events[peak.eventIndex]) + 0.01));
+            const int top = static_cast<int>(chart.pixelOfBytes(static_cast<double>(peak.allocated)));
+            const QRgb ground = chartColours().plot.rgb();
+            // Just under the peak there is a category's colour; the scale's own colours stand above.
+            const auto filled = [&](int px, int py) {
+                const QColor colour = picture.pixelColor(px, py);
+                return colour.hsvSaturation() > 90 && colour.rgb() != ground;
+            };
+            EXPECT_TRUE(filled(x, top + 4))
+                << x << " " << top << " " << picture.pixelColor(x, top + 4).name().toStdString();
+            int highest = picture.height();
+            for (int y = static_cast<int>(chart.plotArea().top()); y < picture.height(); ++y)
+                if (filled(x, y)) {
+                    highest = y;
+                    break;
+                }
+            EXPECT_NEAR(highest, top, 3) << "and nothing of the stack above it";
+        }
+    applyTheme(*qApp, Theme::Light);
+}
+
+} // namespace
+} // namespace spikescope
