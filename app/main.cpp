@@ -2,6 +2,7 @@
 
 #include "app/cli/control_options.h"
 #include "app/widgets/main_window.h"
+#include "app/widgets/tables_panel.h"
 #include "app/widgets/theme.h"
 
 #include <CLI/CLI.hpp>
@@ -11,6 +12,7 @@
 #include <QSettings>
 #include <QTimer>
 
+#include <algorithm>
 #include <filesystem>
 
 namespace spikescope {
@@ -20,7 +22,7 @@ namespace {
 struct Options {
     cli::ControlOptions controls;
     std::vector<std::string> files;
-    std::string grab, theme, grabSize = "1600x1000";
+    std::string grab, theme, tab, grabSize = "1600x1000";
     bool planOnly = false, problem = false;
 };
 
@@ -51,6 +53,8 @@ Controls rememberedControls(QStringList& complaints) {
     }
     return controls;
 }
+
+std::vector<std::string> tabNames() { return {"layers", "alive", "advice", "compare", "events", "log"}; }
 
 // Renders the window off screen once all that was asked for is there, and leaves.
 class Grabber : public QObject {
@@ -105,6 +109,7 @@ private:
 };
 
 int runWindow(QApplication& app, const Options& options) {
+    const std::vector<std::string> names = tabNames();
     const bool grabbing = !options.grab.empty();
     applyTheme(app, themeFromName(options.theme.empty() ? QSettings().value(QStringLiteral("theme")).toString()
                                                         : QString::fromStdString(options.theme)));
@@ -147,6 +152,8 @@ int runWindow(QApplication& app, const Options& options) {
     for (const std::string& file : options.files) files << QString::fromStdString(file);
     window.openPaths(files);
     if (options.problem) workspace.showProblem();
+    if (!options.tab.empty())
+        window.tables().setCurrentIndex(static_cast<int>(std::ranges::find(names, options.tab) - names.begin()));
     return QApplication::exec();
 }
 
@@ -165,6 +172,7 @@ int main(int argc, char** argv) {
     cli.add_option("--grab-size", options.grabSize, "its size in pixels, WxH")->group("Pictures");
     cli.add_flag("--plan-only", options.planOnly, "with --grab: no run, and no device")->group("Pictures");
     cli.add_flag("--problem", options.problem, "mlx-before, mlx-after and leanest, overlaid")->group("Pictures");
+    cli.add_option("--tab", options.tab, "the table in front")->check(CLI::IsMember(tabNames()))->group("Pictures");
     cli.add_option("--theme", options.theme, "light or dark, for this start")
         ->check(CLI::IsMember({"light", "dark", "system"}))
         ->group("Pictures");

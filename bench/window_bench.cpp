@@ -6,11 +6,14 @@
 #include "app/widgets/timeline_chart.h"
 
 #include "core/memory/recorder.h"
+#include "core/run/session.h"
 
 #include <benchmark/benchmark.h>
 
 #include <QApplication>
+#include <QElapsedTimer>
 #include <QEventLoop>
+#include <QTimer>
 
 #include <random>
 
@@ -137,6 +140,51 @@ void zoomMillion(benchmark::State& state) {
     }
 }
 BENCHMARK(zoomMillion)->Unit(benchmark::kMillisecond);
+
+// A decode in the window against the same one without it: how much longer the device takes, and how long the window's
+// event loop stood still at most. On a device named by SPIKESCOPE_DEVICE, else the first.
+void liveRun(benchmark::State& state) {
+    Window w;
+    Controls controls;
+    controls.model = "flux1";
+    controls.activations = DType::F32;
+    controls.width = controls.height = 256;
+    controls.device = qEnvironmentVariable("SPIKESCOPE_DEVICE").toStdString();
+    w.after(&Workspace::planChanged, [&] { w.workspace.restore(controls, {}); });
+    auto session = Session::open({.device = controls.device});
+    auto job = prepare(controls, std::uint64_t{7});
+    if (!session || !job) {
+        state.SkipWithError("no device");
+        return;
+    }
+    QElapsedTimer beat;
+    qint64 worst = 0;
+    QTimer pulse;
+    QObject::connect(&pulse, &QTimer::timeout, [&] {
+        worst = std::max(worst, beat.nsecsElapsed());
+        beat.restart();
+    });
+    std::vector<double> alone, watched;
+    for (auto _ : state) {
+        const CancelFlag cancel;
+        alone.push_back((*session)->run(*job, {}, cancel).recording.durationMs);
+        pulse.start(1);
+        beat.start();
+        QEventLoop loop;
+        QObject::connect(&w.workspace, &Workspace::runFinished, &loop, &QEventLoop::quit);
+        w.workspace.run();
+        loop.exec();
+        pulse.stop();
+        watched.push_back(w.workspace.shown()->recording().durationMs);
+    }
+    std::ranges::sort(alone);
+    std::ranges::sort(watched);
+    state.counters["alone_ms"] = alone[alone.size() / 2];
+    state.counters["watched_ms"] = watched[watched.size() / 2];
+    state.counters["overhead_%"] = 100.0 * (watched[watched.size() / 2] / alone[alone.size() / 2] - 1.0);
+    state.counters["stall_ms"] = static_cast<double>(worst) / 1e6 - 1.0;
+}
+BENCHMARK(liveRun)->Iterations(5)->Unit(benchmark::kSecond);
 
 } // namespace
 } // namespace spikescope

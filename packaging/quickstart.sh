@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # From a bare Debian 12 to a decoded picture and its memory account: installs what is missing, builds, and decodes a 256×256
-# FLUX.1-shaped image from synthetic weights and latents on whatever Vulkan device there is. Run again, it only does what
-# is not done.
+# FLUX.1-shaped image from synthetic weights and latents on whatever Vulkan device there is. Where there is a display, it
+# then opens the window with that run. Run again, it only does what is not done.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/packaging/dependencies.sh"
-need_packages "${build_packages[@]}"
+need_packages "${build_packages[@]}" "${window_packages[@]}"
 
 build=$root/build/release
 [ -f "$build/build.ninja" ] || cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSPIKESCOPE_TESTS=OFF -DSPIKESCOPE_BENCH=OFF
-ninja -C "$build" --quiet spikescope-cli
+ninja -C "$build" --quiet spikescope-cli spikescope
 program=$build/app/spikescope-cli
 
 out=$root/out/quickstart
@@ -29,3 +29,7 @@ fi
 cat "$out/table.txt"
 echo
 echo "Picture, report, events, layers and this table are in $out"
+if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
+    exec "$build/app/spikescope" "$out/report.json"
+fi
+echo "With a display, $build/app/spikescope opens the window"

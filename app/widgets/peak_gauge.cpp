@@ -52,19 +52,25 @@ PeakGauge::PeakGauge(Workspace& workspace, QWidget* parent)
     , m_workspace(workspace)
     , m_peak(new QLabel(this))
     , m_change(new QLabel(this))
+    , m_measured(new QLabel(this))
     , m_bar(new Bar(this))
     , m_fits(new QLabel(this)) {
     auto* layout = new QVBoxLayout(this);
     layout->setContentsMargins(10, 8, 10, 8);
     layout->setSpacing(4);
-    for (QWidget* part : std::initializer_list<QWidget*>{m_peak, m_change, m_bar, m_fits}) layout->addWidget(part);
-    for (QLabel* label : {m_peak, m_change, m_fits}) {
+    for (QWidget* part : std::initializer_list<QWidget*>{m_peak, m_change, m_bar, m_fits, m_measured})
+        layout->addWidget(part);
+    for (QLabel* label : {m_peak, m_change, m_fits, m_measured}) {
         label->setTextFormat(Qt::RichText);
         label->setWordWrap(true);
     }
     m_peak->setObjectName(QStringLiteral("predictedPeak"));
     m_peak->setAccessibleName(QStringLiteral("Predicted peak"));
     m_change->setAccessibleName(QStringLiteral("What the last flip changed"));
+    m_measured->setObjectName(QStringLiteral("measured"));
+    m_measured->setAccessibleName(QStringLiteral("Predicted against measured"));
+    m_measured->hide();
+    connect(&workspace, &Workspace::sceneChanged, this, &PeakGauge::refreshMeasured);
     m_fits->setAccessibleName(QStringLiteral("Whether it fits"));
     m_bar->setAccessibleName(QStringLiteral("Predicted peak by category, against the budget"));
     m_bar->setToolTip(QStringLiteral(
@@ -72,6 +78,38 @@ PeakGauge::PeakGauge(Workspace& workspace, QWidget* parent)
     connect(&workspace, &Workspace::planChanged, this, &PeakGauge::refresh);
     connect(&workspace, &Workspace::deviceChanged, this, &PeakGauge::refresh);
     refresh();
+}
+
+// Of a run that is shown: what was predicted for it, beside what was measured.
+void PeakGauge::refreshMeasured() {
+    const TimelinePtr shown = m_workspace.shown();
+    const bool run = shown && shown->recording().predicted && !m_workspace.runState().running;
+    m_measured->setVisible(run);
+    if (!run) return;
+    const auto [allocated, reserved] = *shown->recording().predicted;
+    const Peak& peak = shown->peak();
+    const QString values =
+        QStringLiteral("Measured <b>%1</b>, reserved %2: ").arg(bytesText(peak.allocated), bytesText(peak.reserved));
+    const QString red = chartColours().failure.name();
+    if (shown->recording().failure)
+        m_measured->setText(values + QStringLiteral("the run ended early"));
+    else if (allocated == peak.allocated && reserved == peak.reserved)
+        m_measured->setText(values + QStringLiteral("<b>as predicted, to the byte</b>"));
+    else if (shown->recording().refusals)
+        m_measured->setText(
+            values +
+            QStringLiteral(
+                "less than predicted (%1, %2): the driver refused memory %3 times, and the cache was given back")
+                .arg(bytesText(allocated), bytesText(reserved))
+                .arg(shown->recording().refusals));
+    else
+        m_measured->setText(values + QStringLiteral("<b style='color:%1'>NOT as predicted: %2, %3</b>")
+                                         .arg(red, bytesText(allocated), bytesText(reserved)));
+    m_measured->setToolTip(QStringLiteral("measured %1 B allocated, %2 B reserved; predicted %3 B, %4 B")
+                               .arg(peak.allocated)
+                               .arg(peak.reserved)
+                               .arg(allocated)
+                               .arg(reserved));
 }
 
 void PeakGauge::refresh() {

@@ -16,10 +16,12 @@ public:
 private:
     class Bar;
     void refresh();
+    void refreshMeasured();
 
     Workspace& m_workspace;
     QLabel* m_peak;
     QLabel* m_change;
+    QLabel* m_measured;
     Bar* m_bar;
     QLabel* m_fits;
 };

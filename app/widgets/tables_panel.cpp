@@ -83,6 +83,7 @@ TablesPanel::Page& TablesPanel::addPage(Tab tab, const QString& title, const QSt
     page.note = new QLabel(content);
     page.note->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);
     bar->addWidget(page.filter, 1);
+    bar->addSpacing(8);
     bar->addWidget(page.note, 2);
     const auto button = [&](const QString& text, const QString& buttonTip, auto call) {
         auto* tool = new QToolButton(content);
@@ -141,7 +142,8 @@ void TablesPanel::refresh(Tab tab) {
     const ChartScene& scene = m_workspace.scene();
     const auto selection = m_workspace.selection();
     Page& page = m_pages[tab];
-    const bool first = page.model->rowCount() == 0;
+    const int columnsBefore = page.model->columnCount();
+    const bool empty = page.model->rowCount() == 0;
     switch (tab) {
     case Layers: {
         std::vector<LayerRow> rows;
@@ -209,11 +211,11 @@ void TablesPanel::refresh(Tab tab) {
     default: return;
     }
     // Widths are set once, for good reason or by the user.
-    if (first && page.model->rowCount() > 0) {
+    if ((empty || page.model->columnCount() != columnsBefore) && page.model->rowCount() > 0) {
         page.view->horizontalHeader()->setResizeContentsPrecision(50);
         page.view->resizeColumnsToContents();
         for (int i = 0; i < page.model->columnCount(); ++i)
-            page.view->setColumnWidth(i, std::min(page.view->columnWidth(i) + 10, 360));
+            page.view->setColumnWidth(i, std::min(page.view->columnWidth(i) + 14, 380));
     }
 }
 
