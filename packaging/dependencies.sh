@@ -2,8 +2,8 @@
 
 build_packages=(g++ cmake ninja-build libvulkan1 libvulkan-dev mesa-vulkan-drivers glslang-dev glslang-tools spirv-tools libfmt-dev
     nlohmann-json3-dev libcli11-dev libexpected-dev libpng-dev)
-window_packages=(qt6-base-dev qt6-charts-dev qt6-svg-dev libqt6svg6 fonts-dejavu-core)
-test_packages=(libgtest-dev libbenchmark-dev vulkan-validationlayers xvfb desktop-file-utils)
+window_packages=(qt6-base-dev libqt6opengl6-dev qt6-charts-dev qt6-svg-dev libqt6svg6 fonts-dejavu-core)
+test_packages=(libgtest-dev libbenchmark-dev vulkan-validationlayers xvfb xauth desktop-file-utils)
 
 need_packages() {
     local missing=() name
