@@ -7,12 +7,14 @@
 
 #include "core/memory/recorder.h"
 #include "core/run/session.h"
+#include "core/timeline/export.h"
 
 #include <benchmark/benchmark.h>
 
 #include <QApplication>
 #include <QElapsedTimer>
 #include <QEventLoop>
+#include <QTemporaryDir>
 #include <QTimer>
 
 #include <random>
@@ -140,6 +142,30 @@ void zoomMillion(benchmark::State& state) {
     }
 }
 BENCHMARK(zoomMillion)->Unit(benchmark::kMillisecond);
+
+// From the wish to open a report of a million events until it is painted.
+void openMillion(benchmark::State& state) {
+    const QTemporaryDir folder;
+    const QString path = folder.filePath("million.json");
+    if (!writeText(path.toStdString(), reportJson(longRecording(1'000'000)))) {
+        state.SkipWithError("not written");
+        return;
+    }
+    Window w;
+    w.after(&Workspace::planChanged,
+            [&] { w.workspace.restore({.model = "flux1", .width = 1024, .height = 1024}, {}); });
+    for (auto _ : state) {
+        const int before = w.workspace.runs().rowCount();
+        QEventLoop loop;
+        QObject::connect(&w.workspace, &Workspace::sceneChanged, &loop, [&] {
+            if (w.workspace.runs().rowCount() > before && w.workspace.shown()->eventCount() >= 1'000'000) loop.quit();
+        });
+        w.workspace.open(path);
+        loop.exec();
+        w.paint();
+    }
+}
+BENCHMARK(openMillion)->Iterations(3)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 // A decode in the window against the same one without it: how much longer the device takes, and how long the window's
 // event loop stood still at most. On a device named by SPIKESCOPE_DEVICE, else the first.

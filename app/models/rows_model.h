@@ -137,8 +137,9 @@ public:
 
 private:
     bool passes(const Row& row) const {
+        // Words are looked for in words: numbers are sorted.
         return m_filter.isEmpty() || std::ranges::any_of(m_columns, [&](const RowColumn<Row>& column) {
-                   return column.text(row).contains(m_filter, Qt::CaseInsensitive);
+                   return !column.number && column.text(row).contains(m_filter, Qt::CaseInsensitive);
                });
     }
     void arrange() {

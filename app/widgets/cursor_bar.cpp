@@ -107,6 +107,7 @@ CursorBar::CursorBar(Workspace& workspace, QWidget* parent)
     m_sentence->setObjectName(QStringLiteral("explanation"));
     // Two lines of text, whatever it says: a chart that changes its height is hard to look at.
     m_sentence->setMinimumHeight(2 * m_sentence->fontMetrics().lineSpacing());
+    m_sentence->setMaximumHeight(4 * m_sentence->fontMetrics().lineSpacing());
     connect(&workspace, &Workspace::cursorChanged, this, &CursorBar::refresh);
     connect(&workspace, &Workspace::sceneChanged, this, &CursorBar::refresh);
     connect(&workspace, &Workspace::adviceChanged, this, &CursorBar::refresh);
@@ -164,7 +165,9 @@ void CursorBar::refresh() {
     m_values->setItems(any ? values(*timeline, event) : std::vector<ValueStrip::Item>());
     if (m_hover != noIndex) return; // the sentence is about the cursor
     const QString text = m_workspace.explanation();
-    if (text != m_sentence->text()) m_sentence->setText(text);
+    if (text == m_sentence->text()) return;
+    m_sentence->setText(text);
+    m_sentence->setToolTip(text); // where there is too little room
 }
 
 } // namespace spikescope

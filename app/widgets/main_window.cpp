@@ -124,7 +124,7 @@ void MainWindow::makeActions() {
         QStringLiteral(
             "A checkpoint, latents, a picture, a recording, a session or a PyTorch snapshot; or drop it on the window"),
         QKeySequence::Open, [this] { openDialog(); });
-    m_run = action(QStringLiteral("&Run"), QStringLiteral("Runs the decode with the controls as they stand"),
+    m_run = action(QStringLiteral("▶ Run"), QStringLiteral("Runs the decode with the controls as they stand"),
                    Qt::CTRL | Qt::Key_R, [this] {
                        if (m_workspace.runState().running)
                            m_workspace.stop();
@@ -173,7 +173,10 @@ void MainWindow::makeActions() {
     fillExportMenu(*exportMenu);
 
     QMenu* file = menuBar()->addMenu(QStringLiteral("&File"));
-    file->addActions({open, save});
+    file->addAction(open);
+    QMenu* recent = file->addMenu(QStringLiteral("Open &recent"));
+    connect(recent, &QMenu::aboutToShow, this, [this, recent] { fillRecentMenu(*recent); });
+    file->addAction(save);
     file->addMenu(exportMenu);
     file->addSeparator();
     file->addActions({escape, quit});

@@ -56,6 +56,8 @@ private:
     void refreshAxis();
     void setTheme(int theme);
     void fillExportMenu(QMenu& menu);
+    void fillRecentMenu(QMenu& menu);
+    void rememberFile(const QString& path);
     void openDialog();
     void exportDialog(Export what);
     void showKeys();

@@ -65,8 +65,29 @@ void MainWindow::openDialog() {
 void MainWindow::openPaths(const QStringList& paths) {
     for (const QString& path : paths) {
         m_folder = QFileInfo(path).absolutePath();
+        rememberFile(QFileInfo(path).absoluteFilePath());
         m_workspace.open(path);
     }
+}
+
+void MainWindow::rememberFile(const QString& path) {
+    constexpr qsizetype most = 10;
+    QSettings settings;
+    QStringList files = settings.value(QStringLiteral("recent")).toStringList();
+    files.removeAll(path);
+    files.prepend(path);
+    settings.setValue(QStringLiteral("recent"), files.mid(0, most));
+}
+
+void MainWindow::fillRecentMenu(QMenu& menu) {
+    menu.clear();
+    for (const QString& path : QSettings().value(QStringLiteral("recent")).toStringList()) {
+        if (!QFileInfo::exists(path)) continue;
+        connect(menu.addAction(QFileInfo(path).fileName()), &QAction::triggered, this,
+                [this, path] { openPaths({path}); });
+        menu.actions().back()->setStatusTip(path);
+    }
+    if (menu.isEmpty()) menu.addAction(QStringLiteral("Nothing yet"))->setEnabled(false);
 }
 
 void MainWindow::dragEnterEvent(QDragEnterEvent* event) {

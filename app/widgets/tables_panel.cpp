@@ -7,6 +7,7 @@
 #include <QHBoxLayout>
 #include <QHeaderView>
 #include <QTime>
+#include <QTimer>
 #include <QToolButton>
 #include <QVBoxLayout>
 
@@ -119,7 +120,12 @@ TablesPanel::Page& TablesPanel::addPage(Tab tab, const QString& title, const QSt
     layout->addWidget(page.view, 1);
     addTab(content, title);
     setTabToolTip(tab, tip);
-    connect(page.filter, &QLineEdit::textChanged, model, [model](const QString& text) { model->setFilter(text); });
+    // A table of a million events is not searched anew with every letter.
+    auto* pause = new QTimer(page.filter);
+    pause->setSingleShot(true);
+    pause->setInterval(200);
+    connect(page.filter, &QLineEdit::textChanged, pause, qOverload<>(&QTimer::start));
+    connect(pause, &QTimer::timeout, model, [model, filter = page.filter] { model->setFilter(filter->text()); });
     connect(page.view, &QTableView::activated, this,
             [this, tab](const QModelIndex& index) { activated(tab, index.row()); });
     return page;

@@ -399,7 +399,7 @@ void TimelineChart::paintAxis(QPainter& painter) {
     if (scene.axis == AxisKind::Layers)
         painter.drawText(under, Qt::AlignTop | Qt::AlignHCenter, axisText);
     else
-        painter.drawText(QRectF(6, baseline, leftMargin - 10, bottomMargin - 4), Qt::AlignTop | Qt::AlignLeft,
+        painter.drawText(QRectF(0, baseline, leftMargin - 20, bottomMargin - 4), Qt::AlignTop | Qt::AlignRight,
                          axisText);
 }
 

@@ -10,9 +10,11 @@ template <class... Handlers> struct Overload : Handlers... { using Handlers::ope
 
 std::vector<TensorId> workspaces(const ConvCall& call) {
     std::vector<TensorId> ids;
+    ids.reserve(6);
     if (call.inCopy) ids.push_back(*call.inCopy);
     if (call.columns) ids.push_back(*call.columns);
-    if (const auto& w = call.winograd) ids.insert(ids.end(), {w->padded, w->filters, w->inputs, w->products});
+    if (const auto& w = call.winograd)
+        for (const TensorId id : {w->padded, w->filters, w->inputs, w->products}) ids.push_back(id);
     if (call.outCopy) ids.push_back(*call.outCopy);
     return ids;
 }
