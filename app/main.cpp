@@ -68,6 +68,10 @@ public:
         connect(&workspace, &Workspace::adviceChanged, this, &Grabber::look);
         connect(&workspace, &Workspace::sceneChanged, this, &Grabber::look);
         connect(&workspace, &Workspace::deviceChanged, this, &Grabber::look);
+        connect(&workspace, &Workspace::fileProgressed, this, [this](double fraction) {
+            m_opened += fraction >= 1.0;
+            look();
+        });
         connect(&workspace, &Workspace::runFinished, this, [this] {
             m_ran = true;
             look();
@@ -84,6 +88,7 @@ private:
         if (!m_workspace.plan() || !m_workspace.advice().advice) return;
         if (!m_options.planOnly && !m_workspace.device().known && m_workspace.device().refusal.empty()) return;
         if (m_options.problem && m_workspace.runs().rowCount() == 0) return;
+        if (m_opened < m_options.files.size()) return;
         if (!m_options.planOnly && !m_options.problem && m_options.files.empty()) {
             if (!m_started) {
                 m_started = true;
@@ -105,6 +110,7 @@ private:
     MainWindow& m_window;
     Workspace& m_workspace;
     const Options& m_options;
+    std::size_t m_opened = 0;
     bool m_started = false, m_ran = false, m_done = false;
 };
 

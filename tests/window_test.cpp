@@ -24,6 +24,7 @@
 #include <QSettings>
 #include <QSignalSpy>
 #include <QSpinBox>
+#include <QTableView>
 #include <QTest>
 #include <QTimer>
 #include <QTreeView>
@@ -431,6 +432,23 @@ TEST(Mouse, clickSelectsAndWheelZooms) {
     EXPECT_FALSE(desk.workspace.selection());
     EXPECT_EQ(desk.window.tables().currentModel()->rowCount(),
               static_cast<int>(desk.workspace.shown()->layers().size()));
+}
+
+TEST(Mouse, aClickOnAFlipAppliesItAndUndoTakesItBack) {
+    Desk desk;
+    ASSERT_TRUE(desk.workspace.setControl("layout-copies", QStringLiteral("on")));
+    desk.window.tables().setCurrentIndex(TablesPanel::AdviceTab);
+    auto* view = desk.child<QTableView>("table:Advice");
+    ASSERT_TRUE(wait([&] { return desk.workspace.advice().advice && view->model()->rowCount() > 3; }));
+    drain();
+    const TimelinePtr before = desk.workspace.plan();
+    const Flip best = desk.workspace.advice().advice->flips.front();
+    QTest::mouseClick(view->viewport(), Qt::LeftButton, {}, view->visualRect(view->model()->index(0, 0)).center());
+    ASSERT_TRUE(wait([&] { return desk.workspace.plan() != before; }));
+    EXPECT_EQ(desk.workspace.controlText(best.control), QString::fromStdString(best.to));
+    EXPECT_EQ(desk.workspace.plan()->peak().allocated, best.allocated);
+    desk.key(Qt::Key_Z, Qt::ControlModifier);
+    EXPECT_EQ(desk.workspace.controlText(best.control), QString::fromStdString(best.from));
 }
 
 // The picture on the screen holds the peak: its pixel column is filled to the peak's height, at every size and in both

@@ -4,6 +4,8 @@
 
 #include <QAbstractTableModel>
 #include <QColor>
+#include <QGuiApplication>
+#include <QPalette>
 
 #include <algorithm>
 #include <cmath>
@@ -31,6 +33,7 @@ template <class Row> struct RowColumn {
     std::function<double(const Row&)> number;  // sorts by it and stands in CSV; none: by text
     std::function<QColor(const Row&)> colour;  // a swatch before the text
     std::function<QString(const Row&)> rowTip; // beyond the text
+    bool link = false;                         // a click does what it says
 };
 
 // CSV field by RFC 4180.
@@ -103,6 +106,7 @@ public:
             return QVariant::fromValue(
                 Qt::Alignment((column.number ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter));
         case Qt::DecorationRole: return column.colour ? QVariant(column.colour(of)) : QVariant();
+        case Qt::ForegroundRole: return column.link ? QVariant(QGuiApplication::palette().link()) : QVariant();
         case Qt::ToolTipRole: return column.rowTip ? column.rowTip(of) : column.text(of);
         default: return {};
         }

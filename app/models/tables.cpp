@@ -185,7 +185,8 @@ std::vector<RowColumn<AdviceRow>> adviceColumns() {
              [](const R& r) {
                  return QStringLiteral("%1: %2 → %3")
                      .arg(textOf(r.flip.control), textOf(r.flip.from), textOf(r.flip.to));
-             }},
+             },
+         .link = true},
         {.title = "Δ peak",
          .tip = "Change of the allocated peak",
          .text = [=](const R& r) { return differenceText(change(r)); },

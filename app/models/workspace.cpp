@@ -306,11 +306,18 @@ void Workspace::onFinished(const RunResult& result) {
     }
     m_shownRun = -1; // show() then sees a change
     show(id ? id : m_shownBeforeRun);
-    if (result.error)
+    if (result.error) {
+        QString text = QString::fromStdString(result.error->message);
+        if (const auto& failure = result.timeline ? result.timeline->recording().failure : std::optional<Failure>();
+            failure && failure->code == "out_of_device_memory") {
+            QStringList fits;
+            for (const std::string& flip : failure->fits) fits << textOf(flip);
+            text += fits.isEmpty() ? QStringLiteral(". No single flip of a control makes it fit")
+                                   : QStringLiteral(". It fits with any one of: ") + fits.join(QStringLiteral(", "));
+        }
         tell(cancelled ? Notice::Kind::Note : Notice::Kind::Error,
-             cancelled ? QStringLiteral("Stopped; everything is freed, and the recording up to there is kept")
-                       : QString::fromStdString(result.error->message));
-    else if (const Recording& recording = result.timeline->recording(); recording.predicted) {
+             cancelled ? QStringLiteral("Stopped; everything is freed, and the recording up to there is kept") : text);
+    } else if (const Recording& recording = result.timeline->recording(); recording.predicted) {
         const Peak& peak = result.timeline->peak();
         if (recording.predicted->first != peak.allocated ||
             (recording.refusals == 0 && recording.predicted->second != peak.reserved))

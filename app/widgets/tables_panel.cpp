@@ -54,6 +54,11 @@ TablesPanel::TablesPanel(Workspace& workspace, QWidget* parent)
     m_measure->setToolTip(QStringLiteral("Runs every kernel once in small, which takes 10 to 40 seconds, so that "
                                          "advice knows what a flip costs in time"));
     advice.view->parentWidget()->findChild<QHBoxLayout*>()->insertWidget(1, m_measure);
+    // The name of a flip is a link; the rest of its row only selects.
+    advice.view->setMouseTracking(true);
+    connect(advice.view, &QTableView::clicked, this, [this](const QModelIndex& index) {
+        if (index.column() == 0) activated(AdviceTab, index.row());
+    });
     connect(m_measure, &QPushButton::clicked, this, [this] { m_workspace.measureRates(); });
 
     connect(this, &QTabWidget::currentChanged, this, &TablesPanel::refreshVisible);
@@ -126,6 +131,9 @@ TablesPanel::Page& TablesPanel::addPage(Tab tab, const QString& title, const QSt
     pause->setInterval(200);
     connect(page.filter, &QLineEdit::textChanged, pause, qOverload<>(&QTimer::start));
     connect(pause, &QTimer::timeout, model, [model, filter = page.filter] { model->setFilter(filter->text()); });
+    connect(page.view, &QTableView::entered, page.view, [view = page.view, tab](const QModelIndex& index) {
+        view->viewport()->setCursor(tab == AdviceTab && index.column() == 0 ? Qt::PointingHandCursor : Qt::ArrowCursor);
+    });
     connect(page.view, &QTableView::activated, this,
             [this, tab](const QModelIndex& index) { activated(tab, index.row()); });
     return page;
