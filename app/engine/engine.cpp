@@ -245,7 +245,7 @@ RunResult Engine::runNow(const Controls& controls, const InputSource& input, con
         QMetaObject::invokeMethod(
             this, [this, so = std::move(so)] { Q_EMIT runProgressed(so); }, Qt::QueuedConnection);
         // Watching takes a hundredth of the time, however long the Recording gets.
-        pauseMs = std::max(300.0, 100.0 * msSince(copyBegin));
+        pauseMs = std::max(400.0, 100.0 * msSince(copyBegin));
         last = Clock::now();
     };
     RunOutcome outcome = (*session)->run(*job, sinks, cancel, progressed);

@@ -65,6 +65,7 @@ TablesPanel::TablesPanel(Workspace& workspace, QWidget* parent)
     connect(&workspace, &Workspace::sceneChanged, this, [this] { spoil({Layers, Alive, Compare, Events}); });
     connect(&workspace, &Workspace::cursorChanged, this, [this] { spoil({Alive}); });
     connect(&workspace, &Workspace::selectionChanged, this, [this] { spoil({Layers, Events}); });
+    connect(&workspace, &Workspace::runStateChanged, this, &TablesPanel::refreshVisible);
     connect(&workspace, &Workspace::adviceChanged, this, [this] { spoil({AdviceTab}); });
     auto* copyAction = new QAction(QStringLiteral("Copy"), this);
     copyAction->setShortcut(QKeySequence::Copy);
@@ -147,6 +148,10 @@ void TablesPanel::spoil(std::initializer_list<Tab> tabs) {
 void TablesPanel::refreshVisible() {
     const auto tab = static_cast<Tab>(currentIndex());
     if (tab == Log || !m_pages[tab].stale || !isVisible()) return;
+    // A run has better use for the processor than tables that change before they are read.
+    constexpr qint64 whileRunningMs = 2000;
+    if (m_workspace.runState().running && m_refreshed.isValid() && m_refreshed.elapsed() < whileRunningMs) return;
+    m_refreshed.start();
     m_pages[tab].stale = false;
     refresh(tab);
 }

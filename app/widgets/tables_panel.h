@@ -3,6 +3,7 @@
 
 #include "app/models/workspace.h"
 
+#include <QElapsedTimer>
 #include <QLabel>
 #include <QLineEdit>
 #include <QPlainTextEdit>
@@ -49,7 +50,7 @@ private:
     QPlainTextEdit* m_log;
     QPushButton* m_measure;
     std::array<Page, tabTotal> m_pages;
-    std::vector<QString> m_compareLabels;
+    QElapsedTimer m_refreshed;
 };
 
 } // namespace spikescope

@@ -1,6 +1,7 @@
 #include "core/gpu/device.h"
 
 #include "core/base/text.h"
+#include "core/gpu/cooperative_matrix.h"
 
 #include <algorithm>
 #include <fstream>
@@ -43,6 +44,21 @@ Result<std::unique_ptr<Device>> Device::open(std::shared_ptr<Instance> instance,
     features.features.shaderInt64 = VK_TRUE;
     features.features.sparseBinding = features.features.sparseResidencyBuffer = report.sparseBinding;
     std::vector<const char*> extensions;
+    CooperativeMatrixFeatures matrices{.cooperativeMatrix = VK_TRUE};
+    // Not its dot product, which drivers lack.
+    Bfloat16Features bfloat16{.pNext = &matrices, .type = VK_TRUE, .cooperativeMatrix = VK_TRUE};
+    VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes{
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT,
+        .pNext = &bfloat16,
+        .subgroupSizeControl = VK_TRUE,
+        .computeFullSubgroups = VK_TRUE};
+    if (report.bf16Matrices) {
+        features12.pNext = &sizes;
+        features12.vulkanMemoryModel = VK_TRUE;
+        features.features.shaderInt16 = VK_TRUE;
+        extensions.insert(extensions.end(), {"VK_KHR_cooperative_matrix", "VK_KHR_shader_bfloat16",
+                                             VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME});
+    }
     if (report.memoryBudget) extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     const VkDeviceCreateInfo info{.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                   .pNext = &features,

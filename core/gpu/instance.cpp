@@ -1,6 +1,7 @@
 #include "core/gpu/instance.h"
 
 #include "core/base/text.h"
+#include "core/gpu/cooperative_matrix.h"
 
 #include <dlfcn.h>
 #include <unistd.h>
@@ -168,6 +169,9 @@ DeviceReport Instance::describe(std::uint32_t index, VkPhysicalDevice handle) co
     report.memoryBudget = has("VK_EXT_memory_budget");
     report.cooperativeMatrix = has("VK_KHR_cooperative_matrix");
 
+    if (report.cooperativeMatrix && has("VK_KHR_shader_bfloat16") && has("VK_EXT_subgroup_size_control"))
+        report.bf16Matrices = multipliesBf16(handle);
+
     std::vector<std::string> missing;
     if (p.apiVersion < VK_API_VERSION_1_2) {
         report.refusal = fmt::format("Vulkan {}, 1.2 is needed", report.vulkan);
@@ -196,6 +200,39 @@ DeviceReport Instance::describe(std::uint32_t index, VkPhysicalDevice handle) co
     }
     if (!missing.empty()) report.refusal = "lacks " + joined(missing, ", ");
     return report;
+}
+
+// Whether all is there that conv3x3_coopmat.comp needs.
+bool Instance::multipliesBf16(VkPhysicalDevice handle) const {
+    CooperativeMatrixFeatures matrices;
+    Bfloat16Features bfloat16{.pNext = &matrices};
+    VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes{
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT, .pNext = &bfloat16};
+    VkPhysicalDeviceVulkan12Features features12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+                                                .pNext = &sizes};
+    VkPhysicalDeviceFeatures2 features{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &features12};
+    vk.GetPhysicalDeviceFeatures2(handle, &features);
+    if (!matrices.cooperativeMatrix || !bfloat16.type || !bfloat16.cooperativeMatrix || !sizes.subgroupSizeControl ||
+        !sizes.computeFullSubgroups || !features12.vulkanMemoryModel || !features.features.shaderInt16)
+        return false;
+    VkPhysicalDeviceSubgroupSizeControlPropertiesEXT range{
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES_EXT};
+    VkPhysicalDeviceProperties2 properties{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &range};
+    vk.GetPhysicalDeviceProperties2(handle, &properties);
+    if (range.minSubgroupSize > 32 || range.maxSubgroupSize < 32 ||
+        !(range.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT))
+        return false;
+    const auto list = reinterpret_cast<GetCooperativeMatrixProperties>(
+        vk.GetInstanceProcAddr(m_instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR"));
+    std::uint32_t count = 0;
+    if (!list || list(handle, &count, nullptr) != VK_SUCCESS) return false;
+    std::vector<CooperativeMatrixProperties> kinds(count);
+    if (list(handle, &count, kinds.data()) != VK_SUCCESS) return false;
+    return std::ranges::any_of(kinds, [](const CooperativeMatrixProperties& kind) {
+        return kind.m == 16 && kind.n == 16 && kind.k == 16 && kind.aType == componentBfloat16 &&
+               kind.bType == componentBfloat16 && kind.cType == componentFloat32 &&
+               kind.resultType == componentFloat32 && kind.scope == scopeSubgroup;
+    });
 }
 
 Result<DeviceReport> Instance::choose(std::string_view selector) const {

@@ -159,8 +159,16 @@ Result<Pipeline> ShaderLibrary::pipeline(std::string_view shader, const std::vec
                  fmt::format("shader {}", shader));
     Pipeline pipeline{.layout = inputs == Inputs::Texels ? m_texelLayout : m_plainLayout,
                       .texelSet = inputs == Inputs::Texels ? m_texelSet : VK_NULL_HANDLE};
+    const VkPipelineShaderStageRequiredSubgroupSizeCreateInfoEXT subgroups{
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO_EXT,
+        .requiredSubgroupSize = 32};
+    const bool matrices = inputs == Inputs::Matrices;
+    VkPipelineShaderStageCreateFlags full = 0;
+    if (matrices) full = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT;
     const VkComputePipelineCreateInfo info{.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
                                            .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                                                     .pNext = matrices ? &subgroups : nullptr,
+                                                     .flags = full,
                                                      .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                                                      .module = module,
                                                      .pName = "main"},

@@ -35,7 +35,8 @@ public:
     static Result<std::unique_ptr<ShaderLibrary>> create(Device& device, std::string cacheFolder);
     ~ShaderLibrary(); // writes the pipeline cache if anything is new
 
-    enum class Inputs : std::uint8_t { Addresses, Texels };
+    // Matrices: addresses, by full subgroups of 32.
+    enum class Inputs : std::uint8_t { Addresses, Texels, Matrices };
     Result<Pipeline> pipeline(std::string_view shader, const std::vector<Define>& defines,
                               Inputs inputs = Inputs::Addresses);
 

@@ -38,8 +38,9 @@ enum class KernelChoice : std::uint8_t { Best, Portable };
 // One way of computing every call.
 class Kernels {
 public:
-    // The CPU device gets kernels of its own unless the portable ones are asked for.
-    static std::unique_ptr<Kernels> create(const Device& device, ShaderLibrary& library, KernelChoice choice);
+    // Mesa's CPU device and devices with cooperative matrices get kernels of their own unless the portable ones are
+    // asked for. A device whose matrices answer wrongly, or not at all, has the portable ones, which say so by name.
+    static std::unique_ptr<Kernels> create(Device& device, ShaderLibrary& library, KernelChoice choice);
     virtual ~Kernels() = default;
 
     virtual std::string_view name() const = 0;

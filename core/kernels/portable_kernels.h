@@ -7,10 +7,12 @@ namespace spikescope {
 
 class PortableKernels : public Kernels {
 public:
-    explicit PortableKernels(ShaderLibrary& library)
-        : m_library(library) {}
+    // The name says why these, where others were expected.
+    explicit PortableKernels(ShaderLibrary& library, std::string name = "portable")
+        : m_library(library)
+        , m_name(std::move(name)) {}
 
-    std::string_view name() const override { return "portable"; }
+    std::string_view name() const override { return m_name; }
     WeightPacking packing(const ConvCall& call, const Program& program) const override;
     Result<void> encode(const KernelCall& call, const Program& program, const Bindings& bindings,
                         std::vector<Dispatch>& dispatches) override;
@@ -81,6 +83,9 @@ protected:
     static void setGroups(Dispatch& dispatch, std::uint64_t threads, std::uint64_t groupSize);
 
     ShaderLibrary& m_library;
+
+private:
+    std::string m_name;
 };
 
 // The storage types as shaders name them, and defines of an activation.

@@ -1,0 +1,286 @@
+#include "core/kernels/coopmat_kernels.h"
+
+#include "core/base/checked.h"
+#include "core/gpu/vulkan_heap.h"
+#include "core/graph/float_convert.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace spikescope {
+
+namespace {
+
+// What a workgroup of conv3x3_coopmat.comp makes, and input channels that it takes at a time.
+constexpr std::uint64_t tileRows = 16, tileColumns = 8, tileChannels = 128, stageChannels = 32;
+// Inner elements that gemm_coopmat.comp takes at a time.
+constexpr std::uint64_t productDepth = 32;
+
+} // namespace
+
+bool CoopmatKernels::hasTile(const ConvCall& call, const Program& program) {
+    const Tensor &in = program.tensor(call.in), &out = program.tensor(call.out);
+    const auto bf16 = [&](TensorId id) { return program.tensor(id).dtype == DType::BF16; };
+    return call.method == ConvMethod::Direct && call.kernel == 3 && call.stride == 1 && call.padBegin == 1 &&
+           call.bias && call.activation == Activation::None && bf16(call.in) && bf16(call.out) && bf16(call.weight) &&
+           (!call.residual || bf16(*call.residual)) && in.shape.c % stageChannels == 0 &&
+           out.shape.c % tileChannels == 0 &&
+           // Shaders count 16 bytes in an int.
+           std::max(in.bytes, out.bytes) / in.shape.n / 16 < std::uint64_t{1} << 31;
+}
+
+// Blocks of 16 × 16 as the lanes of a subgroup hold them: lane l has output channel l / 4 (elements 0 to 3) and 8 + l /
+// 4, and of each the input channels 2 (l % 4) + {0, 1} and 8 more.
+WeightPacking CoopmatKernels::packing(const ConvCall& call, const Program& program) const {
+    if (!hasTile(call, program)) return PortableKernels::packing(call, program);
+    const std::uint64_t in = program.tensor(call.in).shape.c, out = program.tensor(call.out).shape.c, taps = 9;
+    const std::uint64_t toIn = taps, toOut = in * taps;
+    return {{in / 16, 16 * toIn}, {taps, 1},      {out / 16, 16 * toOut}, {8, toOut},
+            {4, 2 * toIn},        {2, 8 * toOut}, {2, 8 * toIn},          {2, toIn}};
+}
+
+Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& target) {
+    if (!hasTile(call, target.program)) return PortableKernels::directConv(call, target);
+    struct Push {
+        std::uint64_t x, w, res, y, bias;
+        std::int32_t h, width, c, k;
+    };
+    const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
+    std::vector<Define> defines;
+    if (call.upsample) defines.push_back({"UPSAMPLE", "1"});
+    if (call.residual) defines.push_back({"RESIDUAL", "1"});
+    for (std::uint64_t n = 0; n < out.shape.n; ++n) {
+        const std::uint64_t inAt = n * (in.bytes / in.shape.n), outAt = n * (out.bytes / out.shape.n);
+        const Push push{.x = target.address(call.in) + inAt,
+                        .w = target.address(call.weight),
+                        .res = call.residual ? target.address(*call.residual) + outAt : 0,
+                        .y = target.address(call.out) + outAt,
+                        .bias = target.address(*call.bias),
+                        .h = static_cast<std::int32_t>(out.shape.h),
+                        .width = static_cast<std::int32_t>(out.shape.w),
+                        .c = static_cast<std::int32_t>(in.shape.c),
+                        .k = static_cast<std::int32_t>(out.shape.c)};
+        TRY(Dispatch dispatch, make("conv3x3_coopmat.comp", defines, push, ShaderLibrary::Inputs::Matrices));
+        dispatch.groups = {static_cast<std::uint32_t>(out.shape.c / tileChannels),
+                           static_cast<std::uint32_t>(divideUp(out.shape.w, tileColumns)),
+                           static_cast<std::uint32_t>(divideUp(out.shape.h, tileRows))};
+        target.dispatches.push_back(std::move(dispatch));
+    }
+    return {};
+}
+
+Result<void> CoopmatKernels::product(const Product& p, std::vector<Define> defines, const Target& target) {
+    struct Push {
+        std::uint64_t a, b, c, residual, bias;
+        std::int32_t m, n, k, lda, ldc;
+        float alpha;
+    };
+    // Small tiles where large ones would leave most of the device idle.
+    constexpr std::uint64_t fewGroups = 128;
+    const std::uint64_t large = 128, tile = divideUp(p.m, large) * divideUp(p.n, large) < fewGroups ? 64 : large;
+    defines.push_back({"BLOCKS", tile == large ? "4" : "2"});
+    TRY(Dispatch dispatch, make("gemm_coopmat.comp", defines,
+                                Push{.a = p.a,
+                                     .b = p.b,
+                                     .c = p.c,
+                                     .residual = p.residual,
+                                     .bias = p.bias,
+                                     .m = static_cast<std::int32_t>(p.m),
+                                     .n = static_cast<std::int32_t>(p.n),
+                                     .k = static_cast<std::int32_t>(p.k),
+                                     .lda = static_cast<std::int32_t>(p.lda),
+                                     .ldc = static_cast<std::int32_t>(p.ldc),
+                                     .alpha = p.alpha},
+                                ShaderLibrary::Inputs::Matrices));
+    dispatch.groups = {static_cast<std::uint32_t>(divideUp(p.n, tile)), static_cast<std::uint32_t>(divideUp(p.m, tile)),
+                       1};
+    target.dispatches.push_back(std::move(dispatch));
+    return {};
+}
+
+Result<void> CoopmatKernels::matmul(const Matmul& m, const Target& target) {
+    const Tensor &a = target.tensor(m.a), &out = target.tensor(m.out);
+    const auto bf16 = [&](TensorId id) { return target.tensor(id).dtype == DType::BF16; };
+    const bool fits = bf16(m.a) && bf16(m.b) && bf16(m.out) && (!m.residual || bf16(*m.residual)) &&
+                      m.activation != Activation::Silu && m.inner % productDepth == 0 && m.columns % 8 == 0;
+    if (!fits) return PortableKernels::matmul(m, target);
+    std::vector<Define> defines;
+    if (m.bias) defines.push_back({"BIAS", "1"});
+    if (m.residual) defines.push_back({"RESIDUAL", "1"});
+    if (m.activation == Activation::Relu) defines.push_back({"RELU", "1"});
+    const std::uint64_t inBytes = m.inner * sizeOf(a.dtype), outBytes = m.columns * sizeOf(out.dtype);
+    // Shaders count 16 bytes in an int, and workgroups in a row are limited.
+    const std::uint64_t atOnce =
+        std::min((std::uint64_t{1} << 34) / std::max(inBytes, outBytes), std::uint64_t{1} << 21) / 128 * 128;
+    for (std::uint64_t done = 0; done < m.rows; done += atOnce)
+        CHECK(product({.a = target.address(m.a) + (m.aRow + done) * inBytes,
+                       .b = target.address(m.b) + m.bRow * outBytes,
+                       .c = target.address(m.out) + (m.outRow + done) * outBytes,
+                       .residual = m.residual ? target.address(*m.residual) + (m.outRow + done) * outBytes : 0,
+                       .bias = target.address(m.bias),
+                       .m = std::min(atOnce, m.rows - done),
+                       .n = m.columns,
+                       .k = m.inner,
+                       .lda = m.inner,
+                       .ldc = m.columns},
+                      defines, target));
+    return {};
+}
+
+// As the portable one: products of queries and keys by rows, softmax in fp32, and its products with the values, for
+// which the scores are rounded to bf16.
+Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& target) {
+    const Tensor &q = target.tensor(call.q), &out = target.tensor(call.out);
+    const std::uint64_t pixels = q.shape.pixels(), channels = q.shape.c, rowBytes = channels * sizeOf(q.dtype);
+    const bool fits = q.dtype == DType::BF16 && out.dtype == DType::BF16 &&
+                      target.tensor(call.k).dtype == DType::BF16 && target.tensor(call.v).dtype == DType::BF16 &&
+                      channels % productDepth == 0 && pixels % productDepth == 0 &&
+                      std::max(call.chunkRows, channels) * pixels / 4 < std::uint64_t{1} << 31;
+    if (!fits) return PortableKernels::attention(call, target);
+    for (std::uint64_t picture = 0; picture < q.shape.n; ++picture) {
+        const std::uint64_t base = picture * pixels * rowBytes;
+        for (std::uint64_t first = 0; first < pixels; first += call.chunkRows) {
+            const std::uint64_t rows = std::min(call.chunkRows, pixels - first);
+            CHECK(product({.a = target.address(call.q) + base + first * rowBytes,
+                           .b = target.address(call.k) + base,
+                           .c = target.address(call.scores),
+                           .m = rows,
+                           .n = pixels,
+                           .k = channels,
+                           .lda = channels,
+                           .ldc = pixels,
+                           .alpha = call.scale},
+                          {{"B_NK", "1"}, {"OUT_F32", "1"}}, target));
+            CHECK(softmax(target, call.scores, static_cast<std::uint32_t>(rows), static_cast<std::uint32_t>(pixels),
+                          static_cast<std::uint32_t>(pixels)));
+            CHECK(product({.a = target.address(call.scores),
+                           .b = target.address(call.v) + base,
+                           .c = target.address(call.out) + base + first * rowBytes,
+                           .m = rows,
+                           .n = channels,
+                           .k = pixels,
+                           .lda = pixels,
+                           .ldc = channels},
+                          {{"A_F32", "1"}}, target));
+        }
+    }
+    return {};
+}
+
+namespace {
+
+// One convolution with a residual over host-visible tensors.
+class SmallConv {
+public:
+    explicit SmallConv(Device& device)
+        : m_device(device) {}
+    ~SmallConv() {
+        for (const HeapBlock& block : m_blocks) m_heap->free(block);
+    }
+
+    // The output of the same inputs by these kernels.
+    Result<std::vector<float>> run(Kernels& kernels) {
+        if (!m_heap) CHECK(prepare());
+        const Tensor& weight = m_program.tensor(m_call.weight);
+        packWeights(StoredValues<DType::F32>{reinterpret_cast<const std::byte*>(m_weights.data())},
+                    kernels.packing(m_call, m_program), DType::BF16, 0, weight.bytes / 2, data(m_call.weight));
+        std::vector<Dispatch> dispatches;
+        CHECK(kernels.encode(m_call, m_program, m_bindings, dispatches));
+        TRY(const VkCommandBuffer commands, m_device.beginCommands());
+        for (const Dispatch& dispatch : dispatches) {
+            recordBarrier(m_device, commands);
+            m_device.vk.CmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.handle);
+            m_device.vk.CmdPushConstants(commands, dispatch.pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
+                                         dispatch.pushSize, dispatch.push.data());
+            m_device.vk.CmdDispatch(commands, dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
+        }
+        const VkMemoryBarrier toHost{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                     .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
+                                     .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
+        m_device.vk.CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
+                                       &toHost, 0, nullptr, 0, nullptr);
+        CHECK(m_device.submit());
+        CHECK(m_device.waitAll());
+        std::vector<float> values(m_program.tensor(m_call.out).bytes / 2);
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            std::uint16_t bits = 0;
+            std::memcpy(&bits, data(m_call.out) + 2 * i, 2);
+            values[i] = bf16ToFloat(bits);
+        }
+        return values;
+    }
+
+private:
+    Result<void> prepare() {
+        TRY(m_heap, VulkanHeap::create(m_device));
+        constexpr std::uint64_t h = 19, w = 13, in = 64, out = 128; // no multiple of a tile
+        TRY(m_call.in, add(DType::BF16, {.n = 1, .h = h, .w = w, .c = in}));
+        TRY(m_call.weight, add(DType::BF16, {.n = out, .h = 3, .w = 3, .c = in}));
+        TRY(m_call.out, add(DType::BF16, {.n = 1, .h = h, .w = w, .c = out}));
+        TRY(const TensorId bias, add(DType::F32, {.n = 1, .h = 1, .w = 1, .c = out}));
+        TRY(const TensorId residual, add(DType::BF16, {.n = 1, .h = h, .w = w, .c = out}));
+        m_call.bias = bias;
+        m_call.residual = residual;
+        fill(m_call.in, 1.0f);
+        fill(bias, 1.0f);
+        fill(residual, 1.0f);
+        for (std::uint64_t i = 0; i < out * in * 9; ++i) m_weights.push_back(0.06f * next());
+        return {};
+    }
+    Result<TensorId> add(DType dtype, Shape shape) {
+        const std::uint64_t bytes = shape.elements() * sizeOf(dtype);
+        TRY(const HeapBlock block,
+            m_heap->allocate(roundUp(bytes, m_heap->traits().granularity), MemoryKind::HostVisible));
+        m_blocks.push_back(block);
+        m_bindings.push_back({.buffer = m_heap->buffer(block.id), .offset = 0, .address = block.address});
+        m_program.tensors.push_back(
+            {.name = "t", .dtype = dtype, .shape = shape, .dims = {}, .bytes = bytes, .weight = {}});
+        return TensorId{static_cast<std::uint32_t>(m_program.tensors.size() - 1)};
+    }
+    std::byte* data(TensorId id) { return m_heap->mapped(m_blocks[id.index].id); }
+    float next() { // -1 to 1, always the same ones
+        m_random = m_random * 1664525u + 1013904223u;
+        return static_cast<float>(m_random >> 8) / 8388608.0f - 1.0f;
+    }
+    void fill(TensorId id, float scale) {
+        const Tensor& tensor = m_program.tensor(id);
+        for (std::uint64_t i = 0; i < tensor.shape.elements(); ++i) {
+            const float value = scale * next();
+            const std::uint16_t half = floatToBf16(value);
+            if (tensor.dtype == DType::F32)
+                std::memcpy(data(id) + 4 * i, &value, 4);
+            else
+                std::memcpy(data(id) + 2 * i, &half, 2);
+        }
+    }
+
+    Device& m_device;
+    std::unique_ptr<VulkanHeap> m_heap;
+    std::vector<HeapBlock> m_blocks;
+    Program m_program;
+    Bindings m_bindings;
+    ConvCall m_call;
+    std::vector<float> m_weights;
+    std::uint32_t m_random = 7;
+};
+
+} // namespace
+
+Result<bool> CoopmatKernels::agree(Device& device, ShaderLibrary& library) {
+    SmallConv conv(device);
+    PortableKernels portable(library);
+    CoopmatKernels matrices(library);
+    TRY(const std::vector<float> expected, conv.run(portable));
+    TRY(const std::vector<float> found, conv.run(matrices));
+    double error = 0.0, norm = 0.0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+        const double difference = static_cast<double>(found[i]) - static_cast<double>(expected[i]);
+        error += difference * difference;
+        norm += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
+    }
+    constexpr double roundings = 5e-3;          // two results in bf16, each rounded once
+    return std::sqrt(error / norm) < roundings; // NaN is not
+}
+
+} // namespace spikescope

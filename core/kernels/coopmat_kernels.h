@@ -1,0 +1,37 @@
+#pragma once
+// Kernels on cooperative matrices (tensor cores) for bf16 maps with bf16 weights: 3×3 convolutions, products and
+// attention. What they cannot do goes to the portable kernels.
+
+#include "core/kernels/portable_kernels.h"
+
+namespace spikescope {
+
+class CoopmatKernels final : public PortableKernels {
+public:
+    using PortableKernels::PortableKernels;
+
+    std::string_view name() const override { return "cooperative matrices"; }
+    WeightPacking packing(const ConvCall& call, const Program& program) const override;
+
+    // Whether this device's matrices give what the portable kernels give: one small convolution by both. The order in
+    // which lanes hold a matrix is the driver's own affair, and this is how one finds out that it is another.
+    static Result<bool> agree(Device& device, ShaderLibrary& library);
+
+protected:
+    Result<void> directConv(const ConvCall& call, const Target& target) override;
+    Result<void> matmul(const Matmul& product, const Target& target) override;
+    Result<void> attention(const AttentionCall& call, const Target& target) override;
+
+private:
+    static bool hasTile(const ConvCall& call, const Program& program);
+
+    // c [m][n] = alpha a [m][k] b, see gemm_coopmat.comp; addresses of first elements.
+    struct Product {
+        std::uint64_t a, b, c, residual = 0, bias = 0;
+        std::uint64_t m = 0, n = 0, k = 0, lda = 0, ldc = 0;
+        float alpha = 1.0f;
+    };
+    Result<void> product(const Product& product, std::vector<Define> defines, const Target& target);
+};
+
+} // namespace spikescope
