@@ -5,7 +5,8 @@
 //   OUT_F32  c is fp32; else bf16
 //   BIAS RESIDUAL RELU; bias fp32, residual bf16 with the shape of c, which it may be
 //   BLOCKS   16×16 blocks of a warp in each direction: 4, or 2 where c is too small to fill the device
-// a [M][lda], c [M][ldc]; b with rows of K or N. K is a multiple of 32, N, lda and ldc are multiples of 8. Dispatch
+//   DEPTH    inner elements at a time: 32, or 128 where few workgroups have long rows
+// a [M][lda], c [M][ldc]; b with rows of K or N. K is a multiple of DEPTH, N, lda and ldc are multiples of 8. Dispatch
 // (ceil(N / TILE), ceil(M / TILE)). Subgroups of 32, required and full.
 //
 // Four warps share tiles of a and b in shared memory, rows of which are an odd number of 16 bytes apart: no bank conflicts.
@@ -18,7 +19,7 @@
 #extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
 #extension GL_KHR_shader_subgroup_basic : require
 
-const int TILE = 2 * BLOCKS * 16, DEPTH = 32, THREADS = 128;                    // warps stand 2 × 2
+const int TILE = 2 * BLOCKS * 16, THREADS = 128;                    // warps stand 2 × 2
 const int DEPTH_UNITS = DEPTH / 8, A_ROW = DEPTH_UNITS + 1;                     // in 16 bytes
 #ifdef B_NK
 const int B_ROWS = TILE, B_UNITS = DEPTH_UNITS;
@@ -91,18 +92,23 @@ void main() {
 #define STEP(k) { [[unroll]] for (int i = 0; i < BLOCKS; i++) A[i] = loadA(sm[(wm + i * 16) * A_ROW + (k) * 2], kRowMajor, A_ROW, 32); \
         [[unroll]] for (int j = 0; j < BLOCKS; j++) LOAD_B(k, j) \
         [[unroll]] for (int i = 0; i < BLOCKS; i++) [[unroll]] for (int j = 0; j < BLOCKS; j++) acc[i][j] = mma(A[i], B[j], acc[i][j]); }
+#if DEPTH == 128
+#define STEPS STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7)
+#else
+#define STEPS STEP(0) STEP(1)
+#endif
     int stages = p.K / DEPTH, stage = 0;
     ASK
     PUT
     barrier();
     [[dont_unroll]] for (stage = 1; stage < stages; stage++) {
         ASK
-        STEP(0) STEP(1)
+        STEPS
         barrier();
         PUT
         barrier();
     }
-    STEP(0) STEP(1)
+    STEPS
     barrier();
 
     // A warp passes 16 rows at a time through its own slice; a lane owns 8 columns of some rows.

@@ -32,7 +32,18 @@ void main() {
             vec4 origin = LOAD4(IN)(inAddress, base + begin * blocks + block);
             float count = 0.0;
             vec4 sum = vec4(0), squares = vec4(0);
-            for (uint64_t p = begin + lane; p < end; p += lanes) {
+            // Four loads are under way at a time.
+            uint64_t p = begin + lane;
+            for (; p + 3 * lanes < end; p += 4 * lanes) {
+                vec4 d[4];
+                [[unroll]] for (uint i = 0; i < 4; ++i) d[i] = LOAD4(IN)(inAddress, base + (p + i * lanes) * blocks + block) - origin;
+                [[unroll]] for (uint i = 0; i < 4; ++i) {
+                    sum += d[i];
+                    squares = fma(d[i], d[i], squares);
+                }
+                count += 4.0;
+            }
+            for (; p < end; p += lanes) {
                 vec4 d = LOAD4(IN)(inAddress, base + p * blocks + block) - origin;
                 sum += d;
                 squares = fma(d, d, squares);

@@ -1,36 +1,61 @@
 #version 460
-// Softmax of each row of fp32 scores in place; the columns from `keys` to `stride` become zero. Groups of 64 threads: rows.
+// Softmax of each row of fp32 scores in place; the columns from `keys` to `stride`, a multiple of four, become zero. Groups
+// of 256 threads: rows.
 #include "common.glsl"
 
-layout(local_size_x = 64) in;
+layout(local_size_x = 256) in;
 layout(push_constant, std430) uniform Push {
     uint64_t scoresAddress;
     uint rows, keys, stride;
 };
 
-shared float parts[64];
+shared float parts[256];
+
+float largestOfAll(float mine) {
+    uint thread = gl_LocalInvocationIndex;
+    parts[thread] = mine;
+    barrier();
+    for (uint half_ = 128; half_ > 0; half_ /= 2) {
+        if (thread < half_) parts[thread] = max(parts[thread], parts[thread + half_]);
+        barrier();
+    }
+    float result = parts[0];
+    barrier();
+    return result;
+}
+
+float sumOfAll(float mine) {
+    uint thread = gl_LocalInvocationIndex;
+    parts[thread] = mine;
+    barrier();
+    for (uint half_ = 128; half_ > 0; half_ /= 2) {
+        if (thread < half_) parts[thread] += parts[thread + half_];
+        barrier();
+    }
+    return parts[0];
+}
+
+// Which of four columns are keys.
+bvec4 isKey(uint i) { return lessThan(uvec4(4 * i) + uvec4(0, 1, 2, 3), uvec4(keys)); }
 
 void main() {
     uint64_t row = linearGroup();
     if (row >= rows) return;
-    uint thread = gl_LocalInvocationIndex;
+    uint thread = gl_LocalInvocationIndex, blocks = stride / 4;
     uint64_t base = scoresAddress + row * stride * 4ul;
-    float most = uintBitsToFloat(0xff800000u);
-    for (uint i = thread; i < keys; i += 64) most = max(most, load1F32(base, i));
-    parts[thread] = most;
-    barrier();
-    for (uint i = 0; i < 64; ++i) most = max(most, parts[i]);
-    barrier();
-    float sum = 0.0;
-    for (uint i = thread; i < stride; i += 64) {
-        float e = i < keys ? exp(load1F32(base, i) - most) : 0.0;
-        store1F32(base, i, e);
-        sum += e;
+    const float nothing = uintBitsToFloat(0xff800000u);
+    float most = nothing;
+    for (uint i = thread; i < blocks; i += 256) {
+        vec4 x = mix(vec4(nothing), load4F32(base, i), isKey(i));
+        most = max(most, max(max(x.x, x.y), max(x.z, x.w)));
     }
-    parts[thread] = sum;
-    barrier();
-    sum = 0.0;
-    for (uint i = 0; i < 64; ++i) sum += parts[i];
-    float inverse = 1.0 / sum;
-    for (uint i = thread; i < keys; i += 64) store1F32(base, i, load1F32(base, i) * inverse);
+    most = largestOfAll(most);
+    float sum = 0.0;
+    for (uint i = thread; i < blocks; i += 256) {
+        vec4 e = mix(vec4(0), exp(load4F32(base, i) - most), isKey(i));
+        store4F32(base, i, e);
+        sum += e.x + e.y + e.z + e.w;
+    }
+    float inverse = 1.0 / sumOfAll(sum);
+    for (uint i = thread; i < blocks; i += 256) store4F32(base, i, load4F32(base, i) * inverse);
 }

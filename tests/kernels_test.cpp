@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <map>
 #include <random>
 
@@ -26,12 +27,19 @@ std::string testDevice() {
     return named ? named : "cpu";
 }
 
+// One session for each set: some drivers refuse after a handful of instances in a process. They end before main() does,
+// while the driver's own globals are still there.
+std::map<KernelChoice, std::unique_ptr<Session>> sessions;
+
+class EndOfSessions : public testing::Environment {
+    void TearDown() override { sessions.clear(); }
+};
+const auto* const endOfSessions = testing::AddGlobalTestEnvironment(new EndOfSessions);
+
 // A program of one call over host-visible tensors.
 class OneCall {
 public:
     explicit OneCall(KernelChoice choice) {
-        // One session for each set: some drivers refuse after a handful of instances in a process.
-        static std::map<KernelChoice, std::unique_ptr<Session>> sessions;
         if (!sessions[choice]) {
             auto opened = Session::open({.device = testDevice(),
                                          .kernels = choice,

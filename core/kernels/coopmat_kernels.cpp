@@ -80,6 +80,7 @@ Result<void> CoopmatKernels::product(const Product& p, std::vector<Define> defin
     constexpr std::uint64_t fewGroups = 128;
     const std::uint64_t large = 128, tile = divideUp(p.m, large) * divideUp(p.n, large) < fewGroups ? 64 : large;
     defines.push_back({"BLOCKS", tile == large ? "4" : "2"});
+    defines.push_back({"DEPTH", tile != large && p.k % 128 == 0 ? "128" : "32"});
     TRY(Dispatch dispatch, make("gemm_coopmat.comp", defines,
                                 Push{.a = p.a,
                                      .b = p.b,

@@ -31,9 +31,9 @@ std::uint64_t attentionRows(std::uint64_t pixels) {
     return std::min(pixels, std::clamp<std::uint64_t>(bounded, 64, 512));
 }
 
-// Slices of about a thousand pixels, each summed by one workgroup.
+// Slices of 256 pixels, of large maps more, each summed by one workgroup.
 std::uint64_t normSlices(std::uint64_t pixels) {
-    return std::clamp<std::uint64_t>(divideUp<std::uint64_t>(pixels, 1024), 1, 1024);
+    return std::clamp<std::uint64_t>(divideUp<std::uint64_t>(pixels, 256), 1, 1024);
 }
 
 // Where MLX takes its Winograd path.
