@@ -9,6 +9,7 @@
 
 #include <QApplication>
 #include <QIcon>
+#include <QImageReader>
 #include <QSettings>
 #include <QTimer>
 
@@ -195,6 +196,8 @@ int main(int argc, char** argv) {
     QGuiApplication::setDesktopFileName(QStringLiteral("io.github.spikescope.Spikescope"));
     int qtArguments = 1; // what is left of them was read above
     QApplication app(qtArguments, argv);
+    // A session's pictures may be of 16384×8192 pixels with 16 bits a channel.
+    QImageReader::setAllocationLimit(1024);
     QGuiApplication::setWindowIcon(QIcon(QStringLiteral(":/spikescope.svg")));
     return runWindow(app, options);
 }
