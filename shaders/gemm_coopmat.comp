@@ -1,13 +1,12 @@
 #version 460
 // c = activation(alpha a b + bias + residual) on 16×16×16 cooperative matrices of bf16, sums in fp32.
-//   A_F32    a is fp32, rounded to bf16 on the way in; else bf16
 //   B_NK     b [N][K] (keys, for queries times keys); else [K][N] (weights, values)
 //   OUT_F32  c is fp32; else bf16
 //   BIAS RESIDUAL RELU; bias fp32, residual bf16 with the shape of c, which it may be
 //   BLOCKS   16×16 blocks of a warp in each direction: 4, or 2 where c is too small to fill the device
-//   DEPTH    inner elements at a time: 32, or 128 where few workgroups have long rows
-// a [M][lda], c [M][ldc]; b with rows of K or N. K is a multiple of DEPTH, N, lda and ldc are multiples of 8. Dispatch
-// (ceil(N / TILE), ceil(M / TILE)). Subgroups of 32, required and full.
+// a [M][lda], c [M][ldc]; b with rows of K or N. Part z of a product takes K inner elements from z K on and writes at z
+// partStep elements behind c. K is a multiple of 32, N, lda and ldc are multiples of 8. Dispatch
+// (ceil(N / TILE), ceil(M / TILE), parts). Subgroups of 32, required and full.
 //
 // Four warps share tiles of a and b in shared memory, rows of which are an odd number of 16 bytes apart: no bank conflicts.
 // The next tiles are asked for while these are multiplied.
@@ -19,7 +18,7 @@
 #extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
 #extension GL_KHR_shader_subgroup_basic : require
 
-const int TILE = 2 * BLOCKS * 16, THREADS = 128;                    // warps stand 2 × 2
+const int TILE = 2 * BLOCKS * 16, DEPTH = 32, THREADS = 128;                    // warps stand 2 × 2
 const int DEPTH_UNITS = DEPTH / 8, A_ROW = DEPTH_UNITS + 1;                     // in 16 bytes
 #ifdef B_NK
 const int B_ROWS = TILE, B_UNITS = DEPTH_UNITS;
@@ -34,7 +33,7 @@ layout(local_size_x = THREADS) in;
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer In16 { uvec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uvec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF4 { vec4 v[]; };
-layout(push_constant) uniform Push { In16 a, b; Any16 c, residual; InF4 bias; int M, N, K, lda, ldc; float alpha; } p;
+layout(push_constant) uniform Push { In16 a, b; Any16 c, residual; InF4 bias; int M, N, K, lda, ldc, partStep; float alpha; } p;
 
 #include "coopmat.glsl"
 
@@ -60,16 +59,8 @@ void main() {
         bFrom[i] = e / B_UNITS * (p.N >> 3) + min((n0 >> 3) + e % B_UNITS, (p.N >> 3) - 1);
 #endif
     }
-#ifdef A_F32
-    uvec4 ha[A_PIECES][2];
-#define A_ASK(i) { int at_ = (aFrom[i] + stage * DEPTH_UNITS) * 2; ha[i][0] = p.a.v[at_]; ha[i][1] = p.a.v[at_ + 1]; }
-#define F(u) uintBitsToFloat(u)
-#define A_HAVE(i) uvec4(pack(F(ha[i][0].x), F(ha[i][0].y)), pack(F(ha[i][0].z), F(ha[i][0].w)), pack(F(ha[i][1].x), F(ha[i][1].y)), pack(F(ha[i][1].z), F(ha[i][1].w)))
-#else
     uvec4 ha[A_PIECES];
 #define A_ASK(i) ha[i] = p.a.v[aFrom[i] + stage * DEPTH_UNITS];
-#define A_HAVE(i) ha[i]
-#endif
 #ifdef B_NK
     int bStep = DEPTH_UNITS;
 #else
@@ -77,7 +68,7 @@ void main() {
 #endif
     uvec4 hb[B_PIECES];
 #define ASK { [[unroll]] for (int i = 0; i < A_PIECES; i++) A_ASK(i) [[unroll]] for (int i = 0; i < B_PIECES; i++) hb[i] = p.b.v[bFrom[i] + stage * bStep]; }
-#define PUT { [[unroll]] for (int i = 0; i < A_PIECES; i++) { int e = t + i * THREADS; sm[e / DEPTH_UNITS * A_ROW + e % DEPTH_UNITS] = A_HAVE(i); } \
+#define PUT { [[unroll]] for (int i = 0; i < A_PIECES; i++) { int e = t + i * THREADS; sm[e / DEPTH_UNITS * A_ROW + e % DEPTH_UNITS] = ha[i]; } \
         [[unroll]] for (int i = 0; i < B_PIECES; i++) { int e = t + i * THREADS; sm[TILE * A_ROW + e / B_UNITS * B_ROW + e % B_UNITS] = hb[i]; } }
 
     MatC acc[BLOCKS][BLOCKS];
@@ -92,23 +83,18 @@ void main() {
 #define STEP(k) { [[unroll]] for (int i = 0; i < BLOCKS; i++) A[i] = loadA(sm[(wm + i * 16) * A_ROW + (k) * 2], kRowMajor, A_ROW, 32); \
         [[unroll]] for (int j = 0; j < BLOCKS; j++) LOAD_B(k, j) \
         [[unroll]] for (int i = 0; i < BLOCKS; i++) [[unroll]] for (int j = 0; j < BLOCKS; j++) acc[i][j] = mma(A[i], B[j], acc[i][j]); }
-#if DEPTH == 128
-#define STEPS STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7)
-#else
-#define STEPS STEP(0) STEP(1)
-#endif
-    int stages = p.K / DEPTH, stage = 0;
+    int stages = p.K / DEPTH, first = int(gl_WorkGroupID.z) * stages, stage = first;
     ASK
     PUT
     barrier();
-    [[dont_unroll]] for (stage = 1; stage < stages; stage++) {
+    [[dont_unroll]] for (stage = first + 1; stage < first + stages; stage++) {
         ASK
-        STEPS
+        STEP(0) STEP(1)
         barrier();
         PUT
         barrier();
     }
-    STEPS
+    STEP(0) STEP(1)
     barrier();
 
     // A warp passes 16 rows at a time through its own slice; a lane owns 8 columns of some rows.
@@ -132,7 +118,7 @@ void main() {
             x = max(x, 0.0); y = max(y, 0.0);
 #endif
 #ifdef OUT_F32
-            int at = m * (p.ldc >> 2) + (n >> 2);
+            int at = m * (p.ldc >> 2) + (n + int(gl_WorkGroupID.z) * p.partStep >> 2);
             p.c.v[at] = floatBitsToUint(x); p.c.v[at + 1] = floatBitsToUint(y);
 #else
             p.c.v[m * (p.ldc >> 3) + (n >> 3)] = uvec4(pack(x.x, x.y), pack(x.z, x.w), pack(y.x, y.y), pack(y.z, y.w));

@@ -73,14 +73,14 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
 Result<void> CoopmatKernels::product(const Product& p, std::vector<Define> defines, const Target& target) {
     struct Push {
         std::uint64_t a, b, c, residual, bias;
-        std::int32_t m, n, k, lda, ldc;
+        std::int32_t m, n, k, lda, ldc, partStep;
         float alpha;
     };
     // Small tiles where large ones would leave most of the device idle.
     constexpr std::uint64_t fewGroups = 128;
-    const std::uint64_t large = 128, tile = divideUp(p.m, large) * divideUp(p.n, large) < fewGroups ? 64 : large;
+    const std::uint64_t large = 128,
+                        tile = divideUp(p.m, large) * divideUp(p.n, large) * p.parts < fewGroups ? 64 : large;
     defines.push_back({"BLOCKS", tile == large ? "4" : "2"});
-    defines.push_back({"DEPTH", tile != large && p.k % 128 == 0 ? "128" : "32"});
     TRY(Dispatch dispatch, make("gemm_coopmat.comp", defines,
                                 Push{.a = p.a,
                                      .b = p.b,
@@ -89,13 +89,14 @@ Result<void> CoopmatKernels::product(const Product& p, std::vector<Define> defin
                                      .bias = p.bias,
                                      .m = static_cast<std::int32_t>(p.m),
                                      .n = static_cast<std::int32_t>(p.n),
-                                     .k = static_cast<std::int32_t>(p.k),
+                                     .k = static_cast<std::int32_t>(p.k / p.parts),
                                      .lda = static_cast<std::int32_t>(p.lda),
                                      .ldc = static_cast<std::int32_t>(p.ldc),
+                                     .partStep = static_cast<std::int32_t>(p.n),
                                      .alpha = p.alpha},
                                 ShaderLibrary::Inputs::Matrices));
     dispatch.groups = {static_cast<std::uint32_t>(divideUp(p.n, tile)), static_cast<std::uint32_t>(divideUp(p.m, tile)),
-                       1};
+                       static_cast<std::uint32_t>(p.parts)};
     target.dispatches.push_back(std::move(dispatch));
     return {};
 }
@@ -139,6 +140,10 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
                       channels % productDepth == 0 && pixels % productDepth == 0 &&
                       std::max(call.chunkRows, channels) * pixels / 4 < std::uint64_t{1} << 31;
     if (!fits) return PortableKernels::attention(call, target);
+    // The products with the values have few rows and columns and are long: parts of them side by side keep a GPU busy.
+    // Once the weights are in the first half of every row, the second half has room for the parts.
+    std::uint64_t parts = 1;
+    while (parts < 16 && 2 * parts * channels * 4 <= pixels * 2 && pixels % (2 * parts * productDepth) == 0) parts *= 2;
     for (std::uint64_t picture = 0; picture < q.shape.n; ++picture) {
         const std::uint64_t base = picture * pixels * rowBytes;
         for (std::uint64_t first = 0; first < pixels; first += call.chunkRows) {
@@ -153,17 +158,38 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
                            .ldc = pixels,
                            .alpha = call.scale},
                           {{"B_NK", "1"}, {"OUT_F32", "1"}}, target));
-            CHECK(softmax(target, call.scores, static_cast<std::uint32_t>(rows), static_cast<std::uint32_t>(pixels),
-                          static_cast<std::uint32_t>(pixels)));
-            CHECK(product({.a = target.address(call.scores),
+            struct SoftmaxPush {
+                std::uint64_t scores;
+                std::uint32_t rows, keys;
+            };
+            CHECK(add(target, "softmax_coopmat.comp", {},
+                      SoftmaxPush{target.address(call.scores), static_cast<std::uint32_t>(rows),
+                                  static_cast<std::uint32_t>(pixels)},
+                      rows, 1));
+            const std::uint64_t outAddress = target.address(call.out) + base + first * rowBytes;
+            Product values{.a = target.address(call.scores),
                            .b = target.address(call.v) + base,
-                           .c = target.address(call.out) + base + first * rowBytes,
+                           .c = parts > 1 ? target.address(call.scores) + pixels * 2 : outAddress,
                            .m = rows,
                            .n = channels,
                            .k = pixels,
-                           .lda = pixels,
-                           .ldc = channels},
-                          {{"A_F32", "1"}}, target));
+                           .lda = 2 * pixels,
+                           .ldc = parts > 1 ? pixels : channels,
+                           .parts = parts};
+            if (parts == 1) {
+                CHECK(product(values, {}, target));
+                continue;
+            }
+            CHECK(product(values, {{"OUT_F32", "1"}}, target));
+            struct SumPush {
+                std::uint64_t parts, out;
+                std::uint32_t rows, channels, count, rowBytes;
+            };
+            CHECK(add(target, "attention_sum.comp", {},
+                      SumPush{values.c, outAddress, static_cast<std::uint32_t>(rows),
+                              static_cast<std::uint32_t>(channels), static_cast<std::uint32_t>(parts),
+                              static_cast<std::uint32_t>(4 * pixels)},
+                      rows * channels / 4, 64));
         }
     }
     return {};

@@ -29,6 +29,7 @@ private:
     struct Product {
         std::uint64_t a, b, c, residual = 0, bias = 0;
         std::uint64_t m = 0, n = 0, k = 0, lda = 0, ldc = 0;
+        std::uint64_t parts = 1; // of k, each into n fp32 columns of its own
         float alpha = 1.0f;
     };
     Result<void> product(const Product& product, std::vector<Define> defines, const Target& target);
