@@ -9,6 +9,7 @@
 
 namespace spikescope {
 
+// clang-format off
 #define SPIKESCOPE_INSTANCE_FUNCTIONS(X)                                                                               \
     X(DestroyInstance)                                                                                                 \
     X(EnumeratePhysicalDevices)                                                                                        \
@@ -33,6 +34,7 @@ namespace spikescope {
                                             X(CmdWriteTimestamp) X(CmdBindPipeline) X(CmdBindDescriptorSets)           \
                                                 X(CmdPushConstants) X(CmdDispatch) X(CmdPipelineBarrier)               \
                                                     X(CmdCopyBuffer) X(QueueBindSparse)
+// clang-format on
 
 struct VulkanFunctions {
     PFN_vkGetInstanceProcAddr GetInstanceProcAddr = nullptr;

@@ -24,7 +24,7 @@ struct DeviceReport {
     bool cpu = false;
     bool cpuKernels = false; // Mesa's CPU device as our CPU kernels need it
     bool memoryBudget = false, cooperativeMatrix = false;
-    bool bf16Matrices = false; // products of 16×16 bf16 matrices, summed in fp32, by subgroups of 32
+    bool bf16Matrices = false;  // products of 16×16 bf16 matrices, summed in fp32, by subgroups of 32
     bool sparseBinding = false; // of buffers that are bound in part, on the queue in use
     std::string refusal;        // why it cannot be used; empty: it can
 
