@@ -393,7 +393,7 @@ void TimelineChart::paintAxis(QPainter& painter) {
     }
     const QString axisText = scene.axis == AxisKind::Layers ? QStringLiteral("layers, all of one width")
                              : scene.axis == AxisKind::Ops  ? QStringLiteral("ops")
-                                                            : QStringLiteral("device time");
+                                                            : QStringLiteral("time");
     painter.setPen(colours.dimText);
     const QRectF under(m_plot.left(), baseline, m_plot.width(), bottomMargin - 4);
     if (scene.axis == AxisKind::Layers)
