@@ -5,6 +5,13 @@ build_packages=(g++ cmake ninja-build libvulkan1 libvulkan-dev mesa-vulkan-drive
 window_packages=(qt6-base-dev libqt6opengl6-dev qt6-charts-dev qt6-svg-dev libqt6svg6 fonts-dejavu-core)
 test_packages=(libgtest-dev libbenchmark-dev vulkan-validationlayers xvfb xauth desktop-file-utils)
 
+# build_release TARGET…: into build/release under $root, which is made at first.
+build_release() {
+    build=$root/build/release
+    [ -f "$build/build.ninja" ] || cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSPIKESCOPE_TESTS=OFF -DSPIKESCOPE_BENCH=OFF
+    ninja -C "$build" --quiet "$@"
+}
+
 need_packages() {
     local missing=() name
     for name in "$@"; do

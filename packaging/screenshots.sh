@@ -5,9 +5,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/packaging/dependencies.sh"
 need_packages "${build_packages[@]}" "${window_packages[@]}"
 
-build=$root/build/release
-[ -f "$build/build.ninja" ] || cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSPIKESCOPE_TESTS=OFF -DSPIKESCOPE_BENCH=OFF
-ninja -C "$build" --quiet spikescope
+build_release spikescope
 out=$root/resources/screenshots
 mkdir -p "$out"
 grab() { "$build/app/spikescope" --grab "$out/$1.png" --grab-size 1440x900 "${@:2}"; }

@@ -31,16 +31,8 @@ struct ReplayCommand {
             }));
         Recording& recording = replayed.recording;
         recording.controls = {{"allocator", allocator}};
-        if (!output.quiet && !output.json) {
-            fmt::print(stderr, "note: {} events replayed, {} of other kinds are not\n", snapshot.events.size(),
-                       snapshot.otherEvents);
-            if (replayed.baselineBlocks)
-                fmt::print(stderr, "note: {} blocks of {} were live before the recording began\n",
-                           replayed.baselineBlocks, formatBytes(replayed.baselineBytes));
-            if (replayed.brokenEvents)
-                fmt::print(stderr, "note: {} allocations at addresses that were live, taken as freed before\n",
-                           replayed.brokenEvents);
-        }
+        if (!output.quiet && !output.json)
+            for (const std::string& note : notesOf(snapshot, replayed)) fmt::print(stderr, "note: {}\n", note);
         CHECK(output.writeFiles(recording));
         CHECK(output.print(recording));
         return checkLimit(recording, limit, 0);

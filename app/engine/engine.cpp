@@ -112,7 +112,6 @@ struct Engine::Threads {
                 .driver = report.driver,
                 .heapBytes = report.heapBytes,
                 .freeBytes = session->device().bytesFree(),
-                .usedBytes = session->heap().held(),
                 .known = true,
                 .refusal = {}};
     }

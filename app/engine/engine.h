@@ -34,7 +34,7 @@ struct AdviceResult {
 
 struct DeviceSummary {
     std::string name, driver;
-    std::uint64_t heapBytes = 0, freeBytes = 0, usedBytes = 0;
+    std::uint64_t heapBytes = 0, freeBytes = 0;
     bool known = false;
     std::string refusal; // why there is none
 };

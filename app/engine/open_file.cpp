@@ -62,16 +62,8 @@ Result<void> openSnapshot(OpenedFile& opened, const Controls& controls) {
         rules.allocator = AllocatorPolicy::Caching;
     TRY(Replay replayed,
         replay(snapshot, [&](Heap& heap, Recorder& recorder) { return makeDynamicAllocator(rules, heap, recorder); }));
-    for (const ControlInfo& info : controlTable())
-        if (info.name == "allocator") replayed.recording.controls = {{"allocator", info.get(rules)}};
-    opened.notes.push_back(
-        fmt::format("{} events replayed, {} of other kinds are not", snapshot.events.size(), snapshot.otherEvents));
-    if (replayed.baselineBlocks)
-        opened.notes.push_back(fmt::format("{} blocks of {} were live before the recording began",
-                                           replayed.baselineBlocks, formatBytes(replayed.baselineBytes)));
-    if (replayed.brokenEvents)
-        opened.notes.push_back(
-            fmt::format("{} allocations at addresses that were live, taken as freed before", replayed.brokenEvents));
+    replayed.recording.controls = {{"allocator", *controlValue(rules, "allocator")}};
+    opened.notes = notesOf(snapshot, replayed);
     opened.timeline = std::make_shared<const Timeline>(std::move(replayed.recording));
     return {};
 }

@@ -88,7 +88,6 @@ ChartScene makeScene(const SceneParts& parts) {
                      .shownLabel = parts.shownLabel,
                      .ghost = {},
                      .overlays = {},
-                     .slots = {},
                      .budget = parts.budget,
                      .all = {}};
     if (!parts.shown) return scene;
@@ -100,7 +99,6 @@ ChartScene makeScene(const SceneParts& parts) {
         for (const SceneParts::Overlay& overlay : parts.overlays) all.push_back(overlay.timeline);
         if (parts.ghost) all.push_back(parts.ghost);
         slots.emplace(all);
-        scene.slots = slots->names();
     }
     static const std::vector<double> none;
     const std::vector<double>& shownSlots = slots ? slots->opPositions(0) : none;

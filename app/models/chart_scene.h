@@ -31,7 +31,6 @@ struct ChartScene {
     QString shownLabel;
     std::optional<Placed> ghost; // the plan of the controls as they stand
     std::vector<OverlayCurve> overlays;
-    std::vector<std::string> slots; // names along the axis of layers
     std::optional<std::uint64_t> budget;
     Range all;              // everything shown
     double mostBytes = 1.0; // of all curves, reserved included

@@ -70,9 +70,8 @@ Workspace::Workspace(Engine& engine, QObject* parent)
 // --- controls
 
 QString Workspace::controlText(const std::string& control) const {
-    for (const ControlInfo& info : controlTable())
-        if (info.name == control) return QString::fromStdString(info.get(m_controls));
-    return {};
+    const auto value = controlValue(m_controls, control);
+    return value ? QString::fromStdString(*value) : QString();
 }
 
 QString Workspace::controlError(const std::string& control) const {
@@ -108,14 +107,19 @@ bool Workspace::setControl(const std::string& control, const QString& value) {
     return true;
 }
 
+Controls Workspace::whatIsRun() const {
+    Controls controls;
+    controls.model = m_controls.model;
+    controls.weights = m_controls.weights;
+    controls.op = m_controls.op;
+    controls.width = m_controls.width;
+    controls.height = m_controls.height;
+    controls.batch = m_controls.batch;
+    return controls;
+}
+
 bool Workspace::applyPreset(const std::string& wanted) {
-    Controls changed;
-    changed.model = m_controls.model;
-    changed.weights = m_controls.weights;
-    changed.op = m_controls.op;
-    changed.width = m_controls.width;
-    changed.height = m_controls.height;
-    changed.batch = m_controls.batch;
+    Controls changed = whatIsRun();
     changed.device = m_controls.device;
     changed.budgetBytes = m_controls.budgetBytes;
     changed.enforce = m_controls.enforce;
@@ -137,8 +141,6 @@ QString Workspace::preset() const {
     }
     return {};
 }
-
-void Workspace::setInput(const InputSource& input) { change(m_controls, input, QStringLiteral("latents")); }
 
 void Workspace::change(const Controls& controls, const InputSource& input, const QString& text) {
     m_undo.push(new ControlsCommand(*this, controls, input, text));
@@ -348,13 +350,7 @@ void Workspace::keepPlan() {
 void Workspace::showProblem() {
     std::vector<std::pair<std::string, Controls>> wanted;
     for (const char* preset : {"mlx-before", "mlx-after", "leanest"}) {
-        Controls controls;
-        controls.model = m_controls.model;
-        controls.weights = m_controls.weights;
-        controls.op = m_controls.op;
-        controls.width = m_controls.width;
-        controls.height = m_controls.height;
-        controls.batch = m_controls.batch;
+        Controls controls = whatIsRun();
         if (!spikescope::applyPreset(controls, preset)) continue;
         wanted.emplace_back(preset, controls);
     }

@@ -42,7 +42,6 @@ public:
     bool setControl(const std::string& control, const QString& value); // undoable
     bool applyPreset(const std::string& preset);                       // undoable; keeps model, size, weights, device
     QString preset() const;                                            // whose values the controls have; empty: none
-    void setInput(const InputSource& input);
     const InputSource& input() const { return m_input; }
     QUndoStack& undoStack() { return m_undo; }
     // At a start, from settings or the command line: without undo.
@@ -84,7 +83,6 @@ public:
     TimelinePtr shown() const { return m_scene.shown.timeline; }
     PicturePtr picture() const;
     AxisKind axis() const { return m_axis; }
-    bool axisAvailable(AxisKind axis) const;
     void setAxis(AxisKind axis);
     bool overlaysByLayer() const { return m_overlaysByLayer; }
     void setOverlaysByLayer(bool byLayer);
@@ -114,7 +112,7 @@ Q_SIGNALS:
     void planChanged();
     void adviceChanged();
     void deviceChanged();
-    void sceneChanged();
+    void sceneChanged(); // viewChanged() and cursorChanged() follow
     void viewChanged();
     void cursorChanged();
     void selectionChanged();
@@ -132,6 +130,7 @@ private:
     friend class ViewCommand;
     friend class MarkersCommand;
 
+    Controls whatIsRun() const; // the model, its size and its parameters, all else fresh
     void change(const Controls& controls, const InputSource& input, const QString& text);
     void set(const Controls& controls, const InputSource& input);
     void replan();

@@ -62,8 +62,6 @@ private:
     std::vector<ChartMarker> m_before, m_after;
 };
 
-bool Workspace::axisAvailable(AxisKind axis) const { return axis != AxisKind::Time || (shown() && shown()->timed()); }
-
 void Workspace::rebuildScene(bool newShown) {
     SceneParts parts{.overlaysByLayer = m_overlaysByLayer,
                      .shown = {},

@@ -68,8 +68,7 @@ ControlsPanel::ControlsPanel(Workspace& workspace, QWidget* parent)
             field.error->setWordWrap(true);
             field.error->setObjectName(QStringLiteral("error:") + name);
             field.error->hide();
-            for (const ControlInfo& info : controlTable())
-                if (info.name == entry.name) field.initial = QString::fromStdString(info.get(Controls{}));
+            field.initial = QString::fromStdString(*controlValue(Controls{}, entry.name));
             connect(field.box, &QComboBox::textActivated, this,
                     [this, control = entry.name](const QString& text) { m_workspace.setControl(control, text); });
             if (entry.free)

@@ -109,7 +109,6 @@ CursorBar::CursorBar(Workspace& workspace, QWidget* parent)
     m_sentence->setMinimumHeight(2 * m_sentence->fontMetrics().lineSpacing());
     m_sentence->setMaximumHeight(4 * m_sentence->fontMetrics().lineSpacing());
     connect(&workspace, &Workspace::cursorChanged, this, &CursorBar::refresh);
-    connect(&workspace, &Workspace::sceneChanged, this, &CursorBar::refresh);
     connect(&workspace, &Workspace::adviceChanged, this, &CursorBar::refresh);
 }
 

@@ -129,11 +129,6 @@ ImagePanel::ImagePanel(Workspace& workspace, Engine& engine, QWidget* parent)
     refresh();
 }
 
-void ImagePanel::setMode(Mode mode) {
-    m_mode->setCurrentIndex(static_cast<int>(mode));
-    refresh();
-}
-
 QImage ImagePanel::imageOf(int run) const {
     const RunEntry* entry = m_workspace.runs().find(run);
     if (!entry || !entry->picture || entry->picture->images.empty()) return {};

@@ -15,8 +15,6 @@ class ImagePanel final : public QWidget {
     Q_OBJECT
 public:
     ImagePanel(Workspace& workspace, Engine& engine, QWidget* parent = nullptr);
-    enum class Mode : std::uint8_t { Picture, Wipe, Difference };
-    void setMode(Mode mode);
     // The one that is shown; null when there is none.
     QImage current() const;
 

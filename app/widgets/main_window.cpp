@@ -149,9 +149,9 @@ void MainWindow::makeActions() {
     QAction* compare = action(QStringLiteral("&Compare"), QStringLiteral("The table of ticked runs side by side"),
                               Qt::CTRL | Qt::Key_D, [this] { m_tables->setCurrentIndex(TablesPanel::Compare); });
     QAction* keys =
-        action(QStringLiteral("&Keys"), QStringLiteral("All keys"), Qt::Key_Question, [this] { showKeys(); });
-    QAction* glossary =
-        action(QStringLiteral("&Glossary"), QStringLiteral("What the words mean"), {}, [this] { showGlossary(); });
+        action(QStringLiteral("&Keys"), QStringLiteral("All keys"), Qt::Key_Question, [this] { help::showKeys(this); });
+    QAction* glossary = action(QStringLiteral("&Glossary"), QStringLiteral("What the words mean"), {},
+                               [this] { help::showGlossary(this); });
     QAction* escape = action(QStringLiteral("Cancel opening"), QStringLiteral("Stops reading a file"), {},
                              [this] { m_engine.cancelOpening(); });
     QAction* save =
@@ -380,8 +380,5 @@ void MainWindow::welcome() {
              "and watch the spike move, press "
              "“Show me the problem”, or Run. Drop a checkpoint, latents or a PyTorch snapshot here to see your own.")});
 }
-
-void MainWindow::showKeys() { help::showKeys(this); }
-void MainWindow::showGlossary() { help::showGlossary(this); }
 
 } // namespace spikescope

@@ -60,8 +60,6 @@ private:
     void rememberFile(const QString& path);
     void openDialog();
     void exportDialog(Export what);
-    void showKeys();
-    void showGlossary();
     void showNotice(const Notice& notice);
     QString saveName(const QString& title, const QString& suggestion, const QString& filter);
 

@@ -62,7 +62,7 @@ TablesPanel::TablesPanel(Workspace& workspace, QWidget* parent)
     connect(m_measure, &QPushButton::clicked, this, [this] { m_workspace.measureRates(); });
 
     connect(this, &QTabWidget::currentChanged, this, &TablesPanel::refreshVisible);
-    connect(&workspace, &Workspace::sceneChanged, this, [this] { spoil({Layers, Alive, Compare, Events}); });
+    connect(&workspace, &Workspace::sceneChanged, this, [this] { spoil({Layers, Compare, Events}); });
     connect(&workspace, &Workspace::cursorChanged, this, [this] { spoil({Alive}); });
     connect(&workspace, &Workspace::selectionChanged, this, [this] { spoil({Layers, Events}); });
     connect(&workspace, &Workspace::runStateChanged, this, &TablesPanel::refreshVisible);

@@ -169,9 +169,7 @@ void TimelineChart::rebuild() {
     m_yAxis->setTickInterval(m_scale.step);
     m_yAxis->setLabelFormat(QStringLiteral("%.%1f %2").arg(m_scale.decimals).arg(m_scale.unitName));
     m_budget->setVisible(budgetShown);
-    updateOverlays();
-    updateSeries();
-    setAccessibleDescription(m_workspace.summary());
+    updateOverlays(); // the series follow with the view, which always comes after a scene
 }
 
 void TimelineChart::updateOverlays() {

@@ -399,6 +399,11 @@ Result<void> checkControls(const Controls& c) {
     return {};
 }
 
+std::optional<std::string> controlValue(const Controls& controls, std::string_view controlName) {
+    const auto found = std::ranges::find(table, controlName, &ControlInfo::name);
+    return found == table.end() ? std::nullopt : std::optional(found->get(controls));
+}
+
 std::vector<std::pair<std::string, std::string>> controlValues(const Controls& controls) {
     std::vector<std::pair<std::string, std::string>> values;
     for (const ControlInfo& info : table) values.emplace_back(info.name, info.get(controls));

@@ -1,5 +1,7 @@
 #include "core/pytorch/replay.h"
 
+#include "core/base/text.h"
+
 #include <map>
 #include <optional>
 #include <unordered_map>
@@ -104,6 +106,18 @@ private:
 
 Result<Replay> replay(const PyTorchSnapshot& snapshot, const AllocatorMaker& makeAllocator) {
     return Player(snapshot, makeAllocator).run();
+}
+
+std::vector<std::string> notesOf(const PyTorchSnapshot& snapshot, const Replay& replay) {
+    std::vector<std::string> notes{
+        fmt::format("{} events replayed, {} of other kinds are not", snapshot.events.size(), snapshot.otherEvents)};
+    if (replay.baselineBlocks)
+        notes.push_back(fmt::format("{} blocks of {} were live before the recording began", replay.baselineBlocks,
+                                    formatBytes(replay.baselineBytes)));
+    if (replay.brokenEvents)
+        notes.push_back(
+            fmt::format("{} allocations at addresses that were live, taken as freed before", replay.brokenEvents));
+    return notes;
 }
 
 } // namespace spikescope

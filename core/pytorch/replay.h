@@ -22,6 +22,9 @@ struct Replay {
 
 using AllocatorMaker = std::function<std::unique_ptr<Allocator>(Heap&, Recorder&)>;
 
+// What to know of a replay, a sentence each: what was left out, and what was there before.
+std::vector<std::string> notesOf(const PyTorchSnapshot& snapshot, const Replay& replay);
+
 // Fails only when the allocator refuses.
 Result<Replay> replay(const PyTorchSnapshot& snapshot, const AllocatorMaker& makeAllocator);
 

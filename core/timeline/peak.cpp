@@ -21,16 +21,19 @@ std::string_view layerName(const Recording& recording, std::uint32_t layer) {
     return layer < recording.layers.size() ? std::string_view(recording.layers[layer]) : std::string_view();
 }
 
+void follow(Breakdown& live, const Recording& recording, const Event& event) {
+    if (event.tensor >= recording.tensors.size() || recording.tensors[event.tensor].host) return;
+    std::uint64_t& bytes = live[static_cast<std::size_t>(recording.tensors[event.tensor].category)];
+    if (event.kind == EventKind::Alloc) bytes += event.bytes;
+    if (event.kind == EventKind::Free) bytes = lessAtLeastZero(bytes, event.bytes);
+}
+
 Peak findPeak(const Recording& recording) {
     Peak peak;
-    std::array<std::uint64_t, categoryCount> live{};
+    Breakdown live{};
     for (std::size_t i = 0; i < recording.events.size(); ++i) {
         const Event& event = recording.events[i];
-        if (event.tensor < recording.tensors.size() && !recording.tensors[event.tensor].host) {
-            std::uint64_t& bytes = live[static_cast<std::size_t>(recording.tensors[event.tensor].category)];
-            if (event.kind == EventKind::Alloc) bytes += event.bytes;
-            if (event.kind == EventKind::Free) bytes = lessAtLeastZero(bytes, event.bytes);
-        }
+        follow(live, recording, event);
         const std::uint64_t fixed =
             live[static_cast<std::size_t>(Category::Weights)] + live[static_cast<std::size_t>(Category::Resident)];
         peak.reserved = std::max(peak.reserved, event.reserved);

@@ -10,14 +10,19 @@
 
 namespace spikescope {
 
+// Bytes on the device by category, in the order of Category; sums to an event's `allocated`.
+using Breakdown = std::array<std::uint64_t, categoryCount>;
+// What an event makes of the breakdown before it.
+void follow(Breakdown& live, const Recording& recording, const Event& event);
+
 struct Peak {
     // Maxima in bytes, each over all events and not necessarily at the same one. `host` is plain memory of the process
     // that tensors hold. All that follows describes the event of the allocated peak.
     std::uint64_t allocated = 0, reserved = 0, working = 0, host = 0;
-    double fragmentation = 0.0;                            // 1 − largest free block / free bytes
-    std::array<std::uint64_t, categoryCount> byCategory{}; // sums to `allocated`
-    std::string layer;                                     // of the op about to run; without ops, of the tensor
-    std::uint32_t opIndex = 0;                             // past the end of the ops: the last op
+    double fragmentation = 0.0; // 1 − largest free block / free bytes
+    Breakdown byCategory{};     // sums to `allocated`
+    std::string layer;          // of the op about to run; without ops, of the tensor
+    std::uint32_t opIndex = 0;  // past the end of the ops: the last op
     Phase phase = Phase::Load;
     std::int64_t timeNs = 0;            // device time since the first op
     std::uint32_t eventIndex = noIndex; // noIndex when there are no events

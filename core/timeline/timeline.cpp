@@ -10,12 +10,7 @@ std::vector<Breakdown> breakdownsOf(const Recording& recording) {
     std::vector<Breakdown> breakdowns(recording.events.size());
     Breakdown live{};
     for (std::size_t i = 0; i < recording.events.size(); ++i) {
-        const Event& event = recording.events[i];
-        if (event.tensor < recording.tensors.size() && !recording.tensors[event.tensor].host) {
-            std::uint64_t& bytes = live[static_cast<std::size_t>(recording.tensors[event.tensor].category)];
-            if (event.kind == EventKind::Alloc) bytes += event.bytes;
-            if (event.kind == EventKind::Free) bytes -= std::min(bytes, event.bytes);
-        }
+        follow(live, recording, recording.events[i]);
         breakdowns[i] = live;
     }
     return breakdowns;

@@ -9,9 +9,6 @@
 
 namespace spikescope {
 
-// Bytes by category, in the order of Category.
-using Breakdown = std::array<std::uint64_t, categoryCount>;
-
 class Timeline {
 public:
     explicit Timeline(Recording recording);
