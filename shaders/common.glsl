@@ -55,10 +55,19 @@ vec3 mergeMoments(vec3 a, vec3 b) {
     return vec3(n, a.y + d * share, a.z + b.z + d * d * a.x * share);
 }
 
+#define SILU(x) ((x) / (1.0 + exp(-(x))))
 #ifdef ACTIVATION_SILU
-#define ACTIVATE(x) ((x) / (1.0 + exp(-(x))))
+#define ACTIVATE(x) SILU(x)
 #elif defined(ACTIVATION_RELU)
 #define ACTIVATE(x) max(x, vec4(0))
 #else
 #define ACTIVATE(x) (x)
+#endif
+// Of a norm that a kernel applies to what it reads.
+#ifdef NORM_SILU
+#define NORM_ACTIVATE(x) SILU(x)
+#elif defined(NORM_RELU)
+#define NORM_ACTIVATE(x) max(x, vec4(0))
+#else
+#define NORM_ACTIVATE(x) (x)
 #endif

@@ -2,7 +2,8 @@
 // 3×3 or 1×1 convolution (KERNEL), stride STRIDE, of an NHWC map. Weights: [tap][in][out]. One thread makes four pixels of a
 // row in four output channels. Output channels are a multiple of four; so are input channels unless FEW_INPUTS.
 // Defines: IN OUT WEIGHT RESIDUAL (types, no RESIDUAL: none is added), KERNEL, STRIDE, UPSAMPLE, BIAS, FEW_INPUTS (input is F32),
-// ACTIVATION_RELU, FOLDED: a 3×3 convolution after a doubling as four of 2×2 on the stored map (KERNEL 2, STRIDE 1), one
+// ACTIVATION_RELU, NORM: the input is norm(x * scale + shift) of each channel of each picture, with NORM_SILU or
+// NORM_RELU behind it, FOLDED: a 3×3 convolution after a doubling as four of 2×2 on the stored map (KERNEL 2, STRIDE 1), one
 // for each parity of output row and column, weights [2 · odd row + odd column][tap][in][out].
 // Groups of 64 threads over pictures × rows × ceil(width / 4) × channels / 4, channels fastest; FOLDED: over the stored
 // map's rows and columns, and the four parities slowest.
@@ -13,6 +14,8 @@ layout(push_constant, std430) uniform Push {
     uint64_t inAddress, weightAddress, biasAddress, residualAddress, outAddress;
     uint pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels; // extents of the stored maps
     int pad;
+    uint inStride, residualStride, outStride; // from pixel to pixel, in four channels
+    uint64_t coefficientsAddress;
 };
 
 #ifdef UPSAMPLE
@@ -78,10 +81,17 @@ void main() {
         uint inBlocks = inChannels / 4;
         [[dont_unroll]] for (uint c = 0; c < inBlocks; ++c) {
             vec4 w[4];
+#ifdef NORM
+            uint64_t pair = (uint64_t(picture) * inBlocks + c) * 2ul;
+            vec4 low = load4F32(coefficientsAddress, pair), high = load4F32(coefficientsAddress, pair + 1ul);
+#endif
             [[unroll]] for (int k = 0; k < 4; ++k)
                 w[k] = LOAD4(WEIGHT)(weightAddress, weight + uint64_t(4 * c + k) * channelBlocks);
             [[unroll]] for (int p = 0; p < 4; ++p) {
-                vec4 v = LOAD4(IN)(inAddress, pixel[p] * inBlocks + c);
+                vec4 v = LOAD4(IN)(inAddress, pixel[p] * inStride + c);
+#ifdef NORM
+                v = NORM_ACTIVATE(fma(v, vec4(low.xz, high.xz), vec4(low.yw, high.yw)));
+#endif
                 if (inside[p] == 0.0) v = vec4(0);
                 sum[p] = fma(vec4(v.x), w[0], fma(vec4(v.y), w[1], fma(vec4(v.z), w[2], fma(vec4(v.w), w[3], sum[p]))));
             }
@@ -97,13 +107,13 @@ void main() {
     [[unroll]] for (int p = 0; p < 4; ++p) {
         if (x0 + p >= int(width)) break;
 #ifdef FOLDED
-        uint64_t index = (outRow + 2 * (x0 + p)) * channelBlocks + block;
+        uint64_t at = outRow + 2 * (x0 + p);
 #else
-        uint64_t index = (outRow + x0 + p) * channelBlocks + block;
+        uint64_t at = outRow + x0 + p;
 #endif
 #ifdef RESIDUAL
-        sum[p] += LOAD4(RESIDUAL)(residualAddress, index);
+        sum[p] += LOAD4(RESIDUAL)(residualAddress, at * residualStride + block);
 #endif
-        STORE4(OUT)(outAddress, index, ACTIVATE(sum[p]));
+        STORE4(OUT)(outAddress, at * outStride + block, ACTIVATE(sum[p]));
     }
 }

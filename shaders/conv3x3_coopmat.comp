@@ -1,14 +1,22 @@
 #version 460
 // 3×3 convolution, stride 1, padding 1, NHWC bf16 in and out, fp32 sums, on 16×16×16 cooperative matrices.
+//   NORM      the input is x scale + shift of each channel, then its SiLU with NORM_SILU
 //   UPSAMPLE  the input is read as if doubled by nearest neighbour
+//   FOLDED    the same by four 2×2 convolutions, one for each parity of output row and column
 //   RESIDUAL  adds res, which has the output's shape and may be the output
-// x [H][W][C] (UPSAMPLE: of half the size), y and res [H][W][K], bias [K] fp32; H, W: of the output.
-// w [C/16][3 rows][3 columns][K/16][32 lanes][8]: each 16×16 block as the lanes of a subgroup hold it.
-// Dispatch (K / 128, ceil(W / 8), ceil(H / 16)); C is a multiple of 32, K of 128. Subgroups of 32, required and full.
+//   PER_GROUP channels of a group of the norm behind (4, 8, 16 or 32): moments of each tile go to part
+// x [H][W][C] (UPSAMPLE: of half the size), y and res [H][W][K], FOLDED: of twice the size; bias [K] fp32; gn [C] (scale,
+// shift); part [tile][K / PER_GROUP] (count, mean, squared deviations, 0); tile = (phase · rows + row) · columns + column of
+// tiles. H, W: of the output, FOLDED of the input. xStride, yStride, resStride: 16 bytes from pixel to pixel.
+// w [C/16][3 rows][3 columns][K/16][32 lanes][8]: each 16×16 block as the lanes of a subgroup hold it; FOLDED [4] of
+// [C/16][2][2][K/16][32][8], phase 2 · odd row + odd column.
+// COLUMNS BLOCKS STAGE_BLOCKS: pixel columns and 16-channel blocks of a warp, 16-channel blocks of input at a time. Dispatch
+// ((FOLDED 4) · K / (64 BLOCKS), ceil(W / COLUMNS), ceil(H / 16)); C is a multiple of 16 STAGE_BLOCKS, K of 64 BLOCKS.
+// Subgroups of 32, required and full.
 //
-// A workgroup is 4 warps and makes 16 rows × 8 columns of pixels × 128 channels, a warp 128 pixels × 32 channels. 128 sums
-// a lane leave room for two workgroups on a multiprocessor, which overlap each other's loads, barriers and epilogue; more
-// than 24 KB of shared memory would cost that. Matrix rows run down the picture: the three taps of a row share their
+// A workgroup is 4 warps and makes 16 rows × COLUMNS columns of pixels × 64 BLOCKS channels, a warp a quarter of the channels.
+// 128 sums a lane leave room for two workgroups on a multiprocessor, which overlap each other's loads, barriers and epilogue;
+// more than 24 KB of shared memory would cost that. Matrix rows run down the picture: the three taps of a row share their
 // matrices. Weights never touch shared memory: a lane reads its eight elements of a matrix in one 16-byte load. Loops are
 // unrolled by macros, because the driver keeps those that it thinks too large, and indices cost instructions then.
 #pragma use_vulkan_memory_model
@@ -18,17 +26,20 @@
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
 #extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_shuffle : require
 
-const int COLUMNS = 8, BLOCKS = 2, WARPS = 4, STAGE_BLOCKS = 2;                 // pixel columns and 16-channel blocks of a warp
-const int THREADS = WARPS * 32, CHANNELS = WARPS * BLOCKS * 16;
-const int HALO_X = COLUMNS + 2, PIXEL = STAGE_BLOCKS * 2, ROW = HALO_X * PIXEL + 1; // in 16 bytes; odd: no bank conflicts
-const int HALO = 18 * HALO_X * PIXEL, PIECES = (HALO + THREADS - 1) / THREADS;
+const int WARPS = 4, THREADS = WARPS * 32, CHANNELS = WARPS * BLOCKS * 16, GRID_COLUMNS = COLUMNS;
+#ifdef FOLDED
+const int TAPS = 2;
+#else
+const int TAPS = 3;
+#endif
 #ifdef RESIDUAL
 const int OUT_ROW = BLOCKS * 4 + 2;                                             // fp32 until the residual is added
 #else
 const int OUT_ROW = BLOCKS * 2 + 1;
 #endif
-const int OUT_WARP = 16 * OUT_ROW, SHARED_IN = 18 * ROW, SHARED_OUT = WARPS * OUT_WARP;
+const int OUT_WARP = 16 * OUT_ROW, SHARED_OUT = WARPS * OUT_WARP;
 
 layout(local_size_x = THREADS) in;
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer In16 { uvec4 v[]; };
@@ -36,65 +47,66 @@ layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer In
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uvec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer Out16 { uvec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF4 { vec4 v[]; };
-layout(push_constant) uniform Push { In16 x, w; Any16 res; Out16 y; InF4 bias; int H, W, C, K; } p;
+layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer OutF4 { vec4 v[]; };
+layout(push_constant) uniform Push { In16 x, w; Any16 res; Out16 y; InF4 bias, gn; OutF4 part; int H, W, C, K, xStride, yStride, resStride; } p;
 
 #include "coopmat.glsl"
+#include "coopmat_halo.glsl"
 
 shared uvec4 sm[SHARED_IN > SHARED_OUT ? SHARED_IN : SHARED_OUT];
-
-const int HALO_X_MUL = (65536 + HALO_X - 1) / HALO_X;
-int haloRow(int pixel) { return (pixel * HALO_X_MUL) >> 16; }                   // pixel / HALO_X, exact for a halo
 
 void main() {
     DECLARE_BF16
     int t = int(gl_LocalInvocationIndex), warp = int(gl_SubgroupID), lane = int(gl_SubgroupInvocationID);
     int x0 = int(gl_WorkGroupID.y) * COLUMNS, y0 = int(gl_WorkGroupID.z) * 16;
-    int n0 = int(gl_WorkGroupID.x) * CHANNELS + warp * (BLOCKS * 16);
-    int C8 = p.C >> 3, K8 = p.K >> 3, stages = p.C / (STAGE_BLOCKS * 16);
-
-    // Piece i of this thread is unit t + i THREADS of [18][HALO_X][PIXEL]. Pixels outside read pixel 0 and become 0.
-    int from[PIECES]; uint inside = 0u;
-    [[unroll]] for (int i = 0; i < PIECES; i++) {
-        int e = t + i * THREADS, px = e / PIXEL, hy = haloRow(px), hx = px - hy * HALO_X, yy = hy + y0 - 1, xx = hx + x0 - 1;
-        bool ok = uint(yy) < uint(p.H) && uint(xx) < uint(p.W) && e < HALO;
-#ifdef UPSAMPLE
-        int at = (yy >> 1) * (p.W >> 1) + (xx >> 1);
+    int K8 = p.K >> 3, stages = p.C / (STAGE_BLOCKS * 16), wStep = p.K * 2, wPhase = p.C / 16 * TAPS * TAPS * wStep;
+#ifdef FOLDED
+    int parts = p.K / CHANNELS, phase = int(gl_WorkGroupID.x) / parts, oddRow = phase >> 1, oddColumn = phase & 1;
+    int n0 = (int(gl_WorkGroupID.x) - phase * parts) * CHANNELS + warp * (BLOCKS * 16);
+    HALO_BEGIN(y0 - 1 + oddRow, x0 - 1 + oddColumn)
 #else
-        int at = yy * p.W + xx;
+    const int phase = 0;
+    int n0 = int(gl_WorkGroupID.x) * CHANNELS + warp * (BLOCKS * 16);
+    HALO_BEGIN(y0 - 1, x0 - 1)
 #endif
-        from[i] = (ok ? at * C8 : 0) + t % PIXEL; inside |= ok ? 1u << i : 0u;
-    }
-#define HALO_ASK(i, stage, u) u = p.x.v[from[i] + (stage) * PIXEL];
-#define HALO_PUT(i, u) { int e = t + (i) * THREADS, px = e / PIXEL, hy = haloRow(px); \
-        if (e < HALO) sm[hy * ROW + (px - hy * HALO_X) * PIXEL + t % PIXEL] = (inside >> (i) & 1u) != 0u ? u : uvec4(0); }
 
     MatC acc[COLUMNS][BLOCKS];
     uvec4 h[PIECES];
-    [[unroll]] for (int i = 0; i < PIECES; i++) HALO_ASK(i, 0, h[i])
+    HALO_ASK_ALL(0)
+    NORM_ASK(0)
     [[unroll]] for (int j = 0; j < BLOCKS; j++) {                               // stride 0: every row is the bias
         MatC b = loadC(p.bias.v[(n0 + j * 16) / 4], kRowMajor, 0, 2, 16);
         [[unroll]] for (int i = 0; i < COLUMNS; i++) acc[i][j] = b;
     }
-    [[unroll]] for (int i = 0; i < PIECES; i++) HALO_PUT(i, h[i])
+    HALO_PUT_ALL
     // The weights of the next tap are asked for while those of this one are used; behind the last one the last again.
     uvec4 wr[BLOCKS];
-    int wStep = p.K * 2, wi = n0 * 2 + lane, wLast = wi + (p.C / 16 * 9 - 1) * wStep;
+    int wi = phase * wPhase + n0 * 2 + lane, wLast = wi + wPhase - wStep;
 #define W_ASK { [[unroll]] for (int j = 0; j < BLOCKS; j++) wr[j] = p.w.v[min(wi, wLast) + j * 32]; wi += wStep; }
     W_ASK
     barrier();
 
-    MatA A[COLUMNS + 2];
+    MatA A[COLUMNS + TAPS - 1];
     MatB B[BLOCKS];
 #define TAP(dx) { [[unroll]] for (int j = 0; j < BLOCKS; j++) COMPOSE(B[j], wr[j]) W_ASK \
         [[unroll]] for (int i = 0; i < COLUMNS; i++) [[unroll]] for (int j = 0; j < BLOCKS; j++) acc[i][j] = mma(A[i + (dx)], B[j], acc[i][j]); }
-#define TAPS(k, dy) { [[unroll]] for (int r = 0; r < COLUMNS + 2; r++) A[r] = loadA(sm[(dy) * ROW + r * PIXEL + (k) * 2], kRowMajor, ROW, 32); \
-        TAP(0) TAP(1) TAP(2) }
-#define STAGE TAPS(0, 0) TAPS(0, 1) TAPS(0, 2) TAPS(1, 0) TAPS(1, 1) TAPS(1, 2)
+#define LOAD_ROW(k, dy) [[unroll]] for (int r = 0; r < COLUMNS + TAPS - 1; r++) A[r] = loadA(sm[(dy) * ROW + r * PIXEL + (k) * 2], kRowMajor, ROW, 32);
+#ifdef FOLDED
+#define BLOCK(k) LOAD_ROW(k, 0) TAP(0) TAP(1) LOAD_ROW(k, 1) TAP(0) TAP(1)
+#else
+#define BLOCK(k) LOAD_ROW(k, 0) TAP(0) TAP(1) TAP(2) LOAD_ROW(k, 1) TAP(0) TAP(1) TAP(2) LOAD_ROW(k, 2) TAP(0) TAP(1) TAP(2)
+#endif
+#if STAGE_BLOCKS == 4
+#define STAGE BLOCK(0) BLOCK(1) BLOCK(2) BLOCK(3)
+#else
+#define STAGE BLOCK(0) BLOCK(1)
+#endif
     [[dont_unroll]] for (int stage = 1; stage < stages; stage++) {
-        [[unroll]] for (int i = 0; i < PIECES; i++) HALO_ASK(i, stage, h[i])
+        HALO_ASK_ALL(stage)
         STAGE
+        NORM_ASK(stage)
         barrier();
-        [[unroll]] for (int i = 0; i < PIECES; i++) HALO_PUT(i, h[i])
+        HALO_PUT_ALL
         barrier();
     }
     STAGE                                                                       // the last one asks for nothing
@@ -103,11 +115,17 @@ void main() {
     // A warp passes 16 pixels × its channels at a time through its own slice; a lane owns 8 channels of some pixels.
     const int GROUPS = BLOCKS * 2, PIXELS = 32 / GROUPS, PASSES = 16 / PIXELS;
     int slice = warp * OUT_WARP, g = lane % GROUPS, row = lane / GROUPS, k8 = (n0 + g * 8) >> 3;
+#ifdef FOLDED
+#define OUTPUT(yy, xx) ((2 * (yy) + oddRow) * (2 * p.W) + 2 * (xx) + oddColumn)
+#else
+#define OUTPUT(yy, xx) ((yy) * p.W + (xx))
+#endif
 #ifdef RESIDUAL
     uvec4 rr[COLUMNS][PASSES];
     [[unroll]] for (int i = 0; i < COLUMNS; i++) [[unroll]] for (int q = 0; q < PASSES; q++)
-        rr[i][q] = p.res.v[(min(y0 + q * PIXELS + row, p.H - 1) * p.W + min(x0 + i, p.W - 1)) * K8 + k8];
+        rr[i][q] = p.res.v[OUTPUT(min(y0 + q * PIXELS + row, p.H - 1), min(x0 + i, p.W - 1)) * p.resStride + k8];
 #endif
+    vec4 sums = vec4(0);                                                        // of values and squares, by four channels
     [[unroll]] for (int i = 0; i < COLUMNS; i++) {
 #ifdef RESIDUAL
         [[unroll]] for (int j = 0; j < BLOCKS; j++) storeC(sm[slice + j * 4], acc[i][j], kRowMajor, OUT_ROW, 32);
@@ -124,9 +142,30 @@ void main() {
             uvec4 u = uvec4(pack(a.x, a.y), pack(a.z, a.w), pack(b.x, b.y), pack(b.z, b.w));
 #else
             uvec4 u = sm[slice + px * OUT_ROW + g];
+            vec4 a = vec4(lo(u.x), hi(u.x), lo(u.y), hi(u.y)), b = vec4(lo(u.z), hi(u.z), lo(u.w), hi(u.w));
 #endif
-            if (yy < p.H && xx < p.W) p.y.v[(yy * p.W + xx) * K8 + k8] = u;
+            if (yy < p.H && xx < p.W) {
+                sums += vec4(dot(a, vec4(1)), dot(a, a), dot(b, vec4(1)), dot(b, b));
+                p.y.v[OUTPUT(yy, xx) * p.yStride + k8] = u;
+            }
         }
         subgroupBarrier();
     }
+#ifdef PER_GROUP
+    [[unroll]] for (int m = GROUPS; m < 32; m *= 2) sums += subgroupShuffleXor(sums, m);
+#if PER_GROUP >= 8
+    sums.xy += sums.zw;
+#endif
+    [[unroll]] for (int m = 16; m <= PER_GROUP; m *= 2) sums.xy += subgroupShuffleXor(sums.xy, m / 16);
+    if (lane < GROUPS && lane % max(PER_GROUP / 8, 1) == 0) {
+        float count = float(min(p.H - y0, 16) * min(p.W - x0, COLUMNS) * PER_GROUP);
+        int tile = (phase * int(gl_NumWorkGroups.z) + int(gl_WorkGroupID.z)) * int(gl_NumWorkGroups.y) + int(gl_WorkGroupID.y);
+        int at = tile * (p.K / PER_GROUP) + k8 * 8 / PER_GROUP;
+#define MOMENTS(s) vec4(count, (s).x / count, max((s).y - (s).x * ((s).x / count), 0.0), 0.0)
+        p.part.v[at] = MOMENTS(sums.xy);
+#if PER_GROUP == 4
+        p.part.v[at + 1] = MOMENTS(sums.zw);
+#endif
+    }
+#endif
 }

@@ -3,11 +3,14 @@
 //
 // x [n][hIn][wIn][c], y and residual [n][h][w][k]; c % 4 == 0, k % KT == 0; h and w as they come; residual may be y itself.
 //   bindings  0 x   1 packed weights   2 residual (RESIDUAL, type OUT_*)   3 bias, fp32, four a texel (BIAS)
-//   push      uint64 y address, int h, w (output), hIn, wIn (input), c, k      (32 bytes; the address aligned to four elements)
+//             4 (scale, shift) of each channel of each picture, fp32 (NORM)
+//   push      uint64 y address, int h, w (output), hIn, wIn (input), c, k, xStride, yStride, residualStride (elements from
+//             pixel to pixel)      (44 bytes; the address aligned to four elements)
 //   groups    ceil(w / PV), ceil(h / 8), n * (k / KT)                           (local size 8: a lane is an output row)
 //   limits    fewer than 2^27 texels in any map or weight tensor
 //   rates     GFLOP/s, two Zen 3 cores: 63 to 69 fp32, 70 to 72 bf16, 67 fp16; folded 153 (of the unfolded work); KT 3: 44
 //   defines   KT 16|8|4|3 (3: k = 3, no residual), PV pixels a lane, BIAS, RESIDUAL, RELU,
+//             NORM (x is read as x * scale + shift), with NORM_SILU or NORM_RELU behind it,
 //             UPSAMPLE (nearest x2 on load: hIn = h/2, wIn = w/2, rounded up),
 //             UPSAMPLE_FOLDED (the same with weights summed beforehand, 2.25 times fewer products; h = 2 hIn, w = 2 wIn, KT not 3),
 //             STRIDE 2 with PAD 0 or 1 (rows and columns of zeros above and left; below and right as the sizes need)
@@ -49,10 +52,12 @@ layout(set = 0, binding = 0) uniform ACT_BUFFER xMap;
 layout(set = 0, binding = 1) uniform W_BUFFER weights;
 layout(set = 0, binding = 2) uniform OUT_BUFFER residualMap;
 layout(set = 0, binding = 3) uniform textureBuffer biasVector;
-layout(push_constant) uniform Push { uvec2 y; int h, w, hIn, wIn, c, k; } p;
+layout(set = 0, binding = 4) uniform textureBuffer coefficients;
+layout(push_constant) uniform Push { uvec2 y; int h, w, hIn, wIn, c, k, xStride, yStride, residualStride; } p;
 
 void main() {
     const int lane = int(gl_LocalInvocationID.x), h = p.h, w = p.w, hIn = p.hIn, wIn = p.wIn, c4 = p.c >> 2, k = p.k;
+    const int xStep = p.xStride >> 2;
     const int ox = int(gl_WorkGroupID.x) * PV, oy = int(gl_WorkGroupID.y) * 8 + lane;
     const int tiles = k / KT;
 #ifdef UPSAMPLE_FOLDED
@@ -90,16 +95,25 @@ void main() {
 #endif
 #ifdef UPSAMPLE
             inside[v] = rowInside && ix >= 0 && ix < w;
-            at[v] = inside[v] ? (row + (ix >> 1)) * c4 : 0;
+            at[v] = inside[v] ? (row + (ix >> 1)) * xStep : 0;
 #else
             inside[v] = rowInside && ix >= 0 && ix < wIn;
-            at[v] = inside[v] ? (row + ix) * c4 : 0;
+            at[v] = inside[v] ? (row + ix) * xStep : 0;
 #endif
         }
         [[dont_unroll]] for (int c = 0; c < c4; c++) {
             vec4 x[NI];
             vec4 wv[NW];
+#ifdef NORM
+            // All lanes take the same: one fetch for both halves.
+            vec4 pairs = texelFetch(coefficients, (n * c4 + c) * 2 + (lane & 1));
+            vec4 low = subgroupShuffle(pairs, 0u), high = subgroupShuffle(pairs, 1u);
+            vec4 scale = vec4(low.xz, high.xz), shift = vec4(low.yw, high.yw);
+            [[unroll]] for (int v = 0; v < NI; v++)
+                x[v] = mix(vec4(0.0), NORM_ACTIVATE(ACT_LOAD(xMap, at[v] + c) * scale + shift), bvec4(inside[v]));
+#else
             [[unroll]] for (int v = 0; v < NI; v++) x[v] = mix(vec4(0.0), ACT_LOAD(xMap, at[v] + c), bvec4(inside[v]));
+#endif
             [[unroll]] for (int i = 0; i < NW; i++) wv[i] = W_LOAD(weights, NT % 8 == 0 ? wAt + i * 8 : min(wAt + i * 8, wLast));
             wAt += NT;
             [[unroll]] for (int j = 0; j < KT; j++) {
@@ -122,18 +136,19 @@ void main() {
     [[unroll]] for (int v = 0; v < PV; v++) {
 #ifdef UPSAMPLE_FOLDED
         if (oy < hIn && ox + v < wIn) {
-            int at = (((n * h + 2 * oy + phaseY) * w + 2 * (ox + v) + phaseX) * (k >> 2)) + kt * (KT / 4);
+            int pixel = (n * h + 2 * oy + phaseY) * w + 2 * (ox + v) + phaseX;
 #else
         if (oy < h && ox + v < w) {
-            int at = ((n * h + oy) * w + ox + v) * (k >> 2) + kt * (KT / 4);
+            int pixel = (n * h + oy) * w + ox + v;
 #endif
+            int at = pixel * (p.yStride >> 2) + kt * (KT / 4);
             [[unroll]] for (int j = 0; j < KT / 4; j++) {
                 vec4 s = vec4(acc[v][4 * j], acc[v][4 * j + 1], acc[v][4 * j + 2], acc[v][4 * j + 3]);
 #ifdef BIAS
                 s += texelFetch(biasVector, kt * (KT / 4) + j);
 #endif
 #ifdef RESIDUAL
-                s += OUT_LOAD(residualMap, at + j);
+                s += OUT_LOAD(residualMap, pixel * (p.residualStride >> 2) + kt * (KT / 4) + j);
 #endif
 #ifdef RELU
                 s = max(s, vec4(0.0));

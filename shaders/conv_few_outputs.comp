@@ -1,7 +1,7 @@
 #version 460
 // Convolution to OUTPUTS (1 to 4) channels in fp32, stride 1, for the picture at the end of a decoder. Weights: [out][tap][in],
 // input channels a multiple of four. One thread makes all channels of one pixel.
-// Defines: IN WEIGHT (types), KERNEL, OUTPUTS, BIAS. Groups of 64 threads over pictures × rows × columns.
+// Defines: IN WEIGHT (types), KERNEL, OUTPUTS, BIAS, NORM with NORM_SILU or NORM_RELU as in conv.comp. Groups of 64 threads over pictures × rows × columns.
 #include "common.glsl"
 
 layout(local_size_x = 64) in;
@@ -9,6 +9,8 @@ layout(push_constant, std430) uniform Push {
     uint64_t inAddress, weightAddress, biasAddress, residualAddress, outAddress;
     uint pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels;
     int pad;
+    uint inStride, residualStride, outStride; // from pixel to pixel, in four channels; the output has no stride
+    uint64_t coefficientsAddress;
 };
 
 void main() {
@@ -25,7 +27,12 @@ void main() {
         if (iy < 0 || iy >= int(inHeight) || ix < 0 || ix >= int(inWidth)) continue;
         uint64_t pixel = (picture * inHeight + iy) * inWidth + ix;
         [[dont_unroll]] for (uint c = 0; c < inBlocks; ++c) {
-            vec4 v = LOAD4(IN)(inAddress, pixel * inBlocks + c);
+            vec4 v = LOAD4(IN)(inAddress, pixel * inStride + c);
+#ifdef NORM
+            uint64_t pair = (picture * inBlocks + c) * 2ul;
+            vec4 low = load4F32(coefficientsAddress, pair), high = load4F32(coefficientsAddress, pair + 1ul);
+            v = NORM_ACTIVATE(fma(v, vec4(low.xz, high.xz), vec4(low.yw, high.yw)));
+#endif
             [[unroll]] for (int o = 0; o < OUTPUTS; ++o)
                 sum[o] += dot(v, LOAD4(WEIGHT)(weightAddress, (uint64_t(o) * KERNEL * KERNEL + tap) * inBlocks + c));
         }

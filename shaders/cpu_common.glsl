@@ -49,6 +49,17 @@ vec4 fastExp(vec4 t) {
     return ((e * r) * r + r + 1.0) * intBitsToFloat((ivec4(i) + 127) << 23);
 }
 
+vec4 silu(vec4 x) { return x / (1.0 + fastExp(clamp(-x, vec4(-87.0), vec4(88.0)))); }
+
+// Of a norm that a kernel applies to what it reads.
+#ifdef NORM_SILU
+#define NORM_ACTIVATE(x) silu(x)
+#elif defined(NORM_RELU)
+#define NORM_ACTIVATE(x) max(x, vec4(0.0))
+#else
+#define NORM_ACTIVATE(x) (x)
+#endif
+
 // Four elements are stored as 64-bit words: a store is a loop over the lanes for each word, however wide.
 #if defined(OUT_BF16)
 layout(buffer_reference, std430, buffer_reference_align = 8) buffer OutRef { uint64_t v[]; };

@@ -20,7 +20,7 @@ layout(set = 0, binding = 1) uniform textureBuffer coefficients;
 layout(push_constant) uniform Push { uvec2 y; int pixels, c, perGroup; } p;
 
 #ifdef SILU
-vec4 act(vec4 x) { return x / (1.0 + fastExp(clamp(-x, vec4(-87.0), vec4(88.0)))); }
+vec4 act(vec4 x) { return silu(x); }
 #elif defined(RELU)
 vec4 act(vec4 x) { return max(x, vec4(0.0)); }
 #else

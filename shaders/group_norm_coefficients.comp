@@ -1,16 +1,16 @@
 #version 460
 // Merges the moments of all slices and folds them with gamma and beta: (scale, shift) for each channel of each picture, so
-// that the norm is x * scale + shift. Groups of 64 threads: pictures × groups.
+// that the norm is x * scale + shift. Groups of 256 threads: pictures × groups.
 #include "common.glsl"
 
-layout(local_size_x = 64) in;
+layout(local_size_x = 256) in;
 layout(push_constant, std430) uniform Push {
     uint64_t partialsAddress, gammaAddress, betaAddress, coefficientsAddress;
     uint pictures, slices, groups, channels;
     float eps;
 };
 
-shared vec3 moments[64];
+shared vec3 moments[256];
 
 void main() {
     uint64_t workgroup = linearGroup();
@@ -18,19 +18,18 @@ void main() {
     uint64_t picture = workgroup / groups, group = workgroup % groups;
     uint thread = gl_LocalInvocationIndex;
     vec3 mine = vec3(0);
-    for (uint s = thread; s < slices; s += 64)
+    for (uint s = thread; s < slices; s += 256)
         mine = mergeMoments(mine, Words4(partialsAddress + ((picture * slices + s) * groups + group) * 16ul).v.xyz);
     moments[thread] = mine;
     barrier();
-    if (thread == 0) {
-        for (uint t = 1; t < 64; ++t) mine = mergeMoments(mine, moments[t]);
-        moments[0] = mine;
+    for (uint half_ = 128; half_ > 0; half_ /= 2) {
+        if (thread < half_) moments[thread] = mergeMoments(moments[thread], moments[thread + half_]);
+        barrier();
     }
-    barrier();
     float mean = moments[0].y;
     float inverse = inversesqrt(moments[0].z / moments[0].x + eps);
     uint perGroup = channels / groups;
-    for (uint i = thread; i < perGroup; i += 64) {
+    for (uint i = thread; i < perGroup; i += 256) {
         uint64_t channel = group * perGroup + i;
         float scale = load1F32(gammaAddress, channel) * inverse;
         uint64_t at = (picture * channels + channel) * 2ul;

@@ -10,6 +10,7 @@ layout(push_constant, std430) uniform Push {
     uint64_t inAddress, partialsAddress;
     uint pictures, slices, groups, channels;
     uint64_t pixels;
+    uint stride; // from pixel to pixel, in four channels
 };
 
 shared vec3 moments[128];
@@ -21,7 +22,7 @@ void main() {
     uint64_t perSlice = (pixels + slices - 1) / slices;
     uint64_t begin = slice * perSlice, end = min(begin + perSlice, pixels);
     uint thread = gl_LocalInvocationIndex, blocks = channels / 4, blocksPerGroup = blocks / groups;
-    uint64_t base = picture * pixels * blocks;
+    uint64_t base = picture * pixels * stride;
 
     // Channels in rounds of 128 blocks; in a round `lanes` threads share the pixels of a block.
     for (uint firstBlock = 0; firstBlock < blocks; firstBlock += 128) {
@@ -29,14 +30,14 @@ void main() {
         uint block = firstBlock + thread % width, lane = thread / width;
         vec3 mine = vec3(0);
         if (lane < lanes && begin < end) {
-            vec4 origin = LOAD4(IN)(inAddress, base + begin * blocks + block);
+            vec4 origin = LOAD4(IN)(inAddress, base + begin * stride + block);
             float count = 0.0;
             vec4 sum = vec4(0), squares = vec4(0);
             // Four loads are under way at a time.
             uint64_t p = begin + lane;
             for (; p + 3 * lanes < end; p += 4 * lanes) {
                 vec4 d[4];
-                [[unroll]] for (uint i = 0; i < 4; ++i) d[i] = LOAD4(IN)(inAddress, base + (p + i * lanes) * blocks + block) - origin;
+                [[unroll]] for (uint i = 0; i < 4; ++i) d[i] = LOAD4(IN)(inAddress, base + (p + i * lanes) * stride + block) - origin;
                 [[unroll]] for (uint i = 0; i < 4; ++i) {
                     sum += d[i];
                     squares = fma(d[i], d[i], squares);
@@ -44,7 +45,7 @@ void main() {
                 count += 4.0;
             }
             for (; p < end; p += lanes) {
-                vec4 d = LOAD4(IN)(inAddress, base + p * blocks + block) - origin;
+                vec4 d = LOAD4(IN)(inAddress, base + p * stride + block) - origin;
                 sum += d;
                 squares = fma(d, d, squares);
                 count += 1.0;

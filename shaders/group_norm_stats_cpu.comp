@@ -5,7 +5,8 @@
 // x [n][pixels][c], c % 4 == 0, c % groups == 0, any number of channels a group. Slice s holds the pixels
 // [s * perSlice, min((s + 1) * perSlice, pixels)), perSlice = ceil(pixels / slices); an empty slice gives (0, 0, 0, 0).
 //   bindings  0 x (ACT_*)
-//   push      uint64 partials address (16 aligned), int pixels, c, groups, slices       (24 bytes)
+//   push      uint64 partials address (16 aligned), int pixels, c, groups, slices,
+//             stride (channels from pixel to pixel)       (28 bytes)
 //   groups    slices, ceil(c / CB), n        where CB is what CHANNELS_PER_GROUP (c / groups) leaves:
 //             CB = 32 if it divides 32, else c / groups itself (a multiple of 4; workgroups in y = groups)
 //   defines   CHANNELS_PER_GROUP (c / groups; must divide 32 or be a multiple of 4)
@@ -19,7 +20,7 @@
 #extension GL_KHR_shader_subgroup_basic : require
 layout(local_size_x = 8) in;
 layout(set = 0, binding = 0) uniform ACT_BUFFER xMap;
-layout(push_constant) uniform Push { uvec2 partials; int pixels, c, groups, slices; } p;
+layout(push_constant) uniform Push { uvec2 partials; int pixels, c, groups, slices, stride; } p;
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Partials { vec4 v[]; };
 
 #define CPG CHANNELS_PER_GROUP
@@ -37,16 +38,16 @@ vec3 across(vec3 a, uint distance) {
 }
 
 // Moments of one block of four channels, a vector a channel.
-void sums(int first, int begin, int end, int c4, bool inside, out float count, out vec4 mean, out vec4 squares) {
+void sums(int first, int begin, int end, int step, bool inside, out float count, out vec4 mean, out vec4 squares) {
     count = inside ? float(end - begin) : 0.0;
-    vec4 origin = ACT_LOAD(xMap, first + begin * c4);
+    vec4 origin = ACT_LOAD(xMap, first + begin * step);
     vec4 s0 = vec4(0.0), q0 = vec4(0.0), s1 = vec4(0.0), q1 = vec4(0.0);
-    int at = first + begin * c4, i = begin;
+    int at = first + begin * step, i = begin;
     [[dont_unroll]] for (; i + 1 < end; i += 2) {
-        vec4 d = ACT_LOAD(xMap, at) - origin, e = ACT_LOAD(xMap, at + c4) - origin;
+        vec4 d = ACT_LOAD(xMap, at) - origin, e = ACT_LOAD(xMap, at + step) - origin;
         s0 += d; q0 += d * d;
         s1 += e; q1 += e * e;
-        at += 2 * c4;
+        at += 2 * step;
     }
     if (i < end) { vec4 d = ACT_LOAD(xMap, at) - origin; s0 += d; q0 += d * d; }
     s0 += s1; q0 += q1;
@@ -56,10 +57,10 @@ void sums(int first, int begin, int end, int c4, bool inside, out float count, o
 }
 
 void main() {
-    const int lane = int(gl_LocalInvocationID.x), c4 = p.c >> 2, n = int(gl_WorkGroupID.z), slice = int(gl_WorkGroupID.x);
+    const int lane = int(gl_LocalInvocationID.x), c4 = p.c >> 2, step = p.stride >> 2, n = int(gl_WorkGroupID.z), slice = int(gl_WorkGroupID.x);
     const int perSlice = (p.pixels + p.slices - 1) / p.slices;
     const int begin = min(slice * perSlice, p.pixels), end = min(begin + perSlice, p.pixels);
-    const int base = n * p.pixels * c4, out0 = (n * p.slices + slice) * p.groups;
+    const int base = n * p.pixels * step, out0 = (n * p.slices + slice) * p.groups;
     Partials partials = Partials(p.partials);
     // An empty slice reads the last pixel and counts nothing.
     const int from = min(begin, p.pixels - 1), to = begin < end ? end : from;
@@ -69,7 +70,7 @@ void main() {
     [[dont_unroll]] for (int b = 0; b < CPG / 4; b += 8) {
         bool inside = b + lane < CPG / 4 && begin < end;
         float count; vec4 mean, squares;
-        sums(base + block0 + min(b + lane, CPG / 4 - 1), from, to, c4, inside, count, mean, squares);
+        sums(base + block0 + min(b + lane, CPG / 4 - 1), from, to, step, inside, count, mean, squares);
         if (inside) [[unroll]] for (int i = 0; i < 4; i++) all = merge(all, vec3(count, mean[i], squares[i]));
     }
     all = across(all, 1u); all = across(all, 2u); all = across(all, 4u);
@@ -78,7 +79,7 @@ void main() {
     const int block = int(gl_WorkGroupID.y) * 8 + lane;
     bool inside = block < c4 && begin < end;
     float count; vec4 mean, squares;
-    sums(base + min(block, c4 - 1), from, to, c4, inside, count, mean, squares);
+    sums(base + min(block, c4 - 1), from, to, step, inside, count, mean, squares);
     vec3 m[4];
     [[unroll]] for (int i = 0; i < 4; i++) m[i] = inside ? vec3(count, mean[i], squares[i]) : vec3(0.0);
 #if CPG >= 2

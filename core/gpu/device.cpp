@@ -11,7 +11,7 @@ namespace spikescope {
 
 namespace {
 
-constexpr std::uint32_t setsPerFrame = 4096, texelBuffersPerSet = 4;
+constexpr std::uint32_t setsPerFrame = 4096, texelBuffersPerSet = 5;
 
 std::uint64_t availableMachineMemory() {
     std::ifstream file("/proc/meminfo");

@@ -27,7 +27,7 @@ struct Pipeline {
 };
 
 // Layout of every kernel: 128 bytes of push constants, and up to four uniform texel buffers for kernels that want them.
-constexpr std::uint32_t pushBytes = 128, texelBuffers = 4;
+constexpr std::uint32_t pushBytes = 128, texelBuffers = 5;
 
 class ShaderLibrary {
 public:

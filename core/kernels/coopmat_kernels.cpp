@@ -12,58 +12,152 @@ namespace spikescope {
 
 namespace {
 
-// What a workgroup of conv3x3_coopmat.comp makes, and input channels that it takes at a time.
-constexpr std::uint64_t tileRows = 16, tileColumns = 8, tileChannels = 128, stageChannels = 32;
+// Rows of pixels that a workgroup makes, whatever its other sizes.
+constexpr std::uint64_t tileRows = 16;
 // Inner elements that gemm_coopmat.comp takes at a time.
 constexpr std::uint64_t productDepth = 32;
+// What conv3x3_few_coopmat.comp makes: pixels in each direction, and channels at most.
+constexpr std::uint64_t fewColumns = 16, mostFew = 8;
+
+bool isBf16(const Program& program, TensorId id) { return program.tensor(id).dtype == DType::BF16; }
+
+// Shaders count 16 bytes in an int.
+bool isCountable(const Tensor& map) {
+    return map.shape.pixels() * map.stride() * sizeOf(map.dtype) / 16 < std::uint64_t{1} << 31;
+}
+
+// 3×3, stride 1, padded by 1, biased, from bf16 by bf16, through no norm or one that the shaders know.
+bool isPlain3x3(const ConvCall& call, const Program& program) {
+    const Tensor& in = program.tensor(call.in);
+    return call.kernel == 3 && call.stride == 1 && call.padBegin == 1 && call.bias &&
+           call.activation == Activation::None && isBf16(program, call.in) && isBf16(program, call.weight) &&
+           in.shape.c % 32 == 0 && isCountable(in) && isCountable(program.tensor(call.out)) &&
+           (!call.norm || call.norm->activation != Activation::Relu);
+}
+
+std::int32_t number(std::uint64_t n) { return static_cast<std::int32_t>(n); }
+// 16 bytes from pixel to pixel.
+std::int32_t strideOf(const Tensor& map) { return number(map.stride() * sizeOf(map.dtype) / 16); }
 
 } // namespace
 
-bool CoopmatKernels::hasTile(const ConvCall& call, const Program& program) {
+std::optional<CoopmatKernels::Tile> CoopmatKernels::tileOf(const ConvCall& call, const Program& program) {
     const Tensor &in = program.tensor(call.in), &out = program.tensor(call.out);
-    const auto bf16 = [&](TensorId id) { return program.tensor(id).dtype == DType::BF16; };
-    return call.method == ConvMethod::Direct && call.kernel == 3 && call.stride == 1 && call.padBegin == 1 &&
-           call.bias && call.activation == Activation::None && bf16(call.in) && bf16(call.out) && bf16(call.weight) &&
-           (!call.residual || bf16(*call.residual)) && in.shape.c % stageChannels == 0 &&
-           out.shape.c % tileChannels == 0 &&
-           // Shaders count 16 bytes in an int.
-           std::max(in.bytes, out.bytes) / in.shape.n / 16 < std::uint64_t{1} << 31;
+    const bool fits = (call.method == ConvMethod::Direct || call.method == ConvMethod::Folded) &&
+                      isPlain3x3(call, program) && isBf16(program, call.out) && out.shape.c % 128 == 0 &&
+                      (!call.residual || isBf16(program, *call.residual)) &&
+                      (call.method == ConvMethod::Direct || !call.norm);
+    if (!fits) return std::nullopt;
+    // Wide tiles norm each element for more channels.
+    if (call.norm && out.shape.c % 256 == 0 && in.shape.c % 64 == 0)
+        return Tile{.columns = 4, .blocks = 4, .stageBlocks = 4};
+    return Tile{};
+}
+
+bool CoopmatKernels::makesFew(const ConvCall& call, const Program& program) {
+    const Tensor& out = program.tensor(call.out);
+    return call.method == ConvMethod::Direct && isPlain3x3(call, program) && !call.upsample && !call.residual &&
+           !call.stats && out.dtype == DType::F32 && out.shape.c <= mostFew;
+}
+
+const Shape& CoopmatKernels::gridOf(const ConvCall& call, const Program& program) {
+    return program.tensor(call.method == ConvMethod::Folded ? call.in : call.out).shape;
+}
+
+std::uint64_t CoopmatKernels::tilesOf(const ConvCall& call, const Tile& tile, const Program& program) {
+    const Shape& grid = gridOf(call, program);
+    return (call.method == ConvMethod::Folded ? 4 : 1) * divideUp(grid.h, tileRows) * divideUp(grid.w, tile.columns);
+}
+
+std::optional<std::uint64_t> CoopmatKernels::slicesOf(const ConvCall& call, const Program& program) const {
+    const auto tile = tileOf(call, program);
+    if (!tile || !call.stats) return std::nullopt;
+    const std::uint64_t perGroup = program.tensor(call.out).shape.c / call.stats->groups,
+                        tiles = tilesOf(call, *tile, program);
+    const bool fits = (perGroup == 4 || perGroup == 8 || perGroup == 16 || perGroup == 32) &&
+                      perGroup * call.stats->groups == program.tensor(call.out).shape.c && tiles <= call.stats->slices;
+    return fits ? std::optional(tiles) : std::nullopt;
 }
 
 // Blocks of 16 × 16 as the lanes of a subgroup hold them: lane l has output channel l / 4 (elements 0 to 3) and 8 + l /
 // 4, and of each the input channels 2 (l % 4) + {0, 1} and 8 more.
 WeightPacking CoopmatKernels::packing(const ConvCall& call, const Program& program) const {
-    if (!hasTile(call, program)) return PortableKernels::packing(call, program);
-    const std::uint64_t in = program.tensor(call.in).shape.c, out = program.tensor(call.out).shape.c, taps = 9;
-    const std::uint64_t toIn = taps, toOut = in * taps;
-    return {{in / 16, 16 * toIn}, {taps, 1},      {out / 16, 16 * toOut}, {8, toOut},
-            {4, 2 * toIn},        {2, 8 * toOut}, {2, 8 * toIn},          {2, toIn}};
+    const std::uint64_t in = program.tensor(call.in).shape.c, out = program.tensor(call.out).shape.c;
+    if (makesFew(call, program)) return {{in / 16, 16 * 9}, {9, 1}, {out, in * 9}, {4, 2 * 9}, {2, 8 * 9}, {2, 9}};
+    if (!tileOf(call, program)) return PortableKernels::packing(call, program);
+    const bool folded = call.method == ConvMethod::Folded;
+    const std::uint64_t taps = folded ? 4 : 9, toIn = taps, toOut = in * taps;
+    WeightPacking packing{{in / 16, 16 * toIn}, {taps, 1},      {out / 16, 16 * toOut}, {8, toOut},
+                          {4, 2 * toIn},        {2, 8 * toOut}, {2, 8 * toIn},          {2, toIn}};
+    if (folded) packing.insert(packing.begin(), {4, out * toOut});
+    return packing;
 }
 
 Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& target) {
-    if (!hasTile(call, target.program)) return PortableKernels::directConv(call, target);
+    if (makesFew(call, target.program)) return fewOutputs(call, target);
+    const auto tile = tileOf(call, target.program);
+    if (!tile) return PortableKernels::directConv(call, target);
     struct Push {
-        std::uint64_t x, w, res, y, bias;
-        std::int32_t h, width, c, k;
+        std::uint64_t x, w, res, y, bias, coefficients, partials;
+        std::int32_t h, width, c, k, xStride, yStride, resStride;
     };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
-    std::vector<Define> defines;
-    if (call.upsample) defines.push_back({"UPSAMPLE", "1"});
+    const Shape& grid = gridOf(call, target.program);
+    const bool folded = call.method == ConvMethod::Folded;
+    std::vector<Define> defines{{"COLUMNS", std::to_string(tile->columns)},
+                                {"BLOCKS", std::to_string(tile->blocks)},
+                                {"STAGE_BLOCKS", std::to_string(tile->stageBlocks)}};
+    if (call.upsample) defines.push_back({folded ? "FOLDED" : "UPSAMPLE", "1"});
     if (call.residual) defines.push_back({"RESIDUAL", "1"});
+    addNorm(defines, call.norm);
+    const auto slices = slicesOf(call, target.program);
+    if (slices) defines.push_back({"PER_GROUP", std::to_string(out.shape.c / call.stats->groups)});
+    const auto bytesOf = [](const Tensor& map) { return map.shape.pixels() * map.stride() * sizeOf(map.dtype); };
     for (std::uint64_t n = 0; n < out.shape.n; ++n) {
-        const std::uint64_t inAt = n * (in.bytes / in.shape.n), outAt = n * (out.bytes / out.shape.n);
-        const Push push{.x = target.address(call.in) + inAt,
-                        .w = target.address(call.weight),
-                        .res = call.residual ? target.address(*call.residual) + outAt : 0,
-                        .y = target.address(call.out) + outAt,
-                        .bias = target.address(*call.bias),
-                        .h = static_cast<std::int32_t>(out.shape.h),
-                        .width = static_cast<std::int32_t>(out.shape.w),
-                        .c = static_cast<std::int32_t>(in.shape.c),
-                        .k = static_cast<std::int32_t>(out.shape.c)};
+        const Push push{
+            .x = target.address(call.in) + n * bytesOf(in),
+            .w = target.address(call.weight),
+            .res = call.residual ? target.address(*call.residual) + n * bytesOf(target.tensor(*call.residual)) : 0,
+            .y = target.address(call.out) + n * bytesOf(out),
+            .bias = target.address(*call.bias),
+            .coefficients = call.norm ? target.address(call.norm->coefficients) + n * in.shape.c * 8 : 0,
+            .partials = slices ? target.address(call.stats->partials) + n * *slices * call.stats->groups * 16 : 0,
+            .h = number(grid.h),
+            .width = number(grid.w),
+            .c = number(in.shape.c),
+            .k = number(out.shape.c),
+            .xStride = strideOf(in),
+            .yStride = strideOf(out),
+            .resStride = call.residual ? strideOf(target.tensor(*call.residual)) : 0};
         TRY(Dispatch dispatch, make("conv3x3_coopmat.comp", defines, push, ShaderLibrary::Inputs::Matrices));
-        dispatch.groups = {static_cast<std::uint32_t>(out.shape.c / tileChannels),
-                           static_cast<std::uint32_t>(divideUp(out.shape.w, tileColumns)),
+        dispatch.groups = {static_cast<std::uint32_t>((folded ? 4 : 1) * (out.shape.c / tile->channels())),
+                           static_cast<std::uint32_t>(divideUp(grid.w, tile->columns)),
+                           static_cast<std::uint32_t>(divideUp(grid.h, tileRows))};
+        target.dispatches.push_back(std::move(dispatch));
+    }
+    return {};
+}
+
+Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& target) {
+    struct Push {
+        std::uint64_t x, w, y, bias, coefficients;
+        std::int32_t h, width, c, xStride;
+    };
+    const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
+    std::vector<Define> defines{{"OUTPUTS", std::to_string(out.shape.c)}};
+    addNorm(defines, call.norm);
+    for (std::uint64_t n = 0; n < out.shape.n; ++n) {
+        const Push push{.x = target.address(call.in) + n * in.shape.pixels() * in.stride() * sizeOf(in.dtype),
+                        .w = target.address(call.weight),
+                        .y = target.address(call.out) + n * (out.bytes / out.shape.n),
+                        .bias = target.address(*call.bias),
+                        .coefficients = call.norm ? target.address(call.norm->coefficients) + n * in.shape.c * 8 : 0,
+                        .h = number(out.shape.h),
+                        .width = number(out.shape.w),
+                        .c = number(in.shape.c),
+                        .xStride = strideOf(in)};
+        TRY(Dispatch dispatch, make("conv3x3_few_coopmat.comp", defines, push, ShaderLibrary::Inputs::Matrices));
+        dispatch.groups = {1, static_cast<std::uint32_t>(divideUp(out.shape.w, fewColumns)),
                            static_cast<std::uint32_t>(divideUp(out.shape.h, tileRows))};
         target.dispatches.push_back(std::move(dispatch));
     }
@@ -79,7 +173,9 @@ Result<void> CoopmatKernels::product(const Product& p, std::vector<Define> defin
     // Small tiles where large ones would leave most of the device idle.
     constexpr std::uint64_t fewGroups = 128;
     const std::uint64_t large = 128,
-                        tile = divideUp(p.m, large) * divideUp(p.n, large) * p.parts < fewGroups ? 64 : large;
+                        tile = !p.wholeRows && divideUp(p.m, large) * divideUp(p.n, large) * p.parts < fewGroups
+                                   ? 64
+                                   : large;
     defines.push_back({"BLOCKS", tile == large ? "4" : "2"});
     TRY(Dispatch dispatch, make("gemm_coopmat.comp", defines,
                                 Push{.a = p.a,
@@ -105,19 +201,21 @@ Result<void> CoopmatKernels::matmul(const Matmul& m, const Target& target) {
     const Tensor &a = target.tensor(m.a), &out = target.tensor(m.out);
     const auto bf16 = [&](TensorId id) { return target.tensor(id).dtype == DType::BF16; };
     const bool fits = bf16(m.a) && bf16(m.b) && bf16(m.out) && (!m.residual || bf16(*m.residual)) &&
-                      m.activation != Activation::Silu && m.inner % productDepth == 0 && m.columns % 8 == 0;
+                      m.activation != Activation::Silu && m.inner % productDepth == 0 && m.columns % 8 == 0 &&
+                      (!m.inPlace || m.columns <= mostChannelsInPlace);
     if (!fits) return PortableKernels::matmul(m, target);
     std::vector<Define> defines;
     if (m.bias) defines.push_back({"BIAS", "1"});
     if (m.residual) defines.push_back({"RESIDUAL", "1"});
     if (m.activation == Activation::Relu) defines.push_back({"RELU", "1"});
-    const std::uint64_t inBytes = m.inner * sizeOf(a.dtype), outBytes = m.columns * sizeOf(out.dtype);
+    const std::uint64_t ldc = m.inPlace ? out.stride() : m.columns, inBytes = m.inner * sizeOf(a.dtype),
+                        outBytes = ldc * sizeOf(out.dtype);
     // Shaders count 16 bytes in an int, and workgroups in a row are limited.
     const std::uint64_t atOnce =
         std::min((std::uint64_t{1} << 34) / std::max(inBytes, outBytes), std::uint64_t{1} << 21) / 128 * 128;
     for (std::uint64_t done = 0; done < m.rows; done += atOnce)
         CHECK(product({.a = target.address(m.a) + (m.aRow + done) * inBytes,
-                       .b = target.address(m.b) + m.bRow * outBytes,
+                       .b = target.address(m.b) + m.bRow * m.columns * sizeOf(out.dtype),
                        .c = target.address(m.out) + (m.outRow + done) * outBytes,
                        .residual = m.residual ? target.address(*m.residual) + (m.outRow + done) * outBytes : 0,
                        .bias = target.address(m.bias),
@@ -125,7 +223,8 @@ Result<void> CoopmatKernels::matmul(const Matmul& m, const Target& target) {
                        .n = m.columns,
                        .k = m.inner,
                        .lda = m.inner,
-                       .ldc = m.columns},
+                       .ldc = ldc,
+                       .wholeRows = m.inPlace},
                       defines, target));
     return {};
 }

@@ -33,19 +33,25 @@ std::uint64_t gemmGroups(std::uint64_t m, std::uint64_t n) {
 
 } // namespace
 
-bool CpuKernels::viewable(const Tensor& tensor) const {
-    return tensor.bytes / (4 * sizeOf(tensor.dtype)) <= m_mostTexels;
+bool CpuKernels::viewable(const Tensor& tensor) const { return texels(tensor) <= m_mostTexels; }
+
+// Four elements each, those between the pixels of a map within another one among them. What a tensor of three elements
+// has behind it is padding of its block.
+std::uint64_t CpuKernels::texels(const Tensor& tensor) {
+    const std::uint64_t elements = tensor.within
+                                       ? (tensor.shape.n * tensor.shape.pixels() - 1) * tensor.stride() + tensor.shape.c
+                                       : tensor.bytes / sizeOf(tensor.dtype);
+    return divideUp<std::uint64_t>(elements, 4);
 }
 
 TexelView CpuKernels::view(const Target& target, TensorId id) const {
     const Tensor& tensor = target.tensor(id);
     const VkFormat formats[] = {VK_FORMAT_R32G32B32A32_SFLOAT, VK_FORMAT_R16G16B16A16_SFLOAT,
                                 VK_FORMAT_R16G16B16A16_UINT};
-    const BoundTensor& bound = target.bindings[id.index];
-    // Texels are four elements; what a tensor of three has behind it is padding of its block.
+    const BoundTensor& bound = target.bound(id);
     return {.buffer = bound.buffer,
             .offset = bound.offset,
-            .bytes = roundUp(tensor.bytes, 4 * sizeOf(tensor.dtype)),
+            .bytes = texels(tensor) * 4 * sizeOf(tensor.dtype),
             .format = formats[static_cast<int>(tensor.dtype)]};
 }
 
@@ -85,7 +91,7 @@ Result<void> CpuKernels::directConv(const ConvCall& call, const Target& target) 
 Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
     struct Push {
         std::uint64_t y;
-        std::int32_t h, w, hIn, wIn, c, k;
+        std::int32_t h, w, hIn, wIn, c, k, inStride, outStride, residualStride;
     };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     const std::uint64_t tile = convTile(out.shape.c);
@@ -95,7 +101,11 @@ Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
                     .hIn = static_cast<std::int32_t>(in.shape.h),
                     .wIn = static_cast<std::int32_t>(in.shape.w),
                     .c = static_cast<std::int32_t>(in.shape.c),
-                    .k = static_cast<std::int32_t>(out.shape.c)};
+                    .k = static_cast<std::int32_t>(out.shape.c),
+                    .inStride = static_cast<std::int32_t>(in.stride()),
+                    .outStride = static_cast<std::int32_t>(out.stride()),
+                    .residualStride =
+                        static_cast<std::int32_t>(call.residual ? target.tensor(*call.residual).stride() : 0)};
     std::vector<Define> defines{{"ACT_" + shaderType(in.dtype), "1"},
                                 {"OUT_" + shaderType(out.dtype), "1"},
                                 {"W_" + shaderType(target.tensor(call.weight).dtype), "1"},
@@ -108,10 +118,12 @@ Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
     if (call.bias) defines.push_back({"BIAS", "1"});
     if (call.residual) defines.push_back({"RESIDUAL", "1"});
     if (call.activation == Activation::Relu) defines.push_back({"RELU", "1"});
+    addNorm(defines, call.norm);
     TRY(Dispatch dispatch,
         makeTexel("conv3x3_cpu.comp", defines, push,
                   {view(target, call.in), view(target, call.weight), view(target, call.residual.value_or(call.in)),
-                   view(target, call.bias.value_or(call.in))}));
+                   view(target, call.bias.value_or(call.in)),
+                   view(target, call.norm ? call.norm->coefficients : call.in)}));
     const Shape& grid = folded ? in.shape : out.shape;
     dispatch.groups = {static_cast<std::uint32_t>(divideUp(grid.w, convColumns(tile))),
                        static_cast<std::uint32_t>(divideUp<std::uint64_t>(grid.h, lanes)),
@@ -124,7 +136,7 @@ Result<void> CpuKernels::matmul(const Matmul& m, const Target& target) {
     const Tensor &a = target.tensor(m.a), &b = target.tensor(m.b), &out = target.tensor(m.out);
     const std::uint64_t inBlocks = m.inner / 4, outBlocks = m.columns / 4;
     const bool fits =
-        m.inner % 4 == 0 && m.columns % 4 == 0 && m.activation != Activation::Silu && viewable(b) &&
+        !m.inPlace && m.inner % 4 == 0 && m.columns % 4 == 0 && m.activation != Activation::Silu && viewable(b) &&
         (!m.residual || (viewable(target.tensor(*m.residual)) && target.tensor(*m.residual).dtype == out.dtype)) &&
         outBlocks * (m.outRow + m.rows) < std::uint64_t{1} << 31;
     // A view reaches so many rows; where that is not all of them, views begin at a multiple of 64 rows, whose bytes are
@@ -232,7 +244,7 @@ Result<void> CpuKernels::normStats(const GroupNormStatsCall& call, const Target&
     if (!viewable(in) || (32 % perGroup != 0 && perGroup % 4 != 0)) return PortableKernels::normStats(call, target);
     struct Push {
         std::uint64_t partials;
-        std::int32_t pixels, c, groups, slices;
+        std::int32_t pixels, c, groups, slices, stride;
     };
     TRY(Dispatch dispatch,
         makeTexel("group_norm_stats_cpu.comp",
@@ -241,7 +253,8 @@ Result<void> CpuKernels::normStats(const GroupNormStatsCall& call, const Target&
                        .pixels = static_cast<std::int32_t>(in.shape.pixels()),
                        .c = static_cast<std::int32_t>(in.shape.c),
                        .groups = static_cast<std::int32_t>(call.groups),
-                       .slices = static_cast<std::int32_t>(call.slices)},
+                       .slices = static_cast<std::int32_t>(call.slices),
+                       .stride = static_cast<std::int32_t>(in.stride())},
                   {view(target, call.in)}));
     const std::uint64_t channelsAtOnce = 32 % perGroup == 0 ? 32 : perGroup;
     dispatch.groups = {static_cast<std::uint32_t>(call.slices),

@@ -28,6 +28,7 @@ protected:
 private:
     bool hasTile(const ConvCall& call, const Program& program) const;
     bool viewable(const Tensor& tensor) const;
+    static std::uint64_t texels(const Tensor& tensor);
     TexelView view(const Target& target, TensorId id) const;
     Result<void> conv3x3(const ConvCall& call, const Target& target);
     template <class Push>

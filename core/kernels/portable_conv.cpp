@@ -42,7 +42,10 @@ Result<void> PortableKernels::conv(const ConvCall& given, const Target& target) 
     case ConvMethod::Winograd: CHECK(winograd(call, target)); break;
     }
     if (given.outCopy) CHECK(copy({.in = *given.outCopy, .out = given.out}, target));
-    return {};
+    if (!given.stats) return {};
+    const auto slices = slicesOf(call, target.program);
+    if (!slices) CHECK(normStats(*given.stats, target));
+    return normCoefficients(*given.stats, slices.value_or(given.stats->slices), target);
 }
 
 bool PortableKernels::isProduct(const ConvCall& call) { return call.kernel == 1 && call.stride == 1 && !call.upsample; }
@@ -57,11 +60,13 @@ PortableKernels::Matmul PortableKernels::productOf(const ConvCall& call, const T
             .rows = in.n * in.pixels(),
             .inner = in.c,
             .columns = out.c,
-            .activation = call.activation};
+            .activation = call.activation,
+            .inPlace = target.tensor(call.out).within == call.in};
 }
 
 Result<void> PortableKernels::matmul(const Matmul& m, const Target& target) {
     const Tensor &a = target.tensor(m.a), &b = target.tensor(m.b), &out = target.tensor(m.out);
+    if (m.inPlace) return matmulInPlace(m, target);
     const std::uint64_t outRowBytes = m.columns * sizeOf(out.dtype);
     std::vector<Define> defines{{"IN", shaderType(a.dtype)}, {"WEIGHT", shaderType(b.dtype)}, {"KERNEL", "1"}};
     if (m.bias) defines.push_back({"BIAS", "1"});
@@ -99,11 +104,31 @@ Result<void> PortableKernels::matmul(const Matmul& m, const Target& target) {
                             .outHeight = 1,
                             .outWidth = small(rows),
                             .outChannels = small(m.columns),
-                            .pad = 0};
+                            .pad = 0,
+                            .inStride = small(m.inner / 4),
+                            .residualStride = small(m.columns / 4),
+                            .outStride = small(m.columns / 4),
+                            .coefficients = 0};
         CHECK(few ? add(target, "conv_few_outputs.comp", defines, push, rows, 64)
                   : add(target, "conv.comp", defines, push, divideUp<std::uint64_t>(rows, 4) * (m.columns / 4), 64));
     }
     return {};
+}
+
+Result<void> PortableKernels::matmulInPlace(const Matmul& m, const Target& target) {
+    struct Push {
+        std::uint64_t map, weight, bias, pixels;
+    };
+    const Tensor& a = target.tensor(m.a);
+    if (m.inner % 4 != 0 || m.columns % 4 != 0 || m.inner > 512 || m.residual || m.activation != Activation::None)
+        return fail(ErrorCode::Unsupported, "no kernel makes {} channels of {} in place", m.columns, m.inner);
+    std::vector<Define> defines{{"IN", shaderType(a.dtype)},
+                                {"WEIGHT", shaderType(target.tensor(m.b).dtype)},
+                                {"INNER", std::to_string(m.inner)},
+                                {"COLUMNS", std::to_string(m.columns)}};
+    if (m.bias) defines.push_back({"BIAS", "1"});
+    return add(target, "conv1x1_in_place.comp", defines,
+               Push{target.address(m.a), target.address(m.b), target.address(m.bias), m.rows}, m.rows, 8);
 }
 
 Result<void> PortableKernels::directConv(const ConvCall& call, const Target& target) {
@@ -121,11 +146,16 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
                         .outHeight = small(out.shape.h),
                         .outWidth = small(out.shape.w),
                         .outChannels = small(out.shape.c),
-                        .pad = static_cast<std::int32_t>(call.padBegin)};
+                        .pad = static_cast<std::int32_t>(call.padBegin),
+                        .inStride = small(in.stride() / 4),
+                        .residualStride = call.residual ? small(target.tensor(*call.residual).stride() / 4) : 0,
+                        .outStride = small(out.stride() / 4),
+                        .coefficients = call.norm ? target.address(call.norm->coefficients) : 0};
     std::vector<Define> defines{{"IN", shaderType(in.dtype)},
                                 {"WEIGHT", shaderType(target.tensor(call.weight).dtype)},
                                 {"KERNEL", folded ? "2" : std::to_string(call.kernel)}};
     if (call.bias) defines.push_back({"BIAS", "1"});
+    addNorm(defines, call.norm);
     if (out.shape.c % 4 != 0) {
         const bool plain = out.shape.c < 4 && out.dtype == DType::F32 && call.stride == 1 && !call.upsample &&
                            !call.residual && call.activation == Activation::None && in.shape.c % 4 == 0;

@@ -20,6 +20,13 @@ void addActivation(std::vector<Define>& defines, Activation activation) {
     if (activation == Activation::Relu) defines.push_back({"ACTIVATION_RELU", "1"});
 }
 
+void addNorm(std::vector<Define>& defines, const std::optional<ConvCall::NormOnLoad>& norm) {
+    if (!norm) return;
+    defines.push_back({"NORM", "1"});
+    if (norm->activation == Activation::Silu) defines.push_back({"NORM_SILU", "1"});
+    if (norm->activation == Activation::Relu) defines.push_back({"NORM_RELU", "1"});
+}
+
 void PortableKernels::setGroups(Dispatch& dispatch, std::uint64_t threads, std::uint64_t groupSize) {
     // Vulkan promises 65535 groups to an axis; shaders fold x and y into one number.
     constexpr std::uint64_t longest = 65535;
@@ -38,7 +45,7 @@ Result<void> PortableKernels::encode(const KernelCall& call, const Program& prog
                 return conv(c, target);
             else if constexpr (std::is_same_v<T, GroupNormStatsCall>) {
                 CHECK(normStats(c, target));
-                return normCoefficients(c, target);
+                return normCoefficients(c, c.slices, target);
             } else if constexpr (std::is_same_v<T, GroupNormApplyCall>)
                 return normApply(c, target);
             else if constexpr (std::is_same_v<T, AttentionCall>)
@@ -58,6 +65,7 @@ Result<void> PortableKernels::normStats(const GroupNormStatsCall& call, const Ta
         std::uint64_t in, partials;
         std::uint32_t pictures, slices, groups, channels;
         std::uint64_t pixels;
+        std::uint32_t stride;
     };
     const Tensor& in = target.tensor(call.in);
     if (in.shape.c / call.groups % 4 != 0)
@@ -68,11 +76,13 @@ Result<void> PortableKernels::normStats(const GroupNormStatsCall& call, const Ta
                     .slices = static_cast<std::uint32_t>(call.slices),
                     .groups = call.groups,
                     .channels = static_cast<std::uint32_t>(in.shape.c),
-                    .pixels = in.shape.pixels()};
+                    .pixels = in.shape.pixels(),
+                    .stride = static_cast<std::uint32_t>(in.stride() / 4)};
     return add(target, "group_norm_stats.comp", {{"IN", shaderType(in.dtype)}}, push, in.shape.n * call.slices, 1);
 }
 
-Result<void> PortableKernels::normCoefficients(const GroupNormStatsCall& call, const Target& target) {
+Result<void> PortableKernels::normCoefficients(const GroupNormStatsCall& call, std::uint64_t slices,
+                                               const Target& target) {
     struct Push {
         std::uint64_t partials, gamma, beta, coefficients;
         std::uint32_t pictures, slices, groups, channels;
@@ -84,7 +94,7 @@ Result<void> PortableKernels::normCoefficients(const GroupNormStatsCall& call, c
                     .beta = target.address(call.beta),
                     .coefficients = target.address(call.coefficients),
                     .pictures = static_cast<std::uint32_t>(in.shape.n),
-                    .slices = static_cast<std::uint32_t>(call.slices),
+                    .slices = static_cast<std::uint32_t>(slices),
                     .groups = call.groups,
                     .channels = static_cast<std::uint32_t>(in.shape.c),
                     .eps = call.eps};

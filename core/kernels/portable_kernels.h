@@ -25,7 +25,8 @@ protected:
         std::vector<Dispatch>& dispatches;
 
         const Tensor& tensor(TensorId id) const { return program.tensor(id); }
-        std::uint64_t address(TensorId id) const { return bindings[id.index].address; }
+        const BoundTensor& bound(TensorId id) const { return bindings[program.storage(id).index]; }
+        std::uint64_t address(TensorId id) const { return bound(id).address; }
         std::uint64_t address(std::optional<TensorId> id) const { return id ? address(*id) : 0; }
     };
 
@@ -38,9 +39,14 @@ protected:
         std::uint64_t aRow = 0, bRow = 0, outRow = 0;
         std::uint64_t rows = 0, inner = 0, columns = 0;
         Activation activation = Activation::None;
+        bool inPlace = false; // rows of `out` are the first columns of rows of `a`
     };
     virtual Result<void> matmul(const Matmul& product, const Target& target);
     virtual Result<void> directConv(const ConvCall& call, const Target& target); // Folded too
+    // Slices of call.stats that directConv() writes itself; nothing when it leaves the statistics to normStats().
+    virtual std::optional<std::uint64_t> slicesOf(const ConvCall& /*call*/, const Program& /*program*/) const {
+        return std::nullopt;
+    }
     virtual Result<void> normStats(const GroupNormStatsCall& call, const Target& target);
     virtual Result<void> normApply(const GroupNormApplyCall& call, const Target& target);
     virtual Result<void> attention(const AttentionCall& call, const Target& target);
@@ -53,13 +59,16 @@ protected:
     Result<void> activation(const ActivationCall& call, const Target& target);
     static bool isProduct(const ConvCall& call); // 1×1, pixel by pixel
     static Matmul productOf(const ConvCall& call, const Target& target);
-    Result<void> normCoefficients(const GroupNormStatsCall& call, const Target& target);
+    Result<void> matmulInPlace(const Matmul& product, const Target& target);
+    Result<void> normCoefficients(const GroupNormStatsCall& call, std::uint64_t slices, const Target& target);
     Result<void> tanhClamp(const TanhClampCall& call, const Target& target);
 
     struct ConvPush {
         std::uint64_t in, weight, bias, residual, out;
         std::uint32_t pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels;
         std::int32_t pad;
+        std::uint32_t inStride, residualStride, outStride; // in four channels
+        std::uint64_t coefficients;
     };
     // One dispatch of `threads` threads in groups of `groupSize`, without descriptors.
     template <class Push>
@@ -91,5 +100,6 @@ private:
 // The storage types as shaders name them, and defines of an activation.
 std::string shaderType(DType dtype);
 void addActivation(std::vector<Define>& defines, Activation activation);
+void addNorm(std::vector<Define>& defines, const std::optional<ConvCall::NormOnLoad>& norm);
 
 } // namespace spikescope

@@ -50,7 +50,8 @@ constexpr std::array convs{Choice{"direct", ConvLowering::Direct}, Choice{"im2co
 constexpr std::array upsamples{Choice{"fused", UpsampleLowering::Fused}, Choice{"nearest", UpsampleLowering::Nearest},
                                Choice{"broadcast", UpsampleLowering::Broadcast},
                                Choice{"folded", UpsampleLowering::Folded}};
-constexpr std::array norms{Choice{"fused", false}, Choice{"separate", true}};
+constexpr std::array norms{Choice{"fused", NormLowering::Fused}, Choice{"separate", NormLowering::Separate},
+                           Choice{"on-load", NormLowering::OnLoad}};
 constexpr std::array attentions{Choice{"chunked", false}, Choice{"naive", true}};
 constexpr std::array copies{Choice{"off", LayoutCopies::Off}, Choice{"on", LayoutCopies::On},
                             Choice{"after-norm", LayoutCopies::AfterNorm}};
@@ -298,8 +299,8 @@ constexpr std::array table{
     choice<"upsample", upsamples, &Controls::upsample>(
         "how maps are doubled: on load, as a map, as two maps, or folded into the weights",
         "fused, nearest, broadcast, folded", "fused nearest broadcast folded"),
-    choice<"norm", norms, &Controls::separateNorm>("GroupNorm and its activation as one pass or two", "fused, separate",
-                                                   "fused separate"),
+    choice<"norm", norms, &Controls::norm>("GroupNorm and its activation in one pass, in two, or as convolutions read",
+                                           "fused, separate, on-load", "fused separate on-load"),
     choice<"attention", attentions, &Controls::naiveAttention>("scores in blocks of rows or all at once",
                                                                "chunked, naive", "chunked naive"),
     choice<"layout-copies", copies, &Controls::layoutCopies>(

@@ -23,6 +23,11 @@ enum class LifetimePolicy : std::uint8_t {
 };
 enum class ConvLowering : std::uint8_t { Direct, Im2col, Winograd };
 enum class UpsampleLowering : std::uint8_t { Fused, Nearest, Broadcast, Folded };
+enum class NormLowering : std::uint8_t {
+    Separate, // GroupNorm, then its activation
+    Fused,    // both in one pass
+    OnLoad,   // as the convolution behind reads, where that is faster or keeps a large map from existing
+};
 enum class LayoutCopies : std::uint8_t { Off, On, AfterNorm };
 enum class Offload : std::uint8_t { BeforeLoad, AfterDecode, Never };
 enum class AllocatorPolicy : std::uint8_t { Auto, Arena, Direct, Caching, Expandable, CacheLimit };
@@ -51,7 +56,8 @@ struct Controls {
     ConvLowering conv = ConvLowering::Direct;
     std::uint64_t im2colBytes = 0; // of the columns at a time; 0: all
     UpsampleLowering upsample = UpsampleLowering::Fused;
-    bool separateNorm = false, naiveAttention = false;
+    NormLowering norm = NormLowering::Fused;
+    bool naiveAttention = false;
     LayoutCopies layoutCopies = LayoutCopies::Off;
     bool holdInputs = false; // of blocks, by their callers
     bool fullLoad = false, dictionary = false;

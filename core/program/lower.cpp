@@ -36,6 +36,10 @@ std::uint64_t normSlices(std::uint64_t pixels) {
     return std::clamp<std::uint64_t>(divideUp<std::uint64_t>(pixels, 256), 1, 1024);
 }
 
+// Wider maps have few pixels: a pass of their own is faster than norming them for every block of output channels, and
+// they are no peak.
+constexpr std::uint64_t mostChannelsNormedOnLoad = 256;
+
 // Where MLX takes its Winograd path.
 bool winogradFits(const Conv2d& op, const Shape& in, const Shape& out) {
     return op.kernel == 3 && op.stride == 1 && op.padBegin == 1 && op.padEnd == 1 && in.c % 32 == 0 &&
@@ -51,7 +55,9 @@ public:
         , m_fused(graph.nodes.size(), false)
         , m_consumers(graph.values.size())
         , m_producer(graph.values.size(), noNode)
-        , m_tensorOf(graph.values.size()) {}
+        , m_tensorOf(graph.values.size())
+        , m_normOnLoad(graph.values.size())
+        , m_coefficients(graph.nodes.size()) {}
 
     Program run() {
         findUses();
@@ -214,6 +220,10 @@ private:
             in = up->in;
             conv.upsample = true;
         }
+        if (const auto& norm = m_normOnLoad[in.index]) {
+            in = norm->source;
+            conv.norm = norm->call;
+        }
         conv.in = tensorOf(in);
         conv.weight = weightTensor(op.weight, layer);
         if (op.bias) conv.bias = weightTensor(*op.bias, layer);
@@ -242,11 +252,76 @@ private:
             conv.residual = tensorOf(*residual);
             conv.out = tensorOf(*residual) == conv.in ? outputFor(out, layer) : outputOver(*residual, out, last, layer);
         } else {
-            conv.out = outputFor(out, layer);
+            conv.out = fitsInPlace(op, node) ? outputWithin(in, out, layer) : outputFor(out, layer);
         }
         chooseMethod(conv, op, layer);
         addLayoutCopies(conv, op, layer);
+        if (m_controls.norm == NormLowering::OnLoad)
+            if (const std::uint32_t norm = normOf(out); norm != noNode)
+                conv.stats = statsOf(norm, convSlices(m_graph.shape(out)));
         call(conv, layer);
+    }
+    // The convolution that can norm what it reads instead of the norm at `node`.
+    std::uint32_t normingConv(std::uint32_t node) const {
+        if (m_controls.norm != NormLowering::OnLoad || m_controls.conv != ConvLowering::Direct ||
+            m_controls.layoutCopies != LayoutCopies::Off)
+            return noNode;
+        if (m_graph.shape(m_graph.nodes[node].out).c > mostChannelsNormedOnLoad) return noNode;
+        std::uint32_t user = onlyConsumer(m_graph.nodes[node].out);
+        if (user != noNode && activationOf(user) != Activation::None) user = onlyConsumer(m_graph.nodes[user].out);
+        const auto* conv = user == noNode ? nullptr : std::get_if<Conv2d>(&m_graph.nodes[user].op);
+        return conv && conv->kernel == 3 && conv->stride == 1 ? user : noNode;
+    }
+    Activation activationOf(std::uint32_t node) const {
+        if (std::holds_alternative<Silu>(m_graph.nodes[node].op)) return Activation::Silu;
+        if (std::holds_alternative<Relu>(m_graph.nodes[node].op)) return Activation::Relu;
+        return Activation::None;
+    }
+    // The norm that reads a value.
+    std::uint32_t normOf(ValueId value) const {
+        for (const std::uint32_t user : m_consumers[value.index])
+            if (std::holds_alternative<GroupNorm>(m_graph.nodes[user].op)) return user;
+        return noNode;
+    }
+    // A shortcut's output takes half of its input's memory when nothing else reads that, and what reads the shortcut
+    // can step over the other half: convolutions that norm on load and add.
+    bool fitsInPlace(const Conv2d& op, std::uint32_t node) const {
+        const ValueId in = op.in, out = m_graph.nodes[node].out;
+        if (m_controls.norm != NormLowering::OnLoad || !inPlace() || op.kernel != 1 || in == m_graph.input)
+            return false;
+        const std::uint64_t channels = m_graph.shape(out).c;
+        return channels <= mostChannelsInPlace && channels < m_graph.shape(in).c && !m_normOnLoad[in.index] &&
+               diesAt(in, node) && !tensor(tensorOf(in)).within && tensor(tensorOf(in)).dtype == mapType() &&
+               canBeStrided(out);
+    }
+    bool canBeStrided(ValueId value) const {
+        return value != m_graph.output && std::ranges::all_of(m_consumers[value.index], [&](std::uint32_t user) {
+                   const Op& op = m_graph.nodes[user].op;
+                   if (std::holds_alternative<GroupNorm>(op)) return normingConv(user) != noNode;
+                   return std::holds_alternative<Add>(op) && canBeStrided(m_graph.nodes[user].out);
+               });
+    }
+    TensorId outputWithin(ValueId in, ValueId value, LayerId layer) {
+        const TensorId id = outputFor(value, layer);
+        Tensor& out = m_lowered.program.tensors[id.index];
+        out.within = tensorOf(in);
+        out.pixelStride = tensor(tensorOf(in)).shape.c;
+        return id;
+    }
+    GroupNormStatsCall statsOf(std::uint32_t node, std::uint64_t slices) {
+        const auto& op = std::get<GroupNorm>(m_graph.nodes[node].op);
+        const LayerId layer = m_graph.nodes[node].layer;
+        const Shape& shape = m_graph.shape(op.in);
+        const GroupNormStatsCall stats{.in = tensorOf(op.in),
+                                       .gamma = weightTensor(op.gamma, layer),
+                                       .beta = weightTensor(op.beta, layer),
+                                       .partials = addWorkspace("partials", layer, {shape.n, slices, op.groups, 4}),
+                                       .coefficients = addWorkspace("coefficients", layer, {shape.n, shape.c, 2}),
+                                       .groups = op.groups,
+                                       .slices = slices,
+                                       .eps = op.eps};
+        m_coefficients[node] = stats.coefficients;
+        return stats;
     }
     void chooseMethod(ConvCall& conv, const Conv2d& op, LayerId layer) {
         if (conv.upsample && m_controls.upsample == UpsampleLowering::Folded) {
@@ -297,28 +372,21 @@ private:
     }
     void lowerNode(std::uint32_t node, const GroupNorm& op) {
         const LayerId layer = m_graph.nodes[node].layer;
-        const Shape& shape = m_graph.shape(op.in);
-        const std::uint64_t slices = normSlices(shape.pixels());
-        const TensorId partials = addWorkspace("partials", layer, {shape.n, slices, op.groups, 4});
-        const TensorId coefficients = addWorkspace("coefficients", layer, {shape.n, shape.c, 2});
-        call(GroupNormStatsCall{.in = tensorOf(op.in),
-                                .gamma = weightTensor(op.gamma, layer),
-                                .beta = weightTensor(op.beta, layer),
-                                .partials = partials,
-                                .coefficients = coefficients,
-                                .groups = op.groups,
-                                .slices = slices,
-                                .eps = op.eps},
-             layer);
-        GroupNormApplyCall apply{.in = tensorOf(op.in), .coefficients = coefficients};
+        // The convolution before it may have made its statistics.
+        if (!m_coefficients[node]) call(statsOf(node, normSlices(m_graph.shape(op.in).pixels())), layer);
+        GroupNormApplyCall apply{.in = tensorOf(op.in), .coefficients = *m_coefficients[node]};
         ValueId out = m_graph.nodes[node].out;
-        if (const std::uint32_t user = onlyConsumer(out); user != noNode && !m_controls.separateNorm) {
-            if (std::holds_alternative<Silu>(m_graph.nodes[user].op)) apply.activation = Activation::Silu;
-            if (std::holds_alternative<Relu>(m_graph.nodes[user].op)) apply.activation = Activation::Relu;
-            if (apply.activation != Activation::None) {
-                out = m_graph.nodes[user].out;
-                m_fused[user] = true;
-            }
+        if (const std::uint32_t user = onlyConsumer(out);
+            user != noNode && m_controls.norm != NormLowering::Separate && activationOf(user) != Activation::None) {
+            apply.activation = activationOf(user);
+            out = m_graph.nodes[user].out;
+            m_fused[user] = true;
+        }
+        if (const std::uint32_t conv = normingConv(node); conv != noNode) {
+            m_normOnLoad[out.index] = {.source = op.in,
+                                       .call = {.coefficients = apply.coefficients, .activation = apply.activation}};
+            m_lastUse[op.in.index] = std::max(m_lastUse[op.in.index], conv);
+            return;
         }
         apply.out = outputOver(op.in, out, node, layer);
         call(apply, layer);
@@ -381,6 +449,12 @@ private:
     std::vector<std::vector<std::uint32_t>> m_consumers; // by value: nodes
     std::vector<std::uint32_t> m_producer, m_lastUse;    // by value: node
     std::vector<TensorId> m_tensorOf;                    // by value
+    struct NormOnLoad {
+        ValueId source;
+        ConvCall::NormOnLoad call;
+    };
+    std::vector<std::optional<NormOnLoad>> m_normOnLoad; // by value: read through a norm instead of made
+    std::vector<std::optional<TensorId>> m_coefficients; // by node: of a norm whose statistics are made
 };
 
 } // namespace

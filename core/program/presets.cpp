@@ -72,7 +72,7 @@ constexpr std::array torchCompile{
 constexpr std::array leanest{
     Value{"activations", "bf16"},   Value{"weights-dtype", "auto"}, Value{"promote", "off"},
     Value{"lifetime", "planned"},   Value{"evaluate", "auto"},      Value{"ahead", "0"},
-    Value{"conv", "direct"},        Value{"upsample", "fused"},     Value{"norm", "fused"},
+    Value{"conv", "direct"},        Value{"upsample", "fused"},     Value{"norm", "on-load"},
     Value{"attention", "chunked"},  Value{"hold", "off"},           Value{"layout-copies", "off"},
     Value{"load", "decoder"},       Value{"apply", "stream"},       Value{"allocator", "arena"},
     Value{"offload", "before-load"}};
@@ -80,7 +80,7 @@ constexpr std::array leanest{
 constexpr std::array fastest{
     Value{"activations", "bf16"},   Value{"weights-dtype", "auto"}, Value{"promote", "off"},
     Value{"lifetime", "planned"},   Value{"evaluate", "auto"},      Value{"ahead", "0"},
-    Value{"conv", "direct"},        Value{"upsample", "folded"},    Value{"norm", "fused"},
+    Value{"conv", "direct"},        Value{"upsample", "folded"},    Value{"norm", "on-load"},
     Value{"attention", "chunked"},  Value{"hold", "off"},           Value{"layout-copies", "off"},
     Value{"load", "decoder"},       Value{"apply", "stream"},       Value{"allocator", "arena"},
     Value{"offload", "before-load"}};

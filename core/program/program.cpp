@@ -10,12 +10,13 @@ template <class... Handlers> struct Overload : Handlers... { using Handlers::ope
 
 std::vector<TensorId> workspaces(const ConvCall& call) {
     std::vector<TensorId> ids;
-    ids.reserve(6);
+    ids.reserve(8);
     if (call.inCopy) ids.push_back(*call.inCopy);
     if (call.columns) ids.push_back(*call.columns);
     if (const auto& w = call.winograd)
         for (const TensorId id : {w->padded, w->filters, w->inputs, w->products}) ids.push_back(id);
     if (call.outCopy) ids.push_back(*call.outCopy);
+    if (call.stats) ids.insert(ids.end(), {call.stats->partials, call.stats->coefficients});
     return ids;
 }
 
@@ -30,6 +31,7 @@ std::string convName(const ConvCall& call) {
     if (call.method == ConvMethod::Folded) name += "_folded";
     if (call.method == ConvMethod::Im2col) name += "_im2col";
     if (call.method == ConvMethod::Winograd) name += "_winograd";
+    if (call.norm) name += "_norm";
     return name;
 }
 
@@ -46,6 +48,15 @@ std::uint64_t convFlops(const ConvCall& call, const Program& program) {
            2 * tiles * out.c * (6 * planes + 36 * 8);
 }
 
+// Two for the mean, three for the squared deviations of each element.
+std::uint64_t statsFlops(const GroupNormStatsCall& call, const Program& program) {
+    return 5 * program.tensor(call.in).shape.elements();
+}
+// Scale and shift of each element once, however often a convolution reads it; an activation counts as four.
+std::uint64_t applyFlops(TensorId in, Activation activation, const Program& program) {
+    return (activation == Activation::None ? 2 : 6) * program.tensor(in).shape.elements();
+}
+
 } // namespace
 
 std::vector<TensorId> reads(const KernelCall& call) {
@@ -54,6 +65,8 @@ std::vector<TensorId> reads(const KernelCall& call) {
                               std::vector<TensorId> ids{c.in, c.weight};
                               if (c.bias) ids.push_back(*c.bias);
                               if (c.residual) ids.push_back(*c.residual);
+                              if (c.norm) ids.push_back(c.norm->coefficients);
+                              if (c.stats) ids.insert(ids.end(), {c.stats->gamma, c.stats->beta});
                               return ids;
                           },
                           [](const GroupNormStatsCall& c) {
@@ -90,6 +103,11 @@ std::vector<TensorId> writes(const KernelCall& call) {
 
 TensorId output(const KernelCall& call) { return writes(call).back(); }
 
+// Tiles have 16 rows × 8 pixels, of wide maps 4; of a folded convolution in each of the four quarters of its output.
+std::uint64_t convSlices(const Shape& out) {
+    return 4 * divideUp<std::uint64_t>(out.h, 32) * divideUp<std::uint64_t>(out.w, out.c % 256 == 0 ? 8 : 16);
+}
+
 std::string kernelName(const KernelCall& call) {
     return std::visit(Overload{
                           [](const ConvCall& c) { return convName(c); },
@@ -106,13 +124,12 @@ std::string kernelName(const KernelCall& call) {
 std::uint64_t flops(const KernelCall& call, const Program& program) {
     return std::visit(
         Overload{
-            [&](const ConvCall& c) { return convFlops(c, program); },
-            // Two for the mean, three for the squared deviations of each element.
-            [&](const GroupNormStatsCall& c) { return 5 * program.tensor(c.in).shape.elements(); },
-            // Scale and shift; an activation counts as four.
-            [&](const GroupNormApplyCall& c) {
-                return (c.activation == Activation::None ? 2 : 6) * program.tensor(c.in).shape.elements();
+            [&](const ConvCall& c) {
+                return convFlops(c, program) + (c.norm ? applyFlops(c.in, c.norm->activation, program) : 0) +
+                       (c.stats ? statsFlops(*c.stats, program) : 0);
             },
+            [&](const GroupNormStatsCall& c) { return statsFlops(c, program); },
+            [&](const GroupNormApplyCall& c) { return applyFlops(c.in, c.activation, program); },
             // Two products of pixels × pixels × channels; the softmax counts as five an element of the scores.
             [&](const AttentionCall& c) {
                 const Shape& q = program.tensor(c.q).shape;

@@ -31,6 +31,12 @@ struct Tensor {
     bool folded = false; // the parameter as the four 2×2 kernels [phase][out][in][2][2] of ConvMethod::Folded
     bool packed = false; // in host memory, but in the order that the device's kernels want
     MemoryKind memory = MemoryKind::Device;
+    // A map that lies in the memory of another one and is neither acquired nor released: its pixels are as far apart as
+    // those of the other one.
+    std::optional<TensorId> within;
+    std::uint64_t pixelStride = 0; // elements from pixel to pixel; 0: as many as channels
+
+    std::uint64_t stride() const { return pixelStride ? pixelStride : shape.c; }
 };
 
 enum class ConvMethod : std::uint8_t {
@@ -41,8 +47,20 @@ enum class ConvMethod : std::uint8_t {
 };
 // Output rows and columns of one Winograd tile, and input rows and columns that it reads.
 constexpr std::uint64_t winogradTile = 6, winogradReach = winogradTile + 2;
+// Channels of a pixel that one workgroup of any kernel makes together.
+constexpr std::uint64_t mostChannelsInPlace = 128;
 
-// out = activation(conv(upsampled in) + bias + residual); out may be the residual.
+// Statistics of each group, folded with gamma and beta into (scale, shift) for each channel of each picture.
+// partials: [n, slices, groups] of (count, mean, sum of squared deviations, 0) in fp32. coefficients: [n, c, 2] in
+// fp32.
+struct GroupNormStatsCall {
+    TensorId in, gamma, beta, partials, coefficients;
+    std::uint32_t groups = 32;
+    std::uint64_t slices = 1;
+    float eps = 1e-6f;
+};
+// out = activation(conv(upsampled in) + bias + residual); out may be the residual. A 1×1 convolution to at most
+// mostChannelsInPlace channels may write within its input.
 struct ConvCall {
     TensorId in, weight, out;
     std::optional<TensorId> bias, residual;
@@ -60,18 +78,18 @@ struct ConvCall {
         TensorId padded, filters, inputs, products;
     };
     std::optional<Winograd> winograd;
+    // Direct, 3×3: the input is read as activation(in * scale + shift).
+    struct NormOnLoad {
+        TensorId coefficients;
+        Activation activation = Activation::None;
+    };
+    std::optional<NormOnLoad> norm;
+    // Of the output, for the norm behind it; at least convSlices() slices.
+    std::optional<GroupNormStatsCall> stats;
+
     // The copies of a framework whose maps have another layout: the input is copied and read there; the result is
     // written to a copy and copied on to `out`.
     std::optional<TensorId> inCopy, outCopy;
-};
-// Statistics of each group, folded with gamma and beta into (scale, shift) for each channel of each picture.
-// partials: [n, slices, groups] of (count, mean, sum of squared deviations, 0) in fp32. coefficients: [n, c, 2] in
-// fp32.
-struct GroupNormStatsCall {
-    TensorId in, gamma, beta, partials, coefficients;
-    std::uint32_t groups = 32;
-    std::uint64_t slices = 1;
-    float eps = 1e-6f;
 };
 // out = activation(in * scale + shift); out may be in.
 struct GroupNormApplyCall {
@@ -146,6 +164,8 @@ struct Program {
     std::vector<Step> steps;
 
     const Tensor& tensor(TensorId id) const { return tensors[id.index]; }
+    // Whose memory holds the tensor.
+    TensorId storage(TensorId id) const { return tensor(id).within.value_or(id); }
 };
 
 // What a call reads and writes, in this order: every tensor that must be alive while it runs.
@@ -157,5 +177,7 @@ std::uint64_t flops(const KernelCall& call, const Program& program);
 // Bytes that the call reads and writes when each tensor crosses the bus once in each direction that it is used in.
 std::uint64_t traffic(const KernelCall& call, const Program& program);
 TensorId output(const KernelCall& call);
+// Slices that a convolution may need for the statistics of its output: one for each of its tiles.
+std::uint64_t convSlices(const Shape& out);
 
 } // namespace spikescope

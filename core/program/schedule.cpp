@@ -167,12 +167,13 @@ private:
         std::vector<std::string_view> layers;
         for (const DispatchStep& call : m_calls) layers.push_back(m_program.layers[call.layer.index]);
         for (std::uint32_t i = 0; i < m_calls.size(); ++i) {
-            const auto use = [&](TensorId id, std::uint32_t last) {
+            const auto use = [&](TensorId used, std::uint32_t last) {
+                const TensorId id = m_program.storage(used);
                 uses.first[id.index] = std::min(uses.first[id.index], i);
                 uses.last[id.index] = std::max(uses.last[id.index], last);
             };
             for (const TensorId id : reads(m_calls[i].call)) {
-                const std::uint32_t first = uses.first[id.index];
+                const std::uint32_t first = uses.first[m_program.storage(id).index];
                 const auto maker = first == never ? std::nullopt : std::optional(first);
                 use(id, m_controls.holdInputs ? heldUntil(layers, i, maker) : i);
             }

@@ -26,7 +26,7 @@ struct Sums {
 // Every kernel occurs in one of these.
 constexpr std::array<std::array<std::pair<std::string_view, std::string_view>, 4>, 5> variants{{
     {{{"conv", "direct"}, {"upsample", "fused"}, {"norm", "fused"}, {"attention", "chunked"}}},
-    {{{"conv", "direct"}, {"upsample", "folded"}, {"norm", "fused"}, {"attention", "chunked"}}},
+    {{{"conv", "direct"}, {"upsample", "folded"}, {"norm", "on-load"}, {"attention", "chunked"}}},
     {{{"conv", "im2col"}, {"upsample", "broadcast"}, {"norm", "separate"}, {"attention", "naive"}}},
     {{{"conv", "winograd"}, {"upsample", "nearest"}, {"norm", "separate"}, {"attention", "chunked"}}},
     {{{"layout-copies", "on"}, {"upsample", "broadcast"}, {"norm", "separate"}, {"attention", "chunked"}}},

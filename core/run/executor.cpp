@@ -83,16 +83,21 @@ void Executor::unbind(TensorId tensor) {
 }
 
 Result<VkCommandBuffer> Executor::begin() {
-    TRY(VkCommandBuffer commands, m_device.beginCommands());
-    if (!m_queriesReset) {
-        m_device.vk.CmdResetQueryPool(commands, m_queries, 0, 2 * std::max(m_opCount, 1u));
-        m_queriesReset = m_device.submitted() + 1;
+    if (!m_commands) {
+        TRY(m_commands, m_device.beginCommands());
+        if (!m_queriesReset) {
+            m_device.vk.CmdResetQueryPool(m_commands, m_queries, 0, 2 * std::max(m_opCount, 1u));
+            m_queriesReset = m_device.submitted() + 1;
+        }
     }
-    recordBarrier(m_device, commands);
-    return commands;
+    recordBarrier(m_device, m_commands);
+    return m_commands;
 }
 
 Result<void> Executor::submit() {
+    if (!m_commands) return {};
+    m_commands = VK_NULL_HANDLE;
+    m_recordedFlops = 0;
     TRY(const std::uint64_t submission, m_device.submit());
     // A CPU device gains nothing from work in flight, and this way a cancel waits for one op at most.
     if (m_device.report().cpu) CHECK(m_device.wait(submission));
@@ -173,6 +178,7 @@ Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
     std::byte* mapped = hostData(step.staging);
     const std::uint64_t half = staging.bytes / 2 / 16 * 16, size = sizeOf(tensor.dtype), elements = tensor.bytes / size;
     report(op, tensor.layer);
+    CHECK(submit());
     for (std::uint64_t done = 0; done < elements;) {
         if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
         const std::uint64_t count = std::min(elements - done, half / size);
@@ -241,19 +247,20 @@ Result<void> Executor::dispatch(const DispatchStep& step, std::uint32_t op) {
     report(op, step.layer);
     m_dispatches.clear();
     CHECK(m_kernels.encode(step.call, m_program, m_bindings, m_dispatches));
-    // A long op, such as attention over a large picture, goes out in pieces, so that it can be cancelled.
-    constexpr std::size_t perSubmission = 48;
-    for (std::size_t first = 0; first < m_dispatches.size(); first += perSubmission) {
-        if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
+    // Submissions cost a GPU some of its time, so small ops share one; long ones, such as attention over a large
+    // picture, go out in pieces, so that a cancel is soon heard and no system takes the device for hung.
+    constexpr std::uint64_t mostFlops = 1'000'000'000'000;
+    const std::uint64_t flopsEach = flops(step.call, m_program) / std::max<std::uint64_t>(m_dispatches.size(), 1);
+    for (std::size_t i = 0; i < m_dispatches.size(); ++i) {
         TRY(VkCommandBuffer commands, begin());
-        if (first == 0) beginOp(commands, op);
-        const std::size_t last = std::min(first + perSubmission, m_dispatches.size());
-        for (std::size_t i = first; i < last; ++i) {
-            if (i > first) recordBarrier(m_device, commands);
-            CHECK(record(commands, m_dispatches[i]));
-        }
-        if (last == m_dispatches.size()) endOp(commands, op);
+        if (i == 0) beginOp(commands, op);
+        CHECK(record(commands, m_dispatches[i]));
+        const bool last = i + 1 == m_dispatches.size();
+        if (last) endOp(commands, op);
+        m_recordedFlops += flopsEach;
+        if (m_recordedFlops < mostFlops && !(last && m_device.report().cpu)) continue;
         CHECK(submit());
+        if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
     }
     return {};
 }
@@ -308,6 +315,7 @@ Result<void> Executor::download(const DownloadStep& step, std::uint32_t op) {
 }
 
 Result<void> Executor::evaluate(std::uint32_t ahead) {
+    CHECK(submit());
     if (ahead == 0) return m_device.waitAll();
     m_batches.push_back(m_device.submitted());
     return m_batches.size() > ahead ? m_device.wait(m_batches[m_batches.size() - 1 - ahead]) : Result<void>{};

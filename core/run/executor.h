@@ -50,8 +50,8 @@ public:
 
 private:
     Executor(Device& device, VulkanHeap& heap, Kernels& kernels, const Program& program, const ExecutorIo& io);
-    Result<VkCommandBuffer> begin();
-    Result<void> submit();
+    Result<VkCommandBuffer> begin(); // what is being recorded, behind a barrier
+    Result<void> submit();           // it, if there is any
     void beginOp(VkCommandBuffer commands, std::uint32_t op);
     void endOp(VkCommandBuffer commands, std::uint32_t op);
     Result<void> record(VkCommandBuffer commands, const Dispatch& dispatch);
@@ -73,6 +73,8 @@ private:
     std::vector<Placement> m_placements;
     std::vector<WeightPacking> m_packings; // by WeightId; empty for what is not a convolution's weight
     std::vector<Dispatch> m_dispatches;
+    VkCommandBuffer m_commands = VK_NULL_HANDLE; // being recorded
+    std::uint64_t m_recordedFlops = 0;           // in them
     std::uint32_t m_opCount = 0;
     VkQueryPool m_queries = VK_NULL_HANDLE;
     std::uint64_t m_queriesReset = 0;     // the submission that makes the timestamps ready; 0: not yet

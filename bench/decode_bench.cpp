@@ -1,0 +1,125 @@
+// Whole decodes in one process, weights from the seed, the first of each size excluded: medians by size with what each
+// kernel took of them, in ms, TFLOP/s and GB/s. With several sizes it is the scaling table: time and memory per pixel
+// stay flat but for attention. Takes every control, as the command line does; --json for scripts.
+//   decode_bench --sizes 256 512 1024 --preset fastest --runs 9
+
+#include "app/cli/control_options.h"
+#include "core/base/text.h"
+#include "core/run/session.h"
+#include "core/timeline/peak.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <map>
+
+namespace spikescope {
+namespace {
+
+struct Options {
+    cli::ControlOptions controls;
+    std::vector<std::uint64_t> sizes{256, 512, 1024};
+    int runs = 9;
+    bool portable = false, json = false, byLayer = false;
+};
+
+struct KernelSum {
+    std::vector<double> ms; // of each run
+    double flops = 0, bytes = 0;
+    int count = 0;
+};
+
+double median(std::vector<double> values) {
+    std::ranges::sort(values);
+    return values[values.size() / 2];
+}
+
+Result<void> bench(Session& session, const Controls& controls, const Options& options) {
+    TRY(const Job job, prepare(controls, InputChoice(std::uint64_t{7})));
+    std::vector<double> times;
+    std::map<std::string, KernelSum> kernels;
+    Peak peak;
+    for (int run = -1; run < options.runs; ++run) {
+        RunOutcome outcome = session.run(job, {}, CancelFlag{});
+        if (outcome.error) return tl::unexpected<Error>(std::move(*outcome.error));
+        if (run < 0) continue;
+        const Recording& recording = outcome.recording;
+        times.push_back(recording.durationMs);
+        peak = findPeak(recording);
+        std::map<std::string, double> ms;
+        for (const RecordedOp& op : recording.ops) {
+            if (op.phase != Phase::Decode) continue;
+            const std::string name = options.byLayer ? recording.layers[op.layer] + " " + op.name : op.name;
+            ms[name] += static_cast<double>(op.endNs - op.beginNs) / 1e6;
+            if (run > 0) continue;
+            KernelSum& sum = kernels[name];
+            sum.flops += static_cast<double>(op.flops);
+            sum.bytes += static_cast<double>(op.traffic);
+            ++sum.count;
+        }
+        for (const auto& [name, time] : ms) kernels[name].ms.push_back(time);
+    }
+    const double pixels = static_cast<double>(controls.width * controls.height),
+                 elements =
+                     static_cast<double>(peak.working) / pixels / static_cast<double>(sizeOf(controls.activations));
+    const auto [least, most] = std::ranges::minmax(times);
+    if (options.json) {
+        nlohmann::ordered_json line{{"family", job.family->name},
+                                    {"size", controls.width},
+                                    {"ms", median(times)},
+                                    {"min_ms", least},
+                                    {"max_ms", most},
+                                    {"allocated", peak.allocated},
+                                    {"reserved", peak.reserved},
+                                    {"working", peak.working},
+                                    {"elements_per_pixel", elements}};
+        for (const auto& [name, sum] : kernels) line["kernels"][name] = median(sum.ms);
+        fmt::print("{}\n", line.dump());
+        return {};
+    }
+    fmt::print("{} {}x{} {}: median {:.2f} ms ({:.2f} to {:.2f}), {:.2f} ns a pixel, working {:.1f} elements a pixel, "
+               "allocated {}, reserved {}\n",
+               job.family->name, controls.width, controls.height, name(controls.activations), median(times), least,
+               most, 1e6 * median(times) / pixels, elements, formatBytes(peak.allocated), formatBytes(peak.reserved));
+    std::vector<std::pair<double, std::string>> order;
+    for (const auto& [name, sum] : kernels) order.emplace_back(-median(sum.ms), name);
+    std::ranges::sort(order);
+    for (const auto& [negative, name] : order) {
+        const KernelSum& sum = kernels[name];
+        fmt::print("  {:<28} {:>3} x {:>9.3f} ms {:>8.2f} TFLOP/s {:>8.1f} GB/s\n", name, sum.count, -negative,
+                   sum.flops / -negative / 1e9, sum.bytes / -negative / 1e6);
+    }
+    return {};
+}
+
+Result<void> benchAll(const Options& options) {
+    TRY(Controls controls, options.controls.controls());
+    TRY(const auto session, Session::open({.device = controls.device,
+                                           .kernels = options.portable ? KernelChoice::Portable : KernelChoice::Best}));
+    if (!options.json)
+        fmt::print("{}, driver {}, kernels: {}\n", session->device().report().name, session->device().report().driver,
+                   session->kernelSet());
+    for (const std::uint64_t size : options.sizes) {
+        controls.width = controls.height = size;
+        CHECK(bench(*session, controls, options));
+    }
+    return {};
+}
+
+} // namespace
+} // namespace spikescope
+
+int main(int argc, char** argv) {
+    spikescope::Options options;
+    CLI::App app("Times of whole decodes");
+    options.controls.addTo(app, false);
+    app.add_option("--sizes", options.sizes, "sides of square pictures");
+    app.add_option("--runs", options.runs, "decodes of each size")->check(CLI::Range(1, 1000));
+    app.add_flag("--portable", options.portable, "the portable kernels");
+    app.add_flag("--json", options.json, "one object a size");
+    app.add_flag("--by-layer", options.byLayer, "what each layer took");
+    CLI11_PARSE(app, argc, argv);
+    const auto done = spikescope::benchAll(options);
+    if (!done) fmt::print(stderr, "{}\n", done.error().message);
+    return done ? 0 : 1;
+}

@@ -1,0 +1,159 @@
+#pragma once
+// One kernel call over tensors in host-visible memory, on the device that SPIKESCOPE_TEST_DEVICE names.
+
+#include "core/graph/float_convert.h"
+#include "core/run/session.h"
+#include "tests/support/reference_ops.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <map>
+#include <random>
+
+namespace spikescope {
+
+inline double rounded(DType dtype, double value) {
+    const auto f = static_cast<float>(value);
+    if (dtype == DType::F16) return fp16ToFloat(floatToFp16(f));
+    if (dtype == DType::BF16) return bf16ToFloat(floatToBf16(f));
+    return f;
+}
+
+// The CPU device, which every machine with Mesa has, unless another is named.
+inline std::string testDevice() {
+    const char* named = std::getenv("SPIKESCOPE_TEST_DEVICE");
+    return named ? named : "cpu";
+}
+
+// One session for each set: some drivers refuse after a handful of instances in a process. They end before main() does,
+// while the driver's own globals are still there.
+inline std::map<KernelChoice, std::unique_ptr<Session>> sessions;
+
+class EndOfSessions : public testing::Environment {
+    void TearDown() override { sessions.clear(); }
+};
+inline const auto* const endOfSessions = testing::AddGlobalTestEnvironment(new EndOfSessions);
+
+// A program of one call over host-visible tensors.
+class OneCall {
+public:
+    explicit OneCall(KernelChoice choice) {
+        if (!sessions[choice]) {
+            auto opened = Session::open({.device = testDevice(),
+                                         .kernels = choice,
+                                         .validate = choice == KernelChoice::Portable && testDevice() == "cpu",
+                                         .cacheFolder = {}});
+            EXPECT_TRUE(opened) << opened.error().message;
+            sessions[choice] = std::move(*opened);
+        }
+        session = sessions[choice].get();
+        shaders = std::move(*ShaderLibrary::create(session->device(), {}));
+        kernels = Kernels::create(session->device(), *shaders, choice);
+        heap = std::move(*VulkanHeap::create(session->device()));
+    }
+    ~OneCall() {
+        for (std::size_t i = 0; i < placements.size(); ++i)
+            if (!program.tensors[i].within) heap->free(placements[i].block);
+        EXPECT_EQ(heap->liveBlocks(), 0u);
+        EXPECT_EQ(session->validationMessages(), 0);
+    }
+
+    TensorId add(DType dtype, Shape shape, Category category = Category::Activation) {
+        Tensor tensor{.name = "t",
+                      .category = category,
+                      .dtype = dtype,
+                      .shape = shape,
+                      .dims = {shape.n, shape.h, shape.w, shape.c},
+                      .bytes = shape.elements() * sizeOf(dtype)};
+        auto block = heap->allocate((tensor.bytes + 255) / 256 * 256, MemoryKind::HostVisible);
+        EXPECT_TRUE(block);
+        std::memset(heap->mapped(block->id), 0xff, block->bytes); // NaN wherever nothing is written
+        placements.push_back({.block = *block, .offset = 0, .bytes = tensor.bytes});
+        bindings.push_back({.buffer = heap->buffer(block->id), .offset = 0, .address = block->address});
+        program.tensors.push_back(std::move(tensor));
+        return TensorId{static_cast<std::uint32_t>(program.tensors.size() - 1)};
+    }
+    // The first `channels` of each pixel of another tensor.
+    TensorId addWithin(TensorId storage, std::uint64_t channels) {
+        Tensor tensor = program.tensor(storage);
+        tensor.pixelStride = tensor.shape.c;
+        tensor.shape.c = tensor.dims.back() = channels;
+        tensor.bytes = tensor.shape.elements() * sizeOf(tensor.dtype);
+        tensor.within = storage;
+        placements.push_back({});
+        bindings.push_back({});
+        program.tensors.push_back(std::move(tensor));
+        return TensorId{static_cast<std::uint32_t>(program.tensors.size() - 1)};
+    }
+    std::byte* data(TensorId id) { return heap->mapped(placements[program.storage(id).index].block.id); }
+    // Element i of a tensor counts from its memory's beginning on.
+    std::uint64_t place(TensorId id, std::uint64_t i) const {
+        const Tensor& tensor = program.tensor(id);
+        return tensor.within ? i / tensor.shape.c * tensor.stride() + i % tensor.shape.c : i;
+    }
+    void set(TensorId id, std::uint64_t element, double value) {
+        const auto f = static_cast<float>(value);
+        const std::uint64_t i = place(id, element);
+        const DType dtype = program.tensor(id).dtype;
+        const std::uint16_t half = dtype == DType::F16 ? floatToFp16(f) : floatToBf16(f);
+        dtype == DType::F32 ? std::memcpy(data(id) + 4 * i, &f, 4) : std::memcpy(data(id) + 2 * i, &half, 2);
+    }
+    // Random values as they are after rounding to the tensor's type.
+    std::vector<double> fill(TensorId id, double scale, double shift = 0.0) {
+        std::normal_distribution<double> normal(shift, scale);
+        std::vector<double> values(program.tensor(id).bytes / sizeOf(program.tensor(id).dtype));
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            values[i] = rounded(program.tensor(id).dtype, normal(random));
+            set(id, i, values[i]);
+        }
+        return values;
+    }
+    std::vector<double> read(TensorId id) {
+        const Tensor& tensor = program.tensor(id);
+        std::vector<double> values(tensor.shape.elements());
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            const std::uint64_t at = place(id, i);
+            if (tensor.dtype == DType::F32) {
+                float f;
+                std::memcpy(&f, data(id) + 4 * at, 4);
+                values[i] = f;
+            } else {
+                std::uint16_t bits;
+                std::memcpy(&bits, data(id) + 2 * at, 2);
+                values[i] = tensor.dtype == DType::F16 ? fp16ToFloat(bits) : bf16ToFloat(bits);
+            }
+        }
+        return values;
+    }
+    void run(const KernelCall& call) {
+        program.layers = {"layer"};
+        for (Tensor& tensor : program.tensors) tensor.layer = LayerId{0};
+        program.steps = {DispatchStep{.call = call, .layer = LayerId{0}}};
+        const Parameters parameters(7);
+        const Input input;
+        const CancelFlag cancel;
+        auto executor =
+            Executor::create(session->device(), *heap, *kernels, program, {parameters, input, {}, cancel, {}});
+        ASSERT_TRUE(executor) << executor.error().message;
+        for (std::uint32_t i = 0; i < placements.size(); ++i)
+            if (!program.tensors[i].within) (*executor)->bind(TensorId{i}, placements[i]);
+        const auto done = (*executor)->dispatch(std::get<DispatchStep>(program.steps[0]), 0);
+        ASSERT_TRUE(done) << done.error().message;
+        ASSERT_TRUE((*executor)->evaluate(0));
+    }
+
+    std::mt19937 random{42};
+    Session* session = nullptr;
+    std::unique_ptr<VulkanHeap> heap;
+    std::unique_ptr<ShaderLibrary> shaders;
+    std::unique_ptr<Kernels> kernels;
+    Program program;
+    Bindings bindings;
+    std::vector<Placement> placements;
+};
+
+// The error that rounding the result alone makes, with room for fp32 sums.
+inline double tolerance(DType dtype) { return dtype == DType::F32 ? 1e-6 : dtype == DType::F16 ? 4e-4 : 3e-3; }
+
+} // namespace spikescope
