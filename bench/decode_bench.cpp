@@ -1,6 +1,6 @@
-// Whole decodes in one process, weights from the seed, the first of each size excluded: medians by size with what each
-// kernel took of them, in ms, TFLOP/s and GB/s. With several sizes it is the scaling table: time and memory per pixel
-// stay flat but for attention. Takes every control, as the command line does; --json for scripts.
+// Whole decodes in one process, weights loaded, behind a second of others: medians by size with what
+// each kernel took of them, in ms, TFLOP/s and GB/s. With several sizes it is the scaling table: time and memory per
+// pixel stay flat but for attention. Takes every control, as the command line does; --json for scripts.
 //   decode_bench --sizes 256 512 1024 --preset fastest --runs 9
 
 #include "app/cli/control_options.h"
@@ -34,53 +34,59 @@ double median(std::vector<double> values) {
     return values[values.size() / 2];
 }
 
-Result<void> bench(Session& session, const Controls& controls, const Options& options) {
+// A GPU that was idle takes a while to reach its clock: so many runs come before those that count.
+std::uint64_t warmRuns(double msEach) { return static_cast<std::uint64_t>(std::clamp(1000.0 / msEach, 1.0, 500.0)); }
+
+Result<RunOutcome> runs(Session& session, Controls controls, std::uint64_t count) {
+    controls.repeat = count;
     TRY(const Job job, prepare(controls, InputChoice(std::uint64_t{7})));
-    std::vector<double> times;
+    RunOutcome outcome = session.run(job, {}, CancelFlag{});
+    if (outcome.error) return tl::unexpected<Error>(*outcome.error);
+    return outcome;
+}
+
+Result<void> bench(Session& session, const Controls& controls, const Options& options) {
+    TRY(const RunOutcome first, runs(session, controls, 2));
+    const std::uint64_t warm = warmRuns(first.recording.durationMs);
+    TRY(const RunOutcome outcome, runs(session, controls, warm + static_cast<std::uint64_t>(options.runs)));
+    const Recording& recording = outcome.recording;
+    const Peak peak = findPeak(recording);
+    std::vector<double> times = recording.opTimes();
+    times.erase(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(warm));
     std::map<std::string, KernelSum> kernels;
-    Peak peak;
-    for (int run = -1; run < options.runs; ++run) {
-        RunOutcome outcome = session.run(job, {}, CancelFlag{});
-        if (outcome.error) return tl::unexpected<Error>(std::move(*outcome.error));
-        if (run < 0) continue;
-        const Recording& recording = outcome.recording;
-        times.push_back(recording.durationMs);
-        peak = findPeak(recording);
-        std::map<std::string, double> ms;
-        for (const RecordedOp& op : recording.ops) {
-            if (op.phase != Phase::Decode) continue;
-            const std::string name = options.byLayer ? recording.layers[op.layer] + " " + op.name : op.name;
-            ms[name] += static_cast<double>(op.endNs - op.beginNs) / 1e6;
-            if (run > 0) continue;
-            KernelSum& sum = kernels[name];
-            sum.flops += static_cast<double>(op.flops);
-            sum.bytes += static_cast<double>(op.traffic);
-            ++sum.count;
+    int run = -1 - static_cast<int>(warm);
+    for (const RecordedOp& op : recording.ops) {
+        if (op.phase != Phase::Decode) continue;
+        if (op.name == "upload") {
+            ++run;
+            continue;
         }
-        for (const auto& [name, time] : ms) kernels[name].ms.push_back(time);
+        if (run < 0) continue;
+        KernelSum& sum = kernels[options.byLayer ? recording.layers[op.layer] + " " + op.name : op.name];
+        sum.ms.resize(static_cast<std::size_t>(options.runs));
+        sum.ms[static_cast<std::size_t>(run)] += static_cast<double>(op.endNs - op.beginNs) / 1e6;
+        if (run > 0) continue;
+        sum.flops += static_cast<double>(op.flops);
+        sum.bytes += static_cast<double>(op.traffic);
+        ++sum.count;
     }
     const double pixels = static_cast<double>(controls.width * controls.height),
                  elements =
                      static_cast<double>(peak.working) / pixels / static_cast<double>(sizeOf(controls.activations));
     const auto [least, most] = std::ranges::minmax(times);
     if (options.json) {
-        nlohmann::ordered_json line{{"family", job.family->name},
-                                    {"size", controls.width},
-                                    {"ms", median(times)},
-                                    {"min_ms", least},
-                                    {"max_ms", most},
-                                    {"allocated", peak.allocated},
-                                    {"reserved", peak.reserved},
-                                    {"working", peak.working},
-                                    {"elements_per_pixel", elements}};
+        nlohmann::ordered_json line{
+            {"family", controls.model},  {"size", controls.width},  {"ms", median(times)},
+            {"min_ms", least},           {"max_ms", most},          {"allocated", peak.allocated},
+            {"reserved", peak.reserved}, {"working", peak.working}, {"elements_per_pixel", elements}};
         for (const auto& [name, sum] : kernels) line["kernels"][name] = median(sum.ms);
         fmt::print("{}\n", line.dump());
         return {};
     }
     fmt::print("{} {}x{} {}: median {:.2f} ms ({:.2f} to {:.2f}), {:.2f} ns a pixel, working {:.1f} elements a pixel, "
                "allocated {}, reserved {}\n",
-               job.family->name, controls.width, controls.height, name(controls.activations), median(times), least,
-               most, 1e6 * median(times) / pixels, elements, formatBytes(peak.allocated), formatBytes(peak.reserved));
+               controls.model, controls.width, controls.height, name(controls.activations), median(times), least, most,
+               1e6 * median(times) / pixels, elements, formatBytes(peak.allocated), formatBytes(peak.reserved));
     std::vector<std::pair<double, std::string>> order;
     for (const auto& [name, sum] : kernels) order.emplace_back(-median(sum.ms), name);
     std::ranges::sort(order);
@@ -101,6 +107,7 @@ Result<void> benchAll(const Options& options) {
                    session->kernelSet());
     for (const std::uint64_t size : options.sizes) {
         controls.width = controls.height = size;
+        if (controls.model.empty()) controls.model = families().front().name;
         CHECK(bench(*session, controls, options));
     }
     return {};

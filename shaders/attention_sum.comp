@@ -1,20 +1,20 @@
 #version 460
-// Adds the parts of a product that were made apart: out [rows][channels] in bf16 is the sum of `parts` rows of fp32, which
-// stand one after the other at the end of every `rowBytes`. Groups of 64 threads over rows × channels / 4.
+// Adds the parts of a product that were made apart: out [rows][channels] in TYPE is the sum of the `parts` rows of fp32 in
+// [rows][parts][channels]. Groups of 64 threads over rows × channels / 4.
 #include "common.glsl"
 
 layout(local_size_x = 64) in;
 layout(push_constant, std430) uniform Push {
     uint64_t partsAddress, outAddress;
-    uint rows, channels, parts, rowBytes;
+    uint rows, channels, parts;
 };
 
 void main() {
     uint blocks = channels / 4, item = uint(LINEAR_THREAD);
     if (item >= rows * blocks) return;
     uint row = item / blocks, block = item % blocks;
-    uint64_t base = partsAddress + uint64_t(row) * rowBytes;
+    uint64_t base = partsAddress + uint64_t(row) * parts * channels * 4ul;
     vec4 sum = vec4(0);
     for (uint part = 0; part < parts; ++part) sum += load4F32(base, part * blocks + block);
-    store4BF16(outAddress, item, sum);
+    STORE4(TYPE)(outAddress, item, sum);
 }

@@ -1,5 +1,6 @@
 #version 460
-// 3×3 convolution, stride 1, padding 1, NHWC bf16 in and out, fp32 sums, on 16×16×16 cooperative matrices.
+// 3×3 convolution, stride 1, padding 1, NHWC in and out, fp32 sums, on 16×16×16 cooperative matrices.
+//   ELEMENT_BF16 or ELEMENT_F16: maps and weights
 //   NORM      the input is x scale + shift of each channel, then its SiLU with NORM_SILU
 //   UPSAMPLE  the input is read as if doubled by nearest neighbour
 //   FOLDED    the same by four 2×2 convolutions, one for each parity of output row and column
@@ -25,6 +26,7 @@
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 
@@ -56,7 +58,7 @@ layout(push_constant) uniform Push { In16 x, w; Any16 res; Out16 y; InF4 bias, g
 shared uvec4 sm[SHARED_IN > SHARED_OUT ? SHARED_IN : SHARED_OUT];
 
 void main() {
-    DECLARE_BF16
+    DECLARE_ELEMENT
     int t = int(gl_LocalInvocationIndex), warp = int(gl_SubgroupID), lane = int(gl_SubgroupInvocationID);
     int x0 = int(gl_WorkGroupID.y) * COLUMNS, y0 = int(gl_WorkGroupID.z) * 16;
     int K8 = p.K >> 3, stages = p.C / (STAGE_BLOCKS * 16), wStep = p.K * 2, wPhase = p.C / 16 * TAPS * TAPS * wStep;

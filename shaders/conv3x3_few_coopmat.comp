@@ -1,6 +1,6 @@
 #version 460
-// 3×3 convolution, stride 1, padding 1, of an NHWC bf16 map to OUTPUTS (1 to 8) channels in fp32, on 16×16×16 cooperative
-// matrices: the picture at the end of a decoder. NORM and NORM_SILU as in conv3x3_coopmat.comp.
+// 3×3 convolution, stride 1, padding 1, of an NHWC map to OUTPUTS (1 to 8) channels in fp32, on 16×16×16 cooperative matrices:
+// the picture at the end of a decoder. ELEMENT_*, NORM and NORM_SILU as in conv3x3_coopmat.comp.
 // x [H][W][C], xStride 16 bytes from pixel to pixel; y [H][W][OUTPUTS] fp32; bias [OUTPUTS] fp32; gn [C] (scale, shift).
 // w [C/16][9][OUTPUTS][4][4]: of 16 input channels 2 q + {0, 1} and 8 + 2 q + {0, 1}, as lane 4 · output + q holds them.
 // Dispatch (1, ceil(W / 16), ceil(H / 16)); C is a multiple of 32. Subgroups of 32, required and full.
@@ -13,6 +13,7 @@
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #extension GL_KHR_shader_subgroup_basic : require
 
 const int WARPS = 4, THREADS = WARPS * 32, COLUMNS = 4, GRID_COLUMNS = WARPS * COLUMNS, TAPS = 3, STAGE_BLOCKS = 2;
@@ -32,7 +33,7 @@ layout(push_constant) uniform Push { In16 x; In8 w; OutF y; InF bias; InF4 gn; i
 shared uvec4 sm[SHARED_IN > WARPS * OUT_WARP ? SHARED_IN : WARPS * OUT_WARP];
 
 void main() {
-    DECLARE_BF16
+    DECLARE_ELEMENT
     int t = int(gl_LocalInvocationIndex), warp = int(gl_SubgroupID), lane = int(gl_SubgroupInvocationID);
     int x0 = int(gl_WorkGroupID.y) * GRID_COLUMNS, y0 = int(gl_WorkGroupID.z) * 16, stages = p.C / (STAGE_BLOCKS * 16);
     HALO_BEGIN(y0 - 1, x0 - 1)

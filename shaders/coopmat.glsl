@@ -1,19 +1,24 @@
-// Cooperative matrices of bf16 with fp32 sums by their numbers in SPIR-V: glslang knows the extensions only in versions
-// that few distributions ship. core/gpu/shader_compiler.cpp puts the real component types in place of the two numbers.
-#define BF16_ID 0x7F16
+// Cooperative matrices of ELEMENT_BF16 or ELEMENT_F16 with fp32 sums by their numbers in SPIR-V: glslang knows the extensions only in
+// versions that few distributions ship. core/gpu/shader_compiler.cpp puts the real component types in place of the numbers.
 #define F32_ID 0x7F32
-#define BF16 spirv_type(extensions=["SPV_KHR_bfloat16"], capabilities=[5116, 5118], id=22, 16, 0)
+#ifdef ELEMENT_F16
+#define ELEMENT_ID 0x7F15
+#define SCALAR float16_t
+#else
+#define ELEMENT_ID 0x7F16
+#define SCALAR spirv_type(extensions=["SPV_KHR_bfloat16"], capabilities=[5116, 5118], id=22, 16, 0)
+#endif
 const int kSubgroup = 3, k16 = 16, kA = 0, kB = 1, kC = 2, kRowMajor = 0, kColumnMajor = 1;
 #define COOPMAT(T, USE) spirv_type(extensions=["SPV_KHR_cooperative_matrix"], capabilities=[6022], id=4456, T, kSubgroup, k16, k16, USE)
-#define MatA COOPMAT(BF16_ID, kA)
-#define MatB COOPMAT(BF16_ID, kB)
+#define MatA COOPMAT(ELEMENT_ID, kA)
+#define MatB COOPMAT(ELEMENT_ID, kB)
 #define MatC COOPMAT(F32_ID, kC)
-#define MatD COOPMAT(BF16_ID, kC)
-spirv_instruction(id = 115) BF16 toBf16(float v);
-spirv_instruction(id = 124) BF16 bits16(uint16_t v);
-spirv_instruction(id = 80) MatB splatB(BF16 v);
+#define MatD COOPMAT(ELEMENT_ID, kC)
+spirv_instruction(id = 115) SCALAR toScalar(float v);
+spirv_instruction(id = 124) SCALAR bits16(uint16_t v);
+spirv_instruction(id = 80) MatB splatB(SCALAR v);
 spirv_instruction(id = 80) MatC splatC(float v);
-spirv_instruction(id = 82) MatB setB(BF16 v, MatB m, spirv_literal int i);
+spirv_instruction(id = 82) MatB setB(SCALAR v, MatB m, spirv_literal int i);
 spirv_instruction(id = 81) float getC(MatC m, spirv_literal int i);
 spirv_instruction(id = 82) MatC setC(float v, MatC m, spirv_literal int i);
 spirv_instruction(id = 115) MatD toD(MatC m);
@@ -24,9 +29,16 @@ spirv_instruction(id = 4458) void storeC(spirv_by_reference uvec4 q, MatC m, int
 spirv_instruction(id = 4458) void storeD(spirv_by_reference uvec4 q, MatD m, int layout_, int stride, spirv_literal int access);
 spirv_instruction(id = 4459) MatC mma(MatA a, MatB b, MatC c);
 
-// A conversion somewhere makes glslang declare the type bf16.
-#define DECLARE_BF16 float zero_ = 0.0; toBf16(zero_);
+// A conversion somewhere makes glslang declare the type.
+#define DECLARE_ELEMENT float zero_ = 0.0; toScalar(zero_);
 
+#ifdef ELEMENT_F16
+float lo(uint u) { return unpackHalf2x16(u).x; }
+float hi(uint u) { return unpackHalf2x16(u).y; }
+uint pack(float a, float b) { return packHalf2x16(vec2(a, b)); }
+uint scaled(uint u, float powerOfTwo) { return pack(lo(u) * powerOfTwo, hi(u) * powerOfTwo); }
+#define ROUND(m)
+#else
 float lo(uint u) { return uintBitsToFloat(u << 16); }
 float hi(uint u) { return uintBitsToFloat(u & 0xffff0000u); }
 // Conversions to bf16 truncate on some drivers, of matrices too. Two fused multiply-adds round to the nearest eight bits
@@ -36,10 +48,14 @@ uint pack(float a, float b) {
     uint u = floatBitsToUint(nearest(a)), v = floatBitsToUint(nearest(b));
     return pack32(u16vec2(uint16_t(u >> 16), uint16_t(v >> 16)));
 }
+uint scaled(uint u, float powerOfTwo) {
+    return floatBitsToUint(lo(u) * powerOfTwo) >> 16 | (floatBitsToUint(hi(u) * powerOfTwo) & 0xffff0000u);
+}
+#define ROUND1(m, i) m = setC(nearest(getC(m, i)), m, i);
+#define ROUND(m) { ROUND1(m, 0) ROUND1(m, 1) ROUND1(m, 2) ROUND1(m, 3) ROUND1(m, 4) ROUND1(m, 5) ROUND1(m, 6) ROUND1(m, 7) }
+#endif
 #define LO16(u) bits16(uint16_t(u))
 #define HI16(u) bits16(uint16_t((u) >> 16))
 // A matrix from the eight elements that a lane holds of it: costs no instruction.
 #define COMPOSE(b, u) { MatB m_ = splatB(LO16(u.x)); m_ = setB(HI16(u.x), m_, 1); m_ = setB(LO16(u.y), m_, 2); m_ = setB(HI16(u.y), m_, 3); \
     m_ = setB(LO16(u.z), m_, 4); m_ = setB(HI16(u.z), m_, 5); m_ = setB(LO16(u.w), m_, 6); m_ = setB(HI16(u.w), m_, 7); b = m_; }
-#define ROUND1(m, i) m = setC(nearest(getC(m, i)), m, i);
-#define ROUND(m) { ROUND1(m, 0) ROUND1(m, 1) ROUND1(m, 2) ROUND1(m, 3) ROUND1(m, 4) ROUND1(m, 5) ROUND1(m, 6) ROUND1(m, 7) }

@@ -28,11 +28,12 @@ int haloRow(int pixel) { return (pixel * HALO_X_MUL) >> 16; }                   
 vec4 ab[4];                                                                     // (scale, shift) of 8 channels
 #define NORM_ASK(stage) { int g_ = ((stage) * STAGE_BLOCKS * 16 + (t % PIXEL) * 8) / 2; [[unroll]] for (int q = 0; q < 4; q++) ab[q] = p.gn.v[g_ + q]; }
 #ifdef NORM_SILU
-float normed(float x) { return x * (1.0 / (1.0 + exp2(x * -1.44269504))); }
+// x / (1 + exp(-x)) = h + h tanh(h) with h = x / 2: in half precision tanh is one instruction, exp and 1 / x are two.
+uint normed(float a, float b) { a *= 0.5; b *= 0.5; f16vec2 t = tanh(f16vec2(a, b)); return pack(fma(a, float(t.x), a), fma(b, float(t.y), b)); }
 #else
-float normed(float x) { return x; }
+uint normed(float a, float b) { return pack(a, b); }
 #endif
-#define IN2(u, q) pack(normed(fma(lo(u), ab[q].x, ab[q].y)), normed(fma(hi(u), ab[q].z, ab[q].w)))
+#define IN2(u, q) normed(fma(lo(u), ab[q].x, ab[q].y), fma(hi(u), ab[q].z, ab[q].w))
 #define INPUT(u) uvec4(IN2(u.x, 0), IN2(u.y, 1), IN2(u.z, 2), IN2(u.w, 3))
 #else
 #define NORM_ASK(stage)

@@ -1,100 +1,125 @@
 #version 460
-// c = activation(alpha a b + bias + residual) on 16×16×16 cooperative matrices of bf16, sums in fp32.
-//   B_NK     b [N][K] (keys, for queries times keys); else [K][N] (weights, values)
-//   OUT_F32  c is fp32; else bf16
-//   BIAS RESIDUAL RELU; bias fp32, residual bf16 with the shape of c, which it may be
+// c = activation(alpha a b + bias + residual) on 16×16×16 cooperative matrices, sums in fp32.
+//   ELEMENT_BF16 or ELEMENT_F16: a, b and c
+//   B_ROWS   b is [K][N]; else blocks of [32 lanes][8] as the lanes of a subgroup hold them, block (k, n) of 16 × 16 at
+//            k bStepK + n bStepN, in 16 bytes
+//   OUT_F32  c is fp32
+//   SCORES   c is 2^(alpha a b - top), top a whole number for each row and 64 columns; (top, sum) go to tiles [M][ceil(N / 64)]
+//   WEIGHTED a stands as SCORES left it, and tiles hold the power of two for each row and 64 inner elements, which changes
+//            no digit of it; rows of c are multiplied by scales [M] in the end
+//   BIAS RESIDUAL RELU; bias fp32, residual with the shape of c, which it may be
 //   BLOCKS   16×16 blocks of a warp in each direction: 4, or 2 where c is too small to fill the device
-// a [M][lda], c [M][ldc]; b with rows of K or N. Part z of a product takes K inner elements from z K on and writes at z
-// partStep elements behind c. K is a multiple of 32, N, lda and ldc are multiples of 8. Dispatch
-// (ceil(N / TILE), ceil(M / TILE), parts). Subgroups of 32, required and full.
+//   WARPS_M WARPS_N  warps side by side; together 4
+// a [M][lda], c [M][ldc], both may start at the same place when N is at most one tile. Part z of a product takes K inner
+// elements from z K on and writes at z partStep elements behind c. K is a multiple of 64, with B_ROWS of 32; N of 64, with
+// B_ROWS of 8; lda and ldc of 8. Dispatch (ceil(N / TILE_N), ceil(M / TILE_M), parts). Subgroups of 32, required and full.
 //
-// Four warps share tiles of a and b in shared memory, rows of which are an odd number of 16 bytes apart: no bank conflicts.
-// The next tiles are asked for while these are multiplied.
+// The warps share tiles of a in shared memory, rows of which are an odd number of 16 bytes apart: no bank conflicts. Blocks
+// of b never touch it: a lane reads its eight elements of a matrix in one 16-byte load, a step ahead.
 #pragma use_vulkan_memory_model
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_EXT_spirv_intrinsics : require
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_shuffle : require
 
-const int TILE = 2 * BLOCKS * 16, DEPTH = 32, THREADS = 128;                    // warps stand 2 × 2
-const int DEPTH_UNITS = DEPTH / 8, A_ROW = DEPTH_UNITS + 1;                     // in 16 bytes
-#ifdef B_NK
-const int B_ROWS = TILE, B_UNITS = DEPTH_UNITS;
+const int THREADS = 128, TILE_M = WARPS_M * BLOCKS * 16, TILE_N = WARPS_N * BLOCKS * 16;
+#ifdef B_ROWS
+const int DEPTH = 32, B_UNITS = TILE_N / 8, B_ROW = B_UNITS + 1, B_PIECES = DEPTH * B_UNITS / THREADS, SHARED_B = DEPTH * B_ROW;
 #else
-const int B_ROWS = DEPTH, B_UNITS = TILE / 8;
+const int DEPTH = 64, SHARED_B = 0;
 #endif
-const int B_ROW = B_UNITS + 1, A_PIECES = TILE * DEPTH_UNITS / THREADS, B_PIECES = B_ROWS * B_UNITS / THREADS;
+const int DEPTH_UNITS = DEPTH / 8, A_ROW = DEPTH_UNITS + 1, A_PIECES = TILE_M * DEPTH_UNITS / THREADS; // in 16 bytes
 const int OUT_ROW = BLOCKS * 4 + 1, OUT_WARP = 16 * OUT_ROW;                    // 16 rows of fp32 of a warp
-const int SHARED_IN = TILE * A_ROW + B_ROWS * B_ROW, SHARED_OUT = 4 * OUT_WARP;
+const int SHARED_A = TILE_M * A_ROW, SHARED_IN = SHARED_A + SHARED_B, SHARED_OUT = 4 * OUT_WARP;
 
 layout(local_size_x = THREADS) in;
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer In16 { uvec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uvec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF4 { vec4 v[]; };
-layout(push_constant) uniform Push { In16 a, b; Any16 c, residual; InF4 bias; int M, N, K, lda, ldc, partStep; float alpha; } p;
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer Tiles { vec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer InF { float v[]; };
+layout(push_constant) uniform Push {
+    In16 a, b; Any16 c, residual; InF4 bias; Tiles tiles; InF scales;
+    int M, N, K, lda, ldc, partStep, bStepK, bStepN; float alpha;
+} p;
 
 #include "coopmat.glsl"
 
 shared uvec4 sm[SHARED_IN > SHARED_OUT ? SHARED_IN : SHARED_OUT];
 
 void main() {
-    DECLARE_BF16
+    DECLARE_ELEMENT
     int t = int(gl_LocalInvocationIndex), warp = int(gl_SubgroupID), lane = int(gl_SubgroupInvocationID);
-    int n0 = int(gl_WorkGroupID.x) * TILE, m0 = int(gl_WorkGroupID.y) * TILE;
-    int wm = (warp >> 1) * BLOCKS * 16, wn = (warp & 1) * BLOCKS * 16;
+    int n0 = int(gl_WorkGroupID.x) * TILE_N, m0 = int(gl_WorkGroupID.y) * TILE_M;
+    int wm = warp / WARPS_N * BLOCKS * 16, wn = warp % WARPS_N * BLOCKS * 16;
+    int stages = p.K / DEPTH, first = int(gl_WorkGroupID.z) * stages, stage = first;
 
     // Rows and columns beyond the end repeat the last ones; what they make is not stored.
-    int aFrom[A_PIECES], bFrom[B_PIECES];
+    uvec4 ha[A_PIECES];
+    int aFrom[A_PIECES];
     [[unroll]] for (int i = 0; i < A_PIECES; i++) {
         int e = t + i * THREADS;
         aFrom[i] = min(m0 + e / DEPTH_UNITS, p.M - 1) * (p.lda >> 3) + e % DEPTH_UNITS;
     }
-    [[unroll]] for (int i = 0; i < B_PIECES; i++) {
-        int e = t + i * THREADS;
-#ifdef B_NK
-        bFrom[i] = min(n0 + e / B_UNITS, p.N - 1) * (p.K >> 3) + e % B_UNITS;
+#ifdef WEIGHTED
+    float weight[A_PIECES];
+    int tilesOfRow = (p.lda + 63) / 64, tileAt[A_PIECES];
+    [[unroll]] for (int i = 0; i < A_PIECES; i++) tileAt[i] = min(m0 + (t + i * THREADS) / DEPTH_UNITS, p.M - 1) * tilesOfRow;
+#define A_ASK(i) { ha[i] = p.a.v[aFrom[i] + stage * DEPTH_UNITS]; weight[i] = p.tiles.v[tileAt[i] + stage * DEPTH / 64].x; }
+#define A_OF(i) uvec4(scaled(ha[i].x, weight[i]), scaled(ha[i].y, weight[i]), scaled(ha[i].z, weight[i]), scaled(ha[i].w, weight[i]))
 #else
-        bFrom[i] = e / B_UNITS * (p.N >> 3) + min((n0 >> 3) + e % B_UNITS, (p.N >> 3) - 1);
-#endif
-    }
-    uvec4 ha[A_PIECES];
 #define A_ASK(i) ha[i] = p.a.v[aFrom[i] + stage * DEPTH_UNITS];
-#ifdef B_NK
-    int bStep = DEPTH_UNITS;
-#else
-    int bStep = DEPTH * (p.N >> 3);
+#define A_OF(i) ha[i]
 #endif
-    uvec4 hb[B_PIECES];
-#define ASK { [[unroll]] for (int i = 0; i < A_PIECES; i++) A_ASK(i) [[unroll]] for (int i = 0; i < B_PIECES; i++) hb[i] = p.b.v[bFrom[i] + stage * bStep]; }
-#define PUT { [[unroll]] for (int i = 0; i < A_PIECES; i++) { int e = t + i * THREADS; sm[e / DEPTH_UNITS * A_ROW + e % DEPTH_UNITS] = ha[i]; } \
-        [[unroll]] for (int i = 0; i < B_PIECES; i++) { int e = t + i * THREADS; sm[TILE * A_ROW + e / B_UNITS * B_ROW + e % B_UNITS] = hb[i]; } }
+#define A_PUT(i) { int e = t + i * THREADS; sm[e / DEPTH_UNITS * A_ROW + e % DEPTH_UNITS] = A_OF(i); }
 
-    MatC acc[BLOCKS][BLOCKS];
-    [[unroll]] for (int i = 0; i < BLOCKS; i++) [[unroll]] for (int j = 0; j < BLOCKS; j++) acc[i][j] = splatC(0.0);
     MatA A[BLOCKS];
     MatB B[BLOCKS];
-#ifdef B_NK
-#define LOAD_B(k, j) B[j] = loadB(sm[TILE * A_ROW + (wn + (j) * 16) * B_ROW + (k) * 2], kColumnMajor, B_ROW, 32);
+#ifdef B_ROWS
+    uvec4 hb[B_PIECES];
+    int bFrom[B_PIECES], bStep = DEPTH * (p.N >> 3);
+    [[unroll]] for (int i = 0; i < B_PIECES; i++) {
+        int e = t + i * THREADS;
+        bFrom[i] = e / B_UNITS * (p.N >> 3) + min((n0 >> 3) + e % B_UNITS, (p.N >> 3) - 1);
+    }
+#define ASK { [[unroll]] for (int i = 0; i < A_PIECES; i++) A_ASK(i) [[unroll]] for (int i = 0; i < B_PIECES; i++) hb[i] = p.b.v[bFrom[i] + stage * bStep]; }
+#define PUT { [[unroll]] for (int i = 0; i < A_PIECES; i++) A_PUT(i) \
+        [[unroll]] for (int i = 0; i < B_PIECES; i++) { int e = t + i * THREADS; sm[SHARED_A + e / B_UNITS * B_ROW + e % B_UNITS] = hb[i]; } }
+#define LOAD_B(k) [[unroll]] for (int j = 0; j < BLOCKS; j++) B[j] = loadB(sm[SHARED_A + (k) * 16 * B_ROW + (wn + j * 16) / 8], kRowMajor, B_ROW, 32);
 #else
-#define LOAD_B(k, j) B[j] = loadB(sm[TILE * A_ROW + (k) * 16 * B_ROW + (wn + (j) * 16) / 8], kRowMajor, B_ROW, 32);
+#define ASK { [[unroll]] for (int i = 0; i < A_PIECES; i++) A_ASK(i) }
+#define PUT { [[unroll]] for (int i = 0; i < A_PIECES; i++) A_PUT(i) }
+    // Behind the last step the last blocks again, and instead of columns beyond the end the last ones.
+    uvec4 wr[BLOCKS];
+    int bAt = first * (DEPTH / 16) * p.bStepK + min((n0 + wn) / 16, p.N / 16 - BLOCKS) * p.bStepN + lane, bLast = bAt + (p.K / 16 - 1) * p.bStepK;
+#define B_ASK { [[unroll]] for (int j = 0; j < BLOCKS; j++) wr[j] = p.b.v[min(bAt, bLast) + j * p.bStepN]; bAt += p.bStepK; }
+#define LOAD_B(k) [[unroll]] for (int j = 0; j < BLOCKS; j++) COMPOSE(B[j], wr[j]) B_ASK
+    B_ASK
 #endif
+    MatC acc[BLOCKS][BLOCKS];
+    [[unroll]] for (int i = 0; i < BLOCKS; i++) [[unroll]] for (int j = 0; j < BLOCKS; j++) acc[i][j] = splatC(0.0);
 #define STEP(k) { [[unroll]] for (int i = 0; i < BLOCKS; i++) A[i] = loadA(sm[(wm + i * 16) * A_ROW + (k) * 2], kRowMajor, A_ROW, 32); \
-        [[unroll]] for (int j = 0; j < BLOCKS; j++) LOAD_B(k, j) \
-        [[unroll]] for (int i = 0; i < BLOCKS; i++) [[unroll]] for (int j = 0; j < BLOCKS; j++) acc[i][j] = mma(A[i], B[j], acc[i][j]); }
-    int stages = p.K / DEPTH, first = int(gl_WorkGroupID.z) * stages, stage = first;
+        LOAD_B(k) [[unroll]] for (int i = 0; i < BLOCKS; i++) [[unroll]] for (int j = 0; j < BLOCKS; j++) acc[i][j] = mma(A[i], B[j], acc[i][j]); }
+#ifdef B_ROWS
+#define STAGE STEP(0) STEP(1)
+#else
+#define STAGE STEP(0) STEP(1) STEP(2) STEP(3)
+#endif
     ASK
     PUT
     barrier();
     [[dont_unroll]] for (stage = first + 1; stage < first + stages; stage++) {
         ASK
-        STEP(0) STEP(1)
+        STAGE
         barrier();
         PUT
         barrier();
     }
-    STEP(0) STEP(1)
+    STAGE
     barrier();
 
     // A warp passes 16 rows at a time through its own slice; a lane owns 8 columns of some rows.
@@ -106,7 +131,22 @@ void main() {
         [[unroll]] for (int row = lane / GROUPS; row < 16; row += ROWS) {
             int m = m0 + wm + i * 16 + row;
             vec4 x = uintBitsToFloat(sm[slice + row * OUT_ROW + g * 2]) * p.alpha, y = uintBitsToFloat(sm[slice + row * OUT_ROW + g * 2 + 1]) * p.alpha;
+#ifdef SCORES
+            if (n >= p.N) x = y = vec4(uintBitsToFloat(0xff800000u));
+            vec4 larger = max(x, y);
+            float most = max(max(larger.x, larger.y), max(larger.z, larger.w));
+            [[unroll]] for (int l = 1; l < GROUPS; l *= 2) most = max(most, subgroupShuffleXor(most, l));
+            float top = ceil(max(most, -1e30));
+            x = exp2(x - top); y = exp2(y - top);
+            float sum = dot(x + y, vec4(1));
+            [[unroll]] for (int l = 1; l < GROUPS; l *= 2) sum += subgroupShuffleXor(sum, l);
+            if (g == 0 && m < p.M && n < p.N) p.tiles.v[m * ((p.N + 63) / 64) + n / 64] = vec2(top, sum);
+#endif
             if (m >= p.M || n >= p.N) continue;
+#ifdef WEIGHTED
+            float scale = p.scales.v[m];
+            x *= scale; y *= scale;
+#endif
 #ifdef BIAS
             x += p.bias.v[n / 4]; y += p.bias.v[n / 4 + 1];
 #endif

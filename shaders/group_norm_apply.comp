@@ -1,28 +1,35 @@
 #version 460
 // activation(x * scale + shift) with (scale, shift) of each channel of each picture; may write over its input.
-// Defines: IN OUT (types), ACTIVATION_SILU or ACTIVATION_RELU. Groups of 64 threads over pictures × pixels × channels / 4.
+// Defines: IN OUT (types), ACTIVATION_SILU or ACTIVATION_RELU. Groups of 256 threads: every 2048 blocks of four channels of
+// a picture, pictures × `perPicture` groups.
 #include "common.glsl"
 
-layout(local_size_x = 64) in;
+layout(local_size_x = 256) in;
 layout(push_constant, std430) uniform Push {
-    uint64_t inAddress, coefficientsAddress, outAddress, pixels;
-    uint pictures, channels;
+    uint64_t inAddress, coefficientsAddress, outAddress, items; // of a picture
+    uint pictures, blocks, perPicture;
 };
 
+const uint EACH = 8;
+
 void main() {
-    uint blocks = channels / 4;
-    uint64_t item = LINEAR_THREAD, perPicture = pixels * blocks;
-    if (item >= pictures * perPicture) return;
-    // Divisions of 64 bits take longer than all the rest.
-    uint64_t inPicture = item;
-    uint picture = 0;
-    while (inPicture >= perPicture) {
-        inPicture -= perPicture;
-        ++picture;
+    uint group = uint(linearGroup()), picture = group / perPicture;
+    if (picture >= pictures) return;
+    uint64_t first = uint64_t(group - picture * perPicture) * (256 * EACH) + gl_LocalInvocationIndex, base = picture * items;
+    // Where blocks repeat every 256 items, as they do for 128, 256 and 512 channels, a thread has the same all along.
+    uint block = (items >> 32) == 0ul ? uint(first) % blocks : uint(first % blocks), step = 256 % blocks;
+    uint64_t pairs = uint64_t(picture) * blocks;
+    vec4 low = load4F32(coefficientsAddress, (pairs + block) * 2), high = load4F32(coefficientsAddress, (pairs + block) * 2 + 1);
+    vec4 x[EACH];
+    [[unroll]] for (uint i = 0; i < EACH; ++i)
+        if (first + i * 256 < items) x[i] = LOAD4(IN)(inAddress, base + first + i * 256);
+    [[unroll]] for (uint i = 0; i < EACH; ++i) {
+        if (first + i * 256 >= items) break;
+        vec4 y = fma(x[i], vec4(low.xz, high.xz), vec4(low.yw, high.yw));
+        STORE4(OUT)(outAddress, base + first + i * 256, ACTIVATE(y));
+        if (step == 0) continue;
+        block = (block + step) % blocks;
+        low = load4F32(coefficientsAddress, (pairs + block) * 2);
+        high = load4F32(coefficientsAddress, (pairs + block) * 2 + 1);
     }
-    uint block = (perPicture >> 32) == 0ul ? uint(inPicture) % blocks : uint(inPicture % blocks);
-    uint64_t pair = (uint64_t(picture) * blocks + block) * 2;
-    vec4 low = load4F32(coefficientsAddress, pair), high = load4F32(coefficientsAddress, pair + 1);
-    vec4 y = fma(LOAD4(IN)(inAddress, item), vec4(low.xz, high.xz), vec4(low.yw, high.yw));
-    STORE4(OUT)(outAddress, item, ACTIVATE(y));
 }

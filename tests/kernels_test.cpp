@@ -97,6 +97,9 @@ const ConvCase convCases[] = {
     {2, 33, 50, 64, 256, 3, 1, 1, false, true, ConvCase::ResidualInPlace, Activation::None, DType::BF16},
     {1, 21, 9, 96, 128, 3, 1, 1, true, true, ConvCase::NoResidual, Activation::None, DType::BF16},
     {2, 8, 5, 128, 128, 3, 1, 1, true, true, ConvCase::Residual, Activation::None, DType::BF16},
+    {2, 33, 18, 64, 128, 3, 1, 1, false, true, ConvCase::ResidualInPlace, Activation::None, DType::F16},
+    {1, 9, 10, 64, 128, 3, 1, 1, true, true, ConvCase::NoResidual, Activation::None, DType::F16},
+    {2, 13, 11, 64, 136, 1, 1, 0, false, true, ConvCase::ResidualInPlace, Activation::None, DType::F16},
     {2, 3, 9, 64, 16, 3, 1, 1, true, false, ConvCase::NoResidual, Activation::None, DType::BF16},
     {1, 12, 10, 32, 32, 3, 2, 0, false, true, ConvCase::NoResidual, Activation::None, DType::F32},
     {2, 8, 14, 64, 64, 3, 2, 1, false, false, ConvCase::NoResidual, Activation::None, DType::F16},
@@ -263,14 +266,17 @@ TEST_P(AttentionTest, agreesWithTheReference) {
     const reference::Map mq{shape, one.fill(q, 1.5)}, mk{shape, one.fill(k, 1.5)}, mv{shape, one.fill(v, 1.0)};
     const reference::Map expected = reference::attention(mq, mk, mv, scale);
     // The output over the queries, as the lowering may place it.
-    one.run(AttentionCall{.q = q, .k = k, .v = v, .scores = scores, .out = q, .chunkRows = c.chunk, .scale = scale});
+    one.run(AttentionCall{
+        .q = q, .k = k, .v = v, .scores = scores, .out = q, .usesUp = true, .chunkRows = c.chunk, .scale = scale});
     EXPECT_LE(reference::relativeError(one.read(q), expected.values), 2 * tolerance(c.dtype));
 }
 
 const AttentionCase attentionCases[] = {
-    {1, 4, 6, 64, 24, DType::F32},   {2, 5, 5, 128, 8, DType::F32},      {1, 3, 7, 512, 16, DType::BF16},
-    {1, 8, 8, 512, 64, DType::F16},  {1, 1, 1, 512, 1, DType::F32},      {2, 9, 13, 64, 117, DType::F32},
-    {2, 8, 12, 64, 40, DType::BF16}, {1, 16, 16, 512, 100, DType::BF16}, {1, 16, 32, 64, 200, DType::BF16},
+    {1, 4, 6, 64, 24, DType::F32},     {2, 5, 5, 128, 8, DType::F32},      {1, 3, 7, 512, 16, DType::BF16},
+    {1, 8, 8, 512, 64, DType::F16},    {1, 1, 1, 512, 1, DType::F32},      {2, 9, 13, 64, 117, DType::F32},
+    {2, 8, 12, 64, 40, DType::BF16},   {1, 16, 16, 512, 100, DType::BF16}, {1, 16, 32, 64, 200, DType::BF16},
+    {1, 16, 16, 512, 100, DType::F16}, {1, 4, 8, 64, 32, DType::BF16},     {1, 16, 44, 256, 300, DType::BF16},
+    {2, 8, 24, 256, 128, DType::F16},  {1, 8, 8, 256, 64, DType::BF16},
 };
 INSTANTIATE_TEST_SUITE_P(Kernels, AttentionTest,
                          testing::Combine(testing::ValuesIn(bothSets), testing::ValuesIn(attentionCases)));

@@ -31,12 +31,13 @@ const std::vector<Axis> axes{
     {"resident", {"0", "text=0.01,transformer=0.02"}},
     {"op", {"decode", "encode"}},
     {"promote", {"off", "on"}},
-    {"norm", {"fused", "separate"}},
+    {"norm", {"fused", "separate", "on-load"}},
     {"attention", {"chunked", "naive"}},
     {"hold", {"off", "on"}},
     {"load", {"decoder", "full"}},
     {"apply", {"stream", "dictionary"}},
     {"batch", {"1", "2"}},
+    {"repeat", {"1", "2"}},
 };
 
 using Row = std::vector<std::optional<std::size_t>>; // by axis; empty: not chosen yet

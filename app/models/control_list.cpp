@@ -22,6 +22,7 @@ QStringList choicesOf(const ControlInfo& info) {
         return {"256x256",   "512x512",   "768x768",   "1024x1024", "1536x1536",
                 "1536x2304", "2048x2048", "4096x4096", "8192x8192"};
     if (info.name == "batch") return {"1", "2", "4", "8"};
+    if (info.name == "repeat") return {"1", "2", "10"};
     if (info.name == "weights") return {"synthetic:7"};
     if (info.name == "device") return {"", "cpu"};
     if (info.name == "budget") return {"device", "4", "6", "8", "12", "16", "24", "32", "48", "80", "141"};
@@ -41,15 +42,15 @@ std::vector<ControlGroup> controlGroups() {
         std::vector<std::string_view> names;
     };
     static const std::vector<Layout> layout{
-        {"Model", {"model", "weights", "op", "size", "batch"}},
+        {"Model", {"model", "weights", "op", "size", "batch", "repeat"}},
         {"Precision", {"activations", "weights-dtype", "promote"}},
         {"When memory returns", {"lifetime", "evaluate", "ahead", "hold"}},
         {"How layers run", {"conv", "upsample", "norm", "attention", "layout-copies"}},
         {"Loading", {"load", "apply", "resident", "offload"}},
         {"Memory", {"allocator", "budget", "enforce", "device"}},
     };
-    static const std::array typed{"weights", "size",     "batch",     "evaluate", "ahead",
-                                  "conv",    "resident", "allocator", "budget",   "device"};
+    static const std::array typed{"weights", "size",     "batch",     "repeat", "evaluate", "ahead",
+                                  "conv",    "resident", "allocator", "budget", "device"};
     std::vector<ControlGroup> groups;
     std::vector<std::string_view> placed;
     const auto entryOf = [](const ControlInfo& info) {

@@ -115,6 +115,7 @@ Controls Workspace::whatIsRun() const {
     controls.width = m_controls.width;
     controls.height = m_controls.height;
     controls.batch = m_controls.batch;
+    controls.repeat = m_controls.repeat;
     return controls;
 }
 

@@ -28,7 +28,7 @@ struct CooperativeMatrixProperties {
     VkBool32 saturating = VK_FALSE;
     std::uint32_t scope = 0;
 };
-constexpr std::uint32_t componentFloat32 = 1, componentBfloat16 = 1000141000, scopeSubgroup = 3;
+constexpr std::uint32_t componentFloat16 = 0, componentFloat32 = 1, componentBfloat16 = 1000141000, scopeSubgroup = 3;
 
 using GetCooperativeMatrixProperties = VkResult(VKAPI_PTR*)(VkPhysicalDevice, std::uint32_t* count,
                                                             CooperativeMatrixProperties* properties);

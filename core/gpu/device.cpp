@@ -46,18 +46,21 @@ Result<std::unique_ptr<Device>> Device::open(std::shared_ptr<Instance> instance,
     std::vector<const char*> extensions;
     CooperativeMatrixFeatures matrices{.cooperativeMatrix = VK_TRUE};
     // Not its dot product, which drivers lack.
-    Bfloat16Features bfloat16{.pNext = &matrices, .type = VK_TRUE, .cooperativeMatrix = VK_TRUE};
+    Bfloat16Features bfloat16{.type = VK_TRUE, .cooperativeMatrix = VK_TRUE};
     VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes{
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT,
-        .pNext = &bfloat16,
+        .pNext = &matrices,
         .subgroupSizeControl = VK_TRUE,
         .computeFullSubgroups = VK_TRUE};
-    if (report.bf16Matrices) {
+    if (report.bf16Matrices || report.fp16Matrices) {
         features12.pNext = &sizes;
-        features12.vulkanMemoryModel = VK_TRUE;
+        features12.vulkanMemoryModel = features12.shaderFloat16 = VK_TRUE;
         features.features.shaderInt16 = VK_TRUE;
-        extensions.insert(extensions.end(), {"VK_KHR_cooperative_matrix", "VK_KHR_shader_bfloat16",
-                                             VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME});
+        extensions.insert(extensions.end(), {"VK_KHR_cooperative_matrix", VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME});
+    }
+    if (report.bf16Matrices) {
+        matrices.pNext = &bfloat16;
+        extensions.push_back("VK_KHR_shader_bfloat16");
     }
     if (report.memoryBudget) extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     const VkDeviceCreateInfo info{.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,

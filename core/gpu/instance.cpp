@@ -169,8 +169,8 @@ DeviceReport Instance::describe(std::uint32_t index, VkPhysicalDevice handle) co
     report.memoryBudget = has("VK_EXT_memory_budget");
     report.cooperativeMatrix = has("VK_KHR_cooperative_matrix");
 
-    if (report.cooperativeMatrix && has("VK_KHR_shader_bfloat16") && has("VK_EXT_subgroup_size_control"))
-        report.bf16Matrices = multipliesBf16(handle);
+    if (report.cooperativeMatrix && has("VK_EXT_subgroup_size_control")) findMatrices(handle, report);
+    report.bf16Matrices = report.bf16Matrices && has("VK_KHR_shader_bfloat16");
 
     std::vector<std::string> missing;
     if (p.apiVersion < VK_API_VERSION_1_2) {
@@ -202,8 +202,8 @@ DeviceReport Instance::describe(std::uint32_t index, VkPhysicalDevice handle) co
     return report;
 }
 
-// Whether all is there that conv3x3_coopmat.comp needs.
-bool Instance::multipliesBf16(VkPhysicalDevice handle) const {
+// Whether all is there that conv3x3_coopmat.comp needs, by type.
+void Instance::findMatrices(VkPhysicalDevice handle, DeviceReport& report) const {
     CooperativeMatrixFeatures matrices;
     Bfloat16Features bfloat16{.pNext = &matrices};
     VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes{
@@ -212,27 +212,30 @@ bool Instance::multipliesBf16(VkPhysicalDevice handle) const {
                                                 .pNext = &sizes};
     VkPhysicalDeviceFeatures2 features{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &features12};
     vk.GetPhysicalDeviceFeatures2(handle, &features);
-    if (!matrices.cooperativeMatrix || !bfloat16.type || !bfloat16.cooperativeMatrix || !sizes.subgroupSizeControl ||
-        !sizes.computeFullSubgroups || !features12.vulkanMemoryModel || !features.features.shaderInt16)
-        return false;
+    if (!matrices.cooperativeMatrix || !sizes.subgroupSizeControl || !sizes.computeFullSubgroups ||
+        !features12.vulkanMemoryModel || !features12.shaderFloat16 || !features.features.shaderInt16)
+        return;
     VkPhysicalDeviceSubgroupSizeControlPropertiesEXT range{
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES_EXT};
     VkPhysicalDeviceProperties2 properties{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &range};
     vk.GetPhysicalDeviceProperties2(handle, &properties);
     if (range.minSubgroupSize > 32 || range.maxSubgroupSize < 32 ||
         !(range.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT))
-        return false;
+        return;
     const auto list = reinterpret_cast<GetCooperativeMatrixProperties>(
         vk.GetInstanceProcAddr(m_instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR"));
     std::uint32_t count = 0;
-    if (!list || list(handle, &count, nullptr) != VK_SUCCESS) return false;
+    if (!list || list(handle, &count, nullptr) != VK_SUCCESS) return;
     std::vector<CooperativeMatrixProperties> kinds(count);
-    if (list(handle, &count, kinds.data()) != VK_SUCCESS) return false;
-    return std::ranges::any_of(kinds, [](const CooperativeMatrixProperties& kind) {
-        return kind.m == 16 && kind.n == 16 && kind.k == 16 && kind.aType == componentBfloat16 &&
-               kind.bType == componentBfloat16 && kind.cType == componentFloat32 &&
-               kind.resultType == componentFloat32 && kind.scope == scopeSubgroup;
-    });
+    if (list(handle, &count, kinds.data()) != VK_SUCCESS) return;
+    const auto multiplies = [&](std::uint32_t component) {
+        return std::ranges::any_of(kinds, [&](const CooperativeMatrixProperties& kind) {
+            return kind.m == 16 && kind.n == 16 && kind.k == 16 && kind.aType == component && kind.bType == component &&
+                   kind.cType == componentFloat32 && kind.resultType == componentFloat32 && kind.scope == scopeSubgroup;
+        });
+    };
+    report.fp16Matrices = multiplies(componentFloat16);
+    report.bf16Matrices = bfloat16.type && bfloat16.cooperativeMatrix && multiplies(componentBfloat16);
 }
 
 Result<DeviceReport> Instance::choose(std::string_view selector) const {

@@ -24,9 +24,9 @@ struct DeviceReport {
     bool cpu = false;
     bool cpuKernels = false; // Mesa's CPU device as our CPU kernels need it
     bool memoryBudget = false, cooperativeMatrix = false;
-    bool bf16Matrices = false;  // products of 16×16 bf16 matrices, summed in fp32, by subgroups of 32
-    bool sparseBinding = false; // of buffers that are bound in part, on the queue in use
-    std::string refusal;        // why it cannot be used; empty: it can
+    bool bf16Matrices = false, fp16Matrices = false; // products of 16×16 matrices, summed in fp32, by subgroups of 32
+    bool sparseBinding = false;                      // of buffers that are bound in part, on the queue in use
+    std::string refusal;                             // why it cannot be used; empty: it can
 
     VkPhysicalDevice handle = VK_NULL_HANDLE;
     std::uint32_t queueFamily = 0;
@@ -50,7 +50,7 @@ public:
 private:
     Instance() = default;
     DeviceReport describe(std::uint32_t index, VkPhysicalDevice handle) const;
-    bool multipliesBf16(VkPhysicalDevice handle) const;
+    void findMatrices(VkPhysicalDevice handle, DeviceReport& report) const;
 
     void* m_library = nullptr;
     VkInstance m_instance = VK_NULL_HANDLE;

@@ -43,19 +43,20 @@ Result<std::string> expand(std::string_view shader) {
 // Shaders name the component types of cooperative matrices by two numbers instead, which become the ids of the real
 // types here; those are moved before all other types, where SPIR-V wants them.
 constexpr std::uint32_t opTypeFirst = 19, opTypeLast = 39, opTypeFloat = 22, opTypeMatrix = 4456;
-constexpr std::uint32_t placeholderBf16 = 0x7f16, placeholderF32 = 0x7f32;
+constexpr std::uint32_t placeholderF16 = 0x7f15, placeholderBf16 = 0x7f16, placeholderF32 = 0x7f32;
 
 bool nameComponentTypes(std::vector<std::uint32_t>& words) {
     constexpr std::size_t header = 5;
     std::vector<std::uint32_t> preamble, floats, rest;
-    std::uint32_t f32 = 0, bf16 = 0;
+    std::uint32_t f32 = 0, f16 = 0, bf16 = 0;
     bool types = false, matrices = false;
     for (std::size_t i = header; i < words.size();) {
         const std::uint32_t length = words[i] >> 16, op = words[i] & 0xffffu;
         if (length == 0 || i + length > words.size()) return false;
         types = types || (op >= opTypeFirst && op <= opTypeLast);
         matrices = matrices || op == opTypeMatrix;
-        if (op == opTypeFloat) (words[i + 2] == 32 ? f32 : bf16) = words[i + 1];
+        // Only bfloat16 names its encoding.
+        if (op == opTypeFloat) (length == 4 ? bf16 : words[i + 2] == 32 ? f32 : f16) = words[i + 1];
         std::vector<std::uint32_t>& into = op == opTypeFloat ? floats : types ? rest : preamble;
         into.insert(into.end(), words.begin() + static_cast<std::ptrdiff_t>(i),
                     words.begin() + static_cast<std::ptrdiff_t>(i + length));
@@ -68,6 +69,7 @@ bool nameComponentTypes(std::vector<std::uint32_t>& words) {
     }
     for (std::size_t i = 0; i < rest.size(); i += rest[i] >> 16) {
         if ((rest[i] & 0xffffu) != opTypeMatrix) continue;
+        if (rest[i + 2] == placeholderF16) rest[i + 2] = f16;
         if (rest[i + 2] == placeholderBf16) rest[i + 2] = bf16;
         if (rest[i + 2] == placeholderF32) rest[i + 2] = f32;
         if (rest[i + 2] == 0) return false;

@@ -14,25 +14,14 @@ namespace {
 
 // Rows of pixels that a workgroup makes, whatever its other sizes.
 constexpr std::uint64_t tileRows = 16;
-// Inner elements that gemm_coopmat.comp takes at a time.
-constexpr std::uint64_t productDepth = 32;
+// Inner elements that gemm_coopmat.comp takes at a time, of blocks and of rows.
+constexpr std::uint64_t blocksDepth = 64, rowsDepth = 32;
 // What conv3x3_few_coopmat.comp makes: pixels in each direction, and channels at most.
 constexpr std::uint64_t fewColumns = 16, mostFew = 8;
-
-bool isBf16(const Program& program, TensorId id) { return program.tensor(id).dtype == DType::BF16; }
 
 // Shaders count 16 bytes in an int.
 bool isCountable(const Tensor& map) {
     return map.shape.pixels() * map.stride() * sizeOf(map.dtype) / 16 < std::uint64_t{1} << 31;
-}
-
-// 3×3, stride 1, padded by 1, biased, from bf16 by bf16, through no norm or one that the shaders know.
-bool isPlain3x3(const ConvCall& call, const Program& program) {
-    const Tensor& in = program.tensor(call.in);
-    return call.kernel == 3 && call.stride == 1 && call.padBegin == 1 && call.bias &&
-           call.activation == Activation::None && isBf16(program, call.in) && isBf16(program, call.weight) &&
-           in.shape.c % 32 == 0 && isCountable(in) && isCountable(program.tensor(call.out)) &&
-           (!call.norm || call.norm->activation != Activation::Relu);
 }
 
 std::int32_t number(std::uint64_t n) { return static_cast<std::int32_t>(n); }
@@ -41,11 +30,26 @@ std::int32_t strideOf(const Tensor& map) { return number(map.stride() * sizeOf(m
 
 } // namespace
 
-std::optional<CoopmatKernels::Tile> CoopmatKernels::tileOf(const ConvCall& call, const Program& program) {
+bool CoopmatKernels::multiplies(const Program& program, std::initializer_list<TensorId> tensors) const {
+    const DType type = program.tensor(*tensors.begin()).dtype;
+    return std::ranges::find(m_types, type) != m_types.end() &&
+           std::ranges::all_of(tensors, [&](TensorId id) { return program.tensor(id).dtype == type; });
+}
+
+// 3×3, stride 1, padded by 1, biased, through no norm or one that the shaders know.
+bool CoopmatKernels::isPlain3x3(const ConvCall& call, const Program& program) const {
+    const Tensor& in = program.tensor(call.in);
+    return call.kernel == 3 && call.stride == 1 && call.padBegin == 1 && call.bias &&
+           call.activation == Activation::None && multiplies(program, {call.in, call.weight}) && in.shape.c % 32 == 0 &&
+           isCountable(in) && isCountable(program.tensor(call.out)) &&
+           (!call.norm || call.norm->activation != Activation::Relu);
+}
+
+std::optional<CoopmatKernels::Tile> CoopmatKernels::tileOf(const ConvCall& call, const Program& program) const {
     const Tensor &in = program.tensor(call.in), &out = program.tensor(call.out);
     const bool fits = (call.method == ConvMethod::Direct || call.method == ConvMethod::Folded) &&
-                      isPlain3x3(call, program) && isBf16(program, call.out) && out.shape.c % 128 == 0 &&
-                      (!call.residual || isBf16(program, *call.residual)) &&
+                      isPlain3x3(call, program) && out.shape.c % 128 == 0 &&
+                      multiplies(program, {call.in, call.out, call.residual.value_or(call.out)}) &&
                       (call.method == ConvMethod::Direct || !call.norm);
     if (!fits) return std::nullopt;
     // Wide tiles norm each element for more channels.
@@ -54,7 +58,7 @@ std::optional<CoopmatKernels::Tile> CoopmatKernels::tileOf(const ConvCall& call,
     return Tile{};
 }
 
-bool CoopmatKernels::makesFew(const ConvCall& call, const Program& program) {
+bool CoopmatKernels::makesFew(const ConvCall& call, const Program& program) const {
     const Tensor& out = program.tensor(call.out);
     return call.method == ConvMethod::Direct && isPlain3x3(call, program) && !call.upsample && !call.residual &&
            !call.stats && out.dtype == DType::F32 && out.shape.c <= mostFew;
@@ -84,9 +88,14 @@ std::optional<std::uint64_t> CoopmatKernels::slicesOf(const ConvCall& call, cons
 WeightPacking CoopmatKernels::packing(const ConvCall& call, const Program& program) const {
     const std::uint64_t in = program.tensor(call.in).shape.c, out = program.tensor(call.out).shape.c;
     if (makesFew(call, program)) return {{in / 16, 16 * 9}, {9, 1}, {out, in * 9}, {4, 2 * 9}, {2, 8 * 9}, {2, 9}};
-    if (!tileOf(call, program)) return PortableKernels::packing(call, program);
     const bool folded = call.method == ConvMethod::Folded;
-    const std::uint64_t taps = folded ? 4 : 9, toIn = taps, toOut = in * taps;
+    const std::uint64_t taps = folded ? 4 : call.kernel * call.kernel, toIn = taps, toOut = in * taps;
+    const bool product = (call.method == ConvMethod::Direct && isProduct(call)) || call.method == ConvMethod::Im2col;
+    if (product &&
+        takesBlocks(program, {call.in, call.weight, call.out, call.residual.value_or(call.out)}, in * taps, out))
+        return {{taps, 1},     {in / 16, 16 * toIn}, {out / 16, 16 * toOut}, {8, toOut},
+                {4, 2 * toIn}, {2, 8 * toOut},       {2, 8 * toIn},          {2, toIn}};
+    if (!tileOf(call, program)) return PortableKernels::packing(call, program);
     WeightPacking packing{{in / 16, 16 * toIn}, {taps, 1},      {out / 16, 16 * toOut}, {8, toOut},
                           {4, 2 * toIn},        {2, 8 * toOut}, {2, 8 * toIn},          {2, toIn}};
     if (folded) packing.insert(packing.begin(), {4, out * toOut});
@@ -104,7 +113,8 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     const Shape& grid = gridOf(call, target.program);
     const bool folded = call.method == ConvMethod::Folded;
-    std::vector<Define> defines{{"COLUMNS", std::to_string(tile->columns)},
+    std::vector<Define> defines{{"ELEMENT_" + shaderType(in.dtype), "1"},
+                                {"COLUMNS", std::to_string(tile->columns)},
                                 {"BLOCKS", std::to_string(tile->blocks)},
                                 {"STAGE_BLOCKS", std::to_string(tile->stageBlocks)}};
     if (call.upsample) defines.push_back({folded ? "FOLDED" : "UPSAMPLE", "1"});
@@ -144,7 +154,7 @@ Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& targ
         std::int32_t h, width, c, xStride;
     };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
-    std::vector<Define> defines{{"OUTPUTS", std::to_string(out.shape.c)}};
+    std::vector<Define> defines{{"ELEMENT_" + shaderType(in.dtype), "1"}, {"OUTPUTS", std::to_string(out.shape.c)}};
     addNorm(defines, call.norm);
     for (std::uint64_t n = 0; n < out.shape.n; ++n) {
         const Push push{.x = target.address(call.in) + n * in.shape.pixels() * in.stride() * sizeOf(in.dtype),
@@ -166,45 +176,61 @@ Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& targ
 
 Result<void> CoopmatKernels::product(const Product& p, std::vector<Define> defines, const Target& target) {
     struct Push {
-        std::uint64_t a, b, c, residual, bias;
-        std::int32_t m, n, k, lda, ldc, partStep;
+        std::uint64_t a, b, c, residual, bias, tiles, scales;
+        std::int32_t m, n, k, lda, ldc, partStep, blockStepK, blockStepN;
         float alpha;
     };
-    // Small tiles where large ones would leave most of the device idle.
-    constexpr std::uint64_t fewGroups = 128;
-    const std::uint64_t large = 128,
-                        tile = !p.wholeRows && divideUp(p.m, large) * divideUp(p.n, large) * p.parts < fewGroups
-                                   ? 64
-                                   : large;
-    defines.push_back({"BLOCKS", tile == large ? "4" : "2"});
+    const bool blocks = p.blockStepN != 0;
+    // Blocks are best used by four warps side by side; small tiles are for what would leave most of the device idle.
+    const std::uint64_t warpsN = blocks && p.n % 256 == 0 ? 4 : 2, warpsM = 4 / warpsN;
+    constexpr std::uint64_t fewGroups = 128, large = 4, small = 2;
+    const auto rowsOf = [&](std::uint64_t size) { return warpsM * size * 16; };
+    const auto columnsOf = [&](std::uint64_t size) { return warpsN * size * 16; };
+    const bool few = divideUp(p.m, rowsOf(large)) * divideUp(p.n, columnsOf(large)) * p.parts < fewGroups;
+    const std::uint64_t size = few && !p.largeTiles ? small : large;
+    defines.push_back({"BLOCKS", std::to_string(size)});
+    defines.push_back({"WARPS_M", std::to_string(warpsM)});
+    defines.push_back({"WARPS_N", std::to_string(warpsN)});
+    if (!blocks) defines.push_back({"B_ROWS", "1"});
     TRY(Dispatch dispatch, make("gemm_coopmat.comp", defines,
                                 Push{.a = p.a,
                                      .b = p.b,
                                      .c = p.c,
                                      .residual = p.residual,
                                      .bias = p.bias,
-                                     .m = static_cast<std::int32_t>(p.m),
-                                     .n = static_cast<std::int32_t>(p.n),
-                                     .k = static_cast<std::int32_t>(p.k / p.parts),
-                                     .lda = static_cast<std::int32_t>(p.lda),
-                                     .ldc = static_cast<std::int32_t>(p.ldc),
-                                     .partStep = static_cast<std::int32_t>(p.n),
+                                     .tiles = p.tiles,
+                                     .scales = p.scales,
+                                     .m = number(p.m),
+                                     .n = number(p.n),
+                                     .k = number(p.k / p.parts),
+                                     .lda = number(p.lda),
+                                     .ldc = number(p.ldc),
+                                     .partStep = number(p.n),
+                                     .blockStepK = number(p.blockStepK),
+                                     .blockStepN = number(p.blockStepN),
                                      .alpha = p.alpha},
                                 ShaderLibrary::Inputs::Matrices));
-    dispatch.groups = {static_cast<std::uint32_t>(divideUp(p.n, tile)), static_cast<std::uint32_t>(divideUp(p.m, tile)),
-                       static_cast<std::uint32_t>(p.parts)};
+    dispatch.groups = {static_cast<std::uint32_t>(divideUp(p.n, columnsOf(size))),
+                       static_cast<std::uint32_t>(divideUp(p.m, rowsOf(size))), static_cast<std::uint32_t>(p.parts)};
     target.dispatches.push_back(std::move(dispatch));
     return {};
 }
 
+bool CoopmatKernels::takesBlocks(const Program& program, std::initializer_list<TensorId> tensors, std::uint64_t inner,
+                                 std::uint64_t columns) const {
+    return multiplies(program, tensors) && inner % blocksDepth == 0 && columns % 128 == 0;
+}
+
 Result<void> CoopmatKernels::matmul(const Matmul& m, const Target& target) {
     const Tensor &a = target.tensor(m.a), &out = target.tensor(m.out);
-    const auto bf16 = [&](TensorId id) { return target.tensor(id).dtype == DType::BF16; };
-    const bool fits = bf16(m.a) && bf16(m.b) && bf16(m.out) && (!m.residual || bf16(*m.residual)) &&
-                      m.activation != Activation::Silu && m.inner % productDepth == 0 && m.columns % 8 == 0 &&
-                      (!m.inPlace || m.columns <= mostChannelsInPlace);
-    if (!fits) return PortableKernels::matmul(m, target);
-    std::vector<Define> defines;
+    const TensorId residual = m.residual.value_or(m.out);
+    const bool weights = target.tensor(m.b).category == Category::Weights,
+               blocks = weights && takesBlocks(target.program, {m.a, m.b, m.out, residual}, m.inner, m.columns);
+    const bool fits = blocks || (multiplies(target.program, {m.a, m.b, m.out, residual}) && m.inner % rowsDepth == 0 &&
+                                 m.columns % 8 == 0);
+    if (!fits || m.activation == Activation::Silu || (m.inPlace && m.columns > mostChannelsInPlace))
+        return PortableKernels::matmul(m, target);
+    std::vector<Define> defines{{"ELEMENT_" + shaderType(a.dtype), "1"}};
     if (m.bias) defines.push_back({"BIAS", "1"});
     if (m.residual) defines.push_back({"RESIDUAL", "1"});
     if (m.activation == Activation::Relu) defines.push_back({"RELU", "1"});
@@ -224,70 +250,104 @@ Result<void> CoopmatKernels::matmul(const Matmul& m, const Target& target) {
                        .k = m.inner,
                        .lda = m.inner,
                        .ldc = ldc,
-                       .wholeRows = m.inPlace},
+                       .blockStepK = blocks ? 2 * m.columns : 0,
+                       .blockStepN = blocks ? std::uint64_t{32} : 0,
+                       .largeTiles = m.inPlace},
                       defines, target));
     return {};
 }
 
-// As the portable one: products of queries and keys by rows, softmax in fp32, and its products with the values, for
-// which the scores are rounded to bf16.
+// Products of queries and keys by rows become weights in 16 bits at once, each over the largest score of its tile of 64
+// keys; what is left of the softmax are powers of two by tiles, which the products with the values take on the way in,
+// and a factor for each row. The workspace for the scores holds the weights, these factors, and parts of the second
+// product.
 Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& target) {
-    const Tensor &q = target.tensor(call.q), &out = target.tensor(call.out);
+    const Tensor &q = target.tensor(call.q), &scores = target.tensor(call.scores);
+    const Define element{"ELEMENT_" + shaderType(q.dtype), "1"};
     const std::uint64_t pixels = q.shape.pixels(), channels = q.shape.c, rowBytes = channels * sizeOf(q.dtype);
-    const bool fits = q.dtype == DType::BF16 && out.dtype == DType::BF16 &&
-                      target.tensor(call.k).dtype == DType::BF16 && target.tensor(call.v).dtype == DType::BF16 &&
-                      channels % productDepth == 0 && pixels % productDepth == 0 &&
+    const bool fits = call.usesUp && multiplies(target.program, {call.q, call.k, call.v, call.out}) &&
+                      channels % 256 == 0 && pixels % blocksDepth == 0 &&
                       std::max(call.chunkRows, channels) * pixels / 4 < std::uint64_t{1} << 31;
     if (!fits) return PortableKernels::attention(call, target);
-    // The products with the values have few rows and columns and are long: parts of them side by side keep a GPU busy.
-    // Once the weights are in the first half of every row, the second half has room for the parts.
+    constexpr std::uint64_t tileKeys = 64, alignment = 256;
+    constexpr float log2e = 1.44269504f;
+    const std::uint64_t tiles = divideUp(pixels, tileKeys);
+    const std::uint64_t weightsAt = target.address(call.scores),
+                        tilesAt = weightsAt + roundUp(call.chunkRows * pixels * 2, alignment),
+                        scalesAt = tilesAt + roundUp(call.chunkRows * tiles * 8, alignment),
+                        partsAt = scalesAt + roundUp(call.chunkRows * 4, alignment), end = weightsAt + scores.bytes;
+    // The second product has few rows and columns and is long: parts of it side by side keep a GPU busy.
+    constexpr std::uint64_t enoughGroups = 256;
+    const auto partsFit = [&](std::uint64_t parts) {
+        return partsAt + call.chunkRows * parts * channels * 4 <= end && pixels % (parts * blocksDepth) == 0;
+    };
+    const std::uint64_t groups = divideUp<std::uint64_t>(call.chunkRows, 64) * divideUp<std::uint64_t>(channels, 256);
     std::uint64_t parts = 1;
-    while (parts < 16 && 2 * parts * channels * 4 <= pixels * 2 && pixels % (2 * parts * productDepth) == 0) parts *= 2;
+    while (groups * parts < enoughGroups && partsFit(2 * parts)) parts *= 2;
+    struct BlocksPush {
+        std::uint64_t address;
+        std::uint32_t strips;
+    };
+    const std::uint64_t strips = q.shape.n * pixels / 16;
+    const auto arrange = [&](TensorId rows, std::vector<Define> defines) {
+        defines.push_back({"CHANNELS", std::to_string(channels)});
+        return add(target, "attention_blocks.comp", defines,
+                   BlocksPush{target.address(rows), static_cast<std::uint32_t>(strips)}, strips, 1);
+    };
+    CHECK(arrange(call.k, {{"KEYS", "1"}}));
+    CHECK(arrange(call.v, {}));
     for (std::uint64_t picture = 0; picture < q.shape.n; ++picture) {
         const std::uint64_t base = picture * pixels * rowBytes;
         for (std::uint64_t first = 0; first < pixels; first += call.chunkRows) {
             const std::uint64_t rows = std::min(call.chunkRows, pixels - first);
             CHECK(product({.a = target.address(call.q) + base + first * rowBytes,
                            .b = target.address(call.k) + base,
-                           .c = target.address(call.scores),
+                           .c = weightsAt,
+                           .tiles = tilesAt,
                            .m = rows,
                            .n = pixels,
                            .k = channels,
                            .lda = channels,
                            .ldc = pixels,
-                           .alpha = call.scale},
-                          {{"B_NK", "1"}, {"OUT_F32", "1"}}, target));
-            struct SoftmaxPush {
-                std::uint64_t scores;
-                std::uint32_t rows, keys;
+                           .blockStepK = 32,
+                           .blockStepN = 2 * channels,
+                           .alpha = call.scale * log2e,
+                           .largeTiles = true},
+                          {element, {"SCORES", "1"}}, target));
+            struct WeightsPush {
+                std::uint64_t tiles, scales;
+                std::uint32_t rows, tileCount;
             };
-            CHECK(add(target, "softmax_coopmat.comp", {},
-                      SoftmaxPush{target.address(call.scores), static_cast<std::uint32_t>(rows),
-                                  static_cast<std::uint32_t>(pixels)},
-                      rows, 1));
+            CHECK(
+                add(target, "attention_weights.comp", {},
+                    WeightsPush{tilesAt, scalesAt, static_cast<std::uint32_t>(rows), static_cast<std::uint32_t>(tiles)},
+                    rows, 1));
             const std::uint64_t outAddress = target.address(call.out) + base + first * rowBytes;
-            Product values{.a = target.address(call.scores),
-                           .b = target.address(call.v) + base,
-                           .c = parts > 1 ? target.address(call.scores) + pixels * 2 : outAddress,
-                           .m = rows,
-                           .n = channels,
-                           .k = pixels,
-                           .lda = 2 * pixels,
-                           .ldc = parts > 1 ? pixels : channels,
-                           .parts = parts};
+            const Product values{.a = weightsAt,
+                                 .b = target.address(call.v) + base,
+                                 .c = parts > 1 ? partsAt : outAddress,
+                                 .tiles = tilesAt,
+                                 .scales = scalesAt,
+                                 .m = rows,
+                                 .n = channels,
+                                 .k = pixels,
+                                 .lda = pixels,
+                                 .ldc = parts * channels,
+                                 .parts = parts,
+                                 .blockStepK = 2 * channels,
+                                 .blockStepN = 32};
             if (parts == 1) {
-                CHECK(product(values, {}, target));
+                CHECK(product(values, {element, {"WEIGHTED", "1"}}, target));
                 continue;
             }
-            CHECK(product(values, {{"OUT_F32", "1"}}, target));
+            CHECK(product(values, {element, {"WEIGHTED", "1"}, {"OUT_F32", "1"}}, target));
             struct SumPush {
                 std::uint64_t parts, out;
-                std::uint32_t rows, channels, count, rowBytes;
+                std::uint32_t rows, channels, count;
             };
-            CHECK(add(target, "attention_sum.comp", {},
-                      SumPush{values.c, outAddress, static_cast<std::uint32_t>(rows),
-                              static_cast<std::uint32_t>(channels), static_cast<std::uint32_t>(parts),
-                              static_cast<std::uint32_t>(4 * pixels)},
+            CHECK(add(target, "attention_sum.comp", {{"TYPE", shaderType(q.dtype)}},
+                      SumPush{partsAt, outAddress, static_cast<std::uint32_t>(rows),
+                              static_cast<std::uint32_t>(channels), static_cast<std::uint32_t>(parts)},
                       rows * channels / 4, 64));
         }
     }
@@ -299,8 +359,9 @@ namespace {
 // One convolution with a residual over host-visible tensors.
 class SmallConv {
 public:
-    explicit SmallConv(Device& device)
-        : m_device(device) {}
+    SmallConv(Device& device, DType type)
+        : m_device(device)
+        , m_type(type) {}
     ~SmallConv() {
         for (const HeapBlock& block : m_blocks) m_heap->free(block);
     }
@@ -310,7 +371,7 @@ public:
         if (!m_heap) CHECK(prepare());
         const Tensor& weight = m_program.tensor(m_call.weight);
         packWeights(StoredValues<DType::F32>{reinterpret_cast<const std::byte*>(m_weights.data())},
-                    kernels.packing(m_call, m_program), DType::BF16, 0, weight.bytes / 2, data(m_call.weight));
+                    kernels.packing(m_call, m_program), m_type, 0, weight.bytes / 2, data(m_call.weight));
         std::vector<Dispatch> dispatches;
         CHECK(kernels.encode(m_call, m_program, m_bindings, dispatches));
         TRY(const VkCommandBuffer commands, m_device.beginCommands());
@@ -332,7 +393,7 @@ public:
         for (std::size_t i = 0; i < values.size(); ++i) {
             std::uint16_t bits = 0;
             std::memcpy(&bits, data(m_call.out) + 2 * i, 2);
-            values[i] = bf16ToFloat(bits);
+            values[i] = m_type == DType::BF16 ? bf16ToFloat(bits) : fp16ToFloat(bits);
         }
         return values;
     }
@@ -341,11 +402,11 @@ private:
     Result<void> prepare() {
         TRY(m_heap, VulkanHeap::create(m_device));
         constexpr std::uint64_t h = 19, w = 13, in = 64, out = 128; // no multiple of a tile
-        TRY(m_call.in, add(DType::BF16, {.n = 1, .h = h, .w = w, .c = in}));
-        TRY(m_call.weight, add(DType::BF16, {.n = out, .h = 3, .w = 3, .c = in}));
-        TRY(m_call.out, add(DType::BF16, {.n = 1, .h = h, .w = w, .c = out}));
+        TRY(m_call.in, add(m_type, {.n = 1, .h = h, .w = w, .c = in}));
+        TRY(m_call.weight, add(m_type, {.n = out, .h = 3, .w = 3, .c = in}));
+        TRY(m_call.out, add(m_type, {.n = 1, .h = h, .w = w, .c = out}));
         TRY(const TensorId bias, add(DType::F32, {.n = 1, .h = 1, .w = 1, .c = out}));
-        TRY(const TensorId residual, add(DType::BF16, {.n = 1, .h = h, .w = w, .c = out}));
+        TRY(const TensorId residual, add(m_type, {.n = 1, .h = h, .w = w, .c = out}));
         m_call.bias = bias;
         m_call.residual = residual;
         fill(m_call.in, 1.0f);
@@ -373,7 +434,7 @@ private:
         const Tensor& tensor = m_program.tensor(id);
         for (std::uint64_t i = 0; i < tensor.shape.elements(); ++i) {
             const float value = scale * next();
-            const std::uint16_t half = floatToBf16(value);
+            const std::uint16_t half = m_type == DType::BF16 ? floatToBf16(value) : floatToFp16(value);
             if (tensor.dtype == DType::F32)
                 std::memcpy(data(id) + 4 * i, &value, 4);
             else
@@ -382,6 +443,7 @@ private:
     }
 
     Device& m_device;
+    DType m_type;
     std::unique_ptr<VulkanHeap> m_heap;
     std::vector<HeapBlock> m_blocks;
     Program m_program;
@@ -393,10 +455,10 @@ private:
 
 } // namespace
 
-Result<bool> CoopmatKernels::agree(Device& device, ShaderLibrary& library) {
-    SmallConv conv(device);
+Result<bool> CoopmatKernels::agree(Device& device, ShaderLibrary& library, DType type) {
+    SmallConv conv(device, type);
     PortableKernels portable(library);
-    CoopmatKernels matrices(library);
+    CoopmatKernels matrices(library, {type});
     TRY(const std::vector<float> expected, conv.run(portable));
     TRY(const std::vector<float> found, conv.run(matrices));
     double error = 0.0, norm = 0.0;
@@ -405,7 +467,7 @@ Result<bool> CoopmatKernels::agree(Device& device, ShaderLibrary& library) {
         error += difference * difference;
         norm += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
     }
-    constexpr double roundings = 5e-3;          // two results in bf16, each rounded once
+    constexpr double roundings = 5e-3;          // two results, each rounded once, to bf16 at worst
     return std::sqrt(error / norm) < roundings; // NaN is not
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Kernels on cooperative matrices (tensor cores) for bf16 maps with bf16 weights: 3×3 convolutions, products and
-// attention. What they cannot do goes to the portable kernels.
+// Kernels on cooperative matrices (tensor cores) for maps and weights of one 16-bit type: 3×3 convolutions, products
+// and attention. What they cannot do goes to the portable kernels.
 
 #include "core/kernels/portable_kernels.h"
 
@@ -8,14 +8,16 @@ namespace spikescope {
 
 class CoopmatKernels final : public PortableKernels {
 public:
-    using PortableKernels::PortableKernels;
+    // types: of which the device multiplies matrices.
+    CoopmatKernels(ShaderLibrary& library, std::vector<DType> types, std::string name = "cooperative matrices")
+        : PortableKernels(library, std::move(name))
+        , m_types(std::move(types)) {}
 
-    std::string_view name() const override { return "cooperative matrices"; }
     WeightPacking packing(const ConvCall& call, const Program& program) const override;
 
     // Whether this device's matrices give what the portable kernels give: one small convolution by both. The order in
     // which lanes hold a matrix is the driver's own affair, and this is how one finds out that it is another.
-    static Result<bool> agree(Device& device, ShaderLibrary& library);
+    static Result<bool> agree(Device& device, ShaderLibrary& library, DType type);
 
 protected:
     Result<void> directConv(const ConvCall& call, const Target& target) override;
@@ -30,22 +32,32 @@ private:
 
         std::uint64_t channels() const { return 64 * blocks; }
     };
-    static std::optional<Tile> tileOf(const ConvCall& call, const Program& program);
-    static bool makesFew(const ConvCall& call, const Program& program);
+    std::optional<Tile> tileOf(const ConvCall& call, const Program& program) const;
+    bool makesFew(const ConvCall& call, const Program& program) const;
+    bool isPlain3x3(const ConvCall& call, const Program& program) const;
+    // Whether all are of one type that the device multiplies.
+    bool multiplies(const Program& program, std::initializer_list<TensorId> tensors) const;
     // Rows and columns that tiles cover: of the output, or of the input of a folded convolution.
     static const Shape& gridOf(const ConvCall& call, const Program& program);
     static std::uint64_t tilesOf(const ConvCall& call, const Tile& tile, const Program& program);
     Result<void> fewOutputs(const ConvCall& call, const Target& target);
 
+    // Whether the weights of a product are blocks, and how far apart: see gemm_coopmat.comp.
+    bool takesBlocks(const Program& program, std::initializer_list<TensorId> tensors, std::uint64_t inner,
+                     std::uint64_t columns) const;
+
     // c [m][n] = alpha a [m][k] b, see gemm_coopmat.comp; addresses of first elements.
     struct Product {
-        std::uint64_t a, b, c, residual = 0, bias = 0;
+        std::uint64_t a, b, c, residual = 0, bias = 0, tiles = 0, scales = 0;
         std::uint64_t m = 0, n = 0, k = 0, lda = 0, ldc = 0;
-        std::uint64_t parts = 1; // of k, each into n fp32 columns of its own
+        std::uint64_t parts = 1;                      // of k, each into n fp32 columns of its own
+        std::uint64_t blockStepK = 0, blockStepN = 0; // both 0: b is [k][n]
         float alpha = 1.0f;
-        bool wholeRows = false; // c lies within a: a workgroup has to read all of a row before it writes
+        bool largeTiles = false; // always: a workgroup has to make 128 columns together, or a warp 64
     };
     Result<void> product(const Product& product, std::vector<Define> defines, const Target& target);
+
+    std::vector<DType> m_types;
 };
 
 } // namespace spikescope

@@ -6,15 +6,26 @@
 namespace spikescope {
 
 std::unique_ptr<Kernels> Kernels::create(Device& device, ShaderLibrary& library, KernelChoice choice) {
-    if (choice == KernelChoice::Best && device.report().cpuKernels)
+    const DeviceReport& report = device.report();
+    if (choice == KernelChoice::Best && report.cpuKernels)
         return std::make_unique<CpuKernels>(library, device.limits().maxTexelBufferElements);
-    if (choice == KernelChoice::Best && device.report().bf16Matrices) {
-        const Result<bool> agree = CoopmatKernels::agree(device, library);
-        if (agree && *agree) return std::make_unique<CoopmatKernels>(library);
-        return std::make_unique<PortableKernels>(library, agree ? "portable: cooperative matrices answered wrongly"
-                                                                : "portable: cooperative matrices did not run");
-    }
-    return std::make_unique<PortableKernels>(library);
+    if (choice == KernelChoice::Portable || !(report.bf16Matrices || report.fp16Matrices))
+        return std::make_unique<PortableKernels>(library);
+    std::vector<DType> types;
+    std::string refused;
+    const auto check = [&](DType type, bool promised) {
+        if (!promised) return;
+        const Result<bool> agree = CoopmatKernels::agree(device, library, type);
+        if (agree && *agree)
+            types.push_back(type);
+        else
+            refused +=
+                fmt::format("; {} matrices {}", spikescope::name(type), agree ? "answered wrongly" : "did not run");
+    };
+    check(DType::BF16, report.bf16Matrices);
+    check(DType::F16, report.fp16Matrices);
+    if (types.empty()) return std::make_unique<PortableKernels>(library, "portable" + refused);
+    return std::make_unique<CoopmatKernels>(library, std::move(types), "cooperative matrices" + refused);
 }
 
 } // namespace spikescope

@@ -103,19 +103,22 @@ Result<void> PortableKernels::normCoefficients(const GroupNormStatsCall& call, s
 
 Result<void> PortableKernels::normApply(const GroupNormApplyCall& call, const Target& target) {
     struct Push {
-        std::uint64_t in, coefficients, out, pixels;
-        std::uint32_t pictures, channels;
+        std::uint64_t in, coefficients, out, items;
+        std::uint32_t pictures, blocks, perPicture;
     };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
+    constexpr std::uint64_t itemsOfGroup = 2048;
+    const std::uint64_t items = in.shape.pixels() * in.shape.c / 4;
     const Push push{.in = target.address(call.in),
                     .coefficients = target.address(call.coefficients),
                     .out = target.address(call.out),
-                    .pixels = in.shape.pixels(),
+                    .items = items,
                     .pictures = static_cast<std::uint32_t>(in.shape.n),
-                    .channels = static_cast<std::uint32_t>(in.shape.c)};
+                    .blocks = static_cast<std::uint32_t>(in.shape.c / 4),
+                    .perPicture = static_cast<std::uint32_t>(divideUp(items, itemsOfGroup))};
     std::vector<Define> defines{{"IN", shaderType(in.dtype)}, {"OUT", shaderType(out.dtype)}};
     addActivation(defines, call.activation);
-    return add(target, "group_norm_apply.comp", defines, push, in.shape.elements() / 4, 64);
+    return add(target, "group_norm_apply.comp", defines, push, in.shape.n * push.perPicture, 1);
 }
 
 Result<void> PortableKernels::attention(const AttentionCall& call, const Target& target) {

@@ -43,4 +43,24 @@ std::int64_t Recording::timeNs(const Event& event) const {
     return event.op == 0 ? ops.front().beginNs : ops[event.op - 1].endNs;
 }
 
+std::vector<double> Recording::opTimes() const {
+    std::vector<double> times;
+    std::int64_t begin = 0;
+    bool uploaded = false;
+    for (const RecordedOp& op : ops) {
+        if (op.phase != Phase::Decode && op.phase != Phase::Encode) continue;
+        if (op.name == "upload") {
+            uploaded = true;
+            continue;
+        }
+        if (uploaded) {
+            begin = op.beginNs;
+            times.emplace_back();
+            uploaded = false;
+        }
+        if (!times.empty()) times.back() = static_cast<double>(op.endNs - begin) / 1e6;
+    }
+    return times;
+}
+
 } // namespace spikescope

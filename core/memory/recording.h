@@ -101,10 +101,12 @@ struct Recording {
     std::optional<Failure> failure;
     std::optional<std::pair<std::uint64_t, std::uint64_t>> predicted; // peak allocated, peak reserved of the plan
     std::uint64_t hostPeakBytes = 0;
-    double durationMs = 0, loadMs = 0;
+    double durationMs = 0, loadMs = 0; // the last of opTimes()
 
     // The moment of an event on the device's time axis, see architecture: ends of ops for frees, begins for allocs.
     std::int64_t timeNs(const Event& event) const;
+    // Of each run of the op, in ms of device time: all its ops behind the upload of its input.
+    std::vector<double> opTimes() const;
 };
 
 } // namespace spikescope

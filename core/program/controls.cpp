@@ -100,13 +100,15 @@ Result<void> setSize(Controls& c, std::string_view text) {
     return {};
 }
 
-Result<void> setBatch(Controls& c, std::string_view text) {
+Result<void> setCount(std::uint64_t& count, std::string_view control, std::string_view text) {
     const auto value = parseInteger(text);
     if (!value || *value == 0 || *value > 1024)
-        return fail(ErrorCode::BadUsage, "batch: {} is not a number from 1 to 1024", quote(text));
-    c.batch = *value;
+        return fail(ErrorCode::BadUsage, "{}: {} is not a number from 1 to 1024", control, quote(text));
+    count = *value;
     return {};
 }
+Result<void> setBatch(Controls& c, std::string_view text) { return setCount(c.batch, "batch", text); }
+Result<void> setRepeat(Controls& c, std::string_view text) { return setCount(c.repeat, "repeat", text); }
 
 Result<void> setWeightsDtype(Controls& c, std::string_view text) {
     if (text == "auto") {
@@ -277,6 +279,8 @@ constexpr std::array table{
                 [](const Controls& c) { return fmt::format("{}x{}", c.width, c.height); }},
     ControlInfo{"batch", "pictures at a time", "1 to 1024", "", setBatch,
                 [](const Controls& c) { return std::to_string(c.batch); }},
+    ControlInfo{"repeat", "runs of the op, one after another over loaded weights; the last one is the result",
+                "1 to 1024", "", setRepeat, [](const Controls& c) { return std::to_string(c.repeat); }},
     choice<"activations", dtypes, &Controls::activations>("dtype of feature maps; sums are fp32", "bf16, fp16, fp32",
                                                           "bf16 fp16 fp32"),
     ControlInfo{"weights-dtype", "dtype of convolution weights; biases and norms are fp32",

@@ -47,6 +47,7 @@ struct Controls {
     VaeOp op = VaeOp::Decode;
     std::uint64_t width = 0, height = 0; // pixels; 0: from the latents or the picture, or 1024
     std::uint64_t batch = 1;
+    std::uint64_t repeat = 1; // times that the op runs, one after another over loaded weights
     DType activations = DType::BF16;
     std::optional<DType> weightsDtype; // empty: as activations
     bool promote = false;

@@ -24,11 +24,11 @@ std::vector<ValueId> inputs(const Op& op) {
         op);
 }
 
-// Rows of queries whose scores exist at a time: 512 keep a GPU busy; huge pictures get fewer, so that the block stays
+// Rows of queries whose scores exist at a time: 1024 keep a GPU busy; huge pictures get fewer, so that the block stays
 // near 256 MiB.
 std::uint64_t attentionRows(std::uint64_t pixels) {
     const std::uint64_t bounded = (std::uint64_t{256} << 20) / (4 * pixels) / 64 * 64;
-    return std::min(pixels, std::clamp<std::uint64_t>(bounded, 64, 512));
+    return std::min(pixels, std::clamp<std::uint64_t>(bounded, 64, 1024));
 }
 
 // Slices of 256 pixels, of large maps more, each summed by one workgroup.
@@ -403,6 +403,8 @@ private:
                            .v = tensorOf(op.v),
                            .scores = scores,
                            .out = out,
+                           .usesUp =
+                               diesAt(op.k, node) && diesAt(op.v, node) && op.k != op.v && op.k != op.q && op.v != op.q,
                            .chunkRows = rows,
                            .scale = op.scale},
              layer);

@@ -97,9 +97,10 @@ struct GroupNormApplyCall {
     Activation activation = Activation::None;
 };
 // For each picture and each block of chunkRows queries: scores = q kᵀ scale, softmax by row, out = scores v.
-// scores: [chunkRows, pixels rounded up to a multiple of four] in fp32.
+// scores: [chunkRows, pixels rounded up to a multiple of four] in fp32. out may be q.
 struct AttentionCall {
     TensorId q, k, v, scores, out;
+    bool usesUp = false; // nothing reads k and v again: kernels may rearrange them in place
     std::uint64_t chunkRows = 0;
     float scale = 1.0f;
 };

@@ -27,7 +27,7 @@ public:
         const std::vector<TensorId> resident = emitResident();
         if (m_controls.offload == Offload::BeforeLoad) releaseAll(resident);
         emitLoad();
-        emitOp();
+        emitOps();
         if (m_controls.offload == Offload::AfterDecode) releaseAll(resident);
         emitWrite();
         if (m_controls.offload == Offload::Never) releaseAll(resident);
@@ -44,21 +44,29 @@ private:
         m_program.layers.push_back(std::move(name));
         return LayerId{static_cast<std::uint32_t>(m_program.layers.size() - 1)};
     }
-    TensorId acquire(Tensor tensor) {
+    TensorId add(Tensor tensor) {
         m_program.tensors.push_back(std::move(tensor));
-        const TensorId id{static_cast<std::uint32_t>(m_program.tensors.size() - 1)};
+        return TensorId{static_cast<std::uint32_t>(m_program.tensors.size() - 1)};
+    }
+    TensorId acquire(Tensor tensor) {
+        const TensorId id = add(std::move(tensor));
         step(AcquireStep{id});
         return id;
     }
-    TensorId acquireStaging(LayerId layer, std::uint64_t largestTransfer) {
+    TensorId addStaging(LayerId layer, std::uint64_t largestTransfer) {
         const std::uint64_t bytes = std::min(stagingBytes, roundUp<std::uint64_t>(largestTransfer, 256));
-        return acquire({.name = "staging",
-                        .layer = layer,
-                        .category = Category::Staging,
-                        .dtype = DType::F32,
-                        .dims = {bytes},
-                        .bytes = bytes,
-                        .memory = MemoryKind::HostVisible});
+        return add({.name = "staging",
+                    .layer = layer,
+                    .category = Category::Staging,
+                    .dtype = DType::F32,
+                    .dims = {bytes},
+                    .bytes = bytes,
+                    .memory = MemoryKind::HostVisible});
+    }
+    TensorId acquireStaging(LayerId layer, std::uint64_t largestTransfer) {
+        const TensorId id = addStaging(layer, largestTransfer);
+        step(AcquireStep{id});
+        return id;
     }
 
     // The text encoder and the transformer that ran before.
@@ -137,14 +145,20 @@ private:
         }
     }
 
-    void emitOp() {
-        step(PhaseStep{m_controls.op == VaeOp::Decode ? Phase::Decode : Phase::Encode});
-        step(AcquireStep{m_in});
-        const TensorId staging = acquireStaging(m_program.tensor(m_in).layer, m_program.tensor(m_in).bytes);
-        step(UploadStep{.tensor = m_in, .staging = staging, .from = std::nullopt});
-        step(EvaluateStep{});
-        step(ReleaseStep{staging});
-        emitCalls();
+    // The same tensors each time: an arena's layout of one run is that of all.
+    void emitOps() {
+        const TensorId staging = addStaging(m_program.tensor(m_in).layer, m_program.tensor(m_in).bytes);
+        const Uses uses = findUses();
+        for (std::uint64_t i = 0; i < m_controls.repeat; ++i) {
+            if (i > 0) step(ReleaseStep{m_out});
+            step(PhaseStep{m_controls.op == VaeOp::Decode ? Phase::Decode : Phase::Encode});
+            step(AcquireStep{m_in});
+            step(AcquireStep{staging});
+            step(UploadStep{.tensor = m_in, .staging = staging, .from = std::nullopt});
+            step(EvaluateStep{});
+            step(ReleaseStep{staging});
+            emitCalls(uses);
+        }
     }
 
     void emitWrite() {
@@ -211,8 +225,7 @@ private:
     }
 
     // Acquires before the first use; releases after the last, or, lazily, after the batch that has it was waited for.
-    void emitCalls() {
-        const Uses uses = findUses();
+    void emitCalls(const Uses& uses) {
         const std::vector<bool> ends = batchEnds();
         std::vector<std::vector<TensorId>> begins(m_calls.size()), dying(m_calls.size());
         for (std::uint32_t t = 0; t < uses.first.size(); ++t) {

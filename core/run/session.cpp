@@ -208,12 +208,7 @@ RunOutcome Session::run(const Job& job, std::span<const std::unique_ptr<OutputSi
                                     .cancel = cancel,
                                     .progress = std::move(progress)},
                                    recording);
-    const auto inOp = [](const RecordedOp& op) { return op.phase == Phase::Decode || op.phase == Phase::Encode; };
-    const auto first = std::ranges::find_if(recording.ops, inOp);
-    if (first != recording.ops.end()) {
-        const auto last = std::find_if(recording.ops.rbegin(), recording.ops.rend(), inOp);
-        recording.durationMs = static_cast<double>(last->endNs - first->beginNs) / 1e6;
-    }
+    if (const std::vector<double> times = recording.opTimes(); !times.empty()) recording.durationMs = times.back();
     recording.hostPeakBytes = hostPeakBytes();
     if (!result) outcome.error = std::move(result.error());
     return outcome;
