@@ -13,7 +13,7 @@ layout(push_constant, std430) uniform Push {
     uint strips;
 };
 
-const uint UNITS = CHANNELS * 2, ROW = CHANNELS / 2;                            // of 16 bytes in a strip; of 4 in a row
+const uint UNITS = CHANNELS * 2, ROW = CHANNELS / 2 + 4;                        // of 16 bytes in a strip; of 4 in a row, apart by banks
 shared uint words[16 * ROW];
 
 uint element(uint row, uint column) { return words[row * ROW + column / 2] >> (column % 2 * 16) & 0xffffu; }
@@ -25,7 +25,7 @@ void main() {
     uint thread = gl_LocalInvocationIndex;
     for (uint i = thread; i < UNITS; i += 256) {
         uvec4 u = at.v[i];
-        [[unroll]] for (uint k = 0; k < 4; ++k) words[i * 4 + k] = u[k];
+        [[unroll]] for (uint k = 0; k < 4; ++k) words[i / (CHANNELS / 8) * ROW + i % (CHANNELS / 8) * 4 + k] = u[k];
     }
     barrier();
     for (uint i = thread; i < UNITS; i += 256) {

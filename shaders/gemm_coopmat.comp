@@ -4,7 +4,9 @@
 //   B_ROWS   b is [K][N]; else blocks of [32 lanes][8] as the lanes of a subgroup hold them, block (k, n) of 16 × 16 at
 //            k bStepK + n bStepN, in 16 bytes
 //   OUT_F32  c is fp32
-//   SCORES   c is 2^(alpha a b - top), top a whole number for each row and 64 columns; (top, sum) go to tiles [M][ceil(N / 64)]
+//   ROWS_FIRST neighbours in a dispatch share columns of c, else rows: what is larger is read from memory once
+//   AHEAD    steps that blocks of b are asked for ahead
+//   SCORES   c is 2^(alpha a b - top), top a whole number for each row and 64 columns; (top, sum) go to tiles [M][N / 64]
 //   WEIGHTED a stands as SCORES left it, and tiles hold the power of two for each row and 64 inner elements, which changes
 //            no digit of it; rows of c are multiplied by scales [M] in the end
 //   BIAS RESIDUAL RELU; bias fp32, residual with the shape of c, which it may be
@@ -12,10 +14,11 @@
 //   WARPS_M WARPS_N  warps side by side; together 4
 // a [M][lda], c [M][ldc], both may start at the same place when N is at most one tile. Part z of a product takes K inner
 // elements from z K on and writes at z partStep elements behind c. K is a multiple of 64, with B_ROWS of 32; N of 64, with
-// B_ROWS of 8; lda and ldc of 8. Dispatch (ceil(N / TILE_N), ceil(M / TILE_M), parts). Subgroups of 32, required and full.
+// B_ROWS of 8; lda and ldc of 8. Dispatch
+// (ceil(N / TILE_N), ceil(M / TILE_M), parts), with ROWS_FIRST x and y exchanged. Subgroups of 32, required and full.
 //
 // The warps share tiles of a in shared memory, rows of which are an odd number of 16 bytes apart: no bank conflicts. Blocks
-// of b never touch it: a lane reads its eight elements of a matrix in one 16-byte load, a step ahead.
+// of b never touch it: a lane reads its eight elements of a matrix in one 16-byte load.
 #pragma use_vulkan_memory_model
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_EXT_spirv_intrinsics : require
@@ -33,7 +36,12 @@ const int DEPTH = 32, B_UNITS = TILE_N / 8, B_ROW = B_UNITS + 1, B_PIECES = DEPT
 const int DEPTH = 64, SHARED_B = 0;
 #endif
 const int DEPTH_UNITS = DEPTH / 8, A_ROW = DEPTH_UNITS + 1, A_PIECES = TILE_M * DEPTH_UNITS / THREADS; // in 16 bytes
-const int OUT_ROW = BLOCKS * 4 + 1, OUT_WARP = 16 * OUT_ROW;                    // 16 rows of fp32 of a warp
+#ifdef SCORES
+const int OUT_ROW = BLOCKS * 2 + 1;
+#else
+const int OUT_ROW = BLOCKS * 4 + 2;                                             // 16 rows of fp32 of a warp
+#endif
+const int OUT_WARP = 16 * OUT_ROW;
 const int SHARED_A = TILE_M * A_ROW, SHARED_IN = SHARED_A + SHARED_B, SHARED_OUT = 4 * OUT_WARP;
 
 layout(local_size_x = THREADS) in;
@@ -54,7 +62,11 @@ shared uvec4 sm[SHARED_IN > SHARED_OUT ? SHARED_IN : SHARED_OUT];
 void main() {
     DECLARE_ELEMENT
     int t = int(gl_LocalInvocationIndex), warp = int(gl_SubgroupID), lane = int(gl_SubgroupInvocationID);
+#ifdef ROWS_FIRST
+    int n0 = int(gl_WorkGroupID.y) * TILE_N, m0 = int(gl_WorkGroupID.x) * TILE_M;
+#else
     int n0 = int(gl_WorkGroupID.x) * TILE_N, m0 = int(gl_WorkGroupID.y) * TILE_M;
+#endif
     int wm = warp / WARPS_N * BLOCKS * 16, wn = warp % WARPS_N * BLOCKS * 16;
     int stages = p.K / DEPTH, first = int(gl_WorkGroupID.z) * stages, stage = first;
 
@@ -67,7 +79,7 @@ void main() {
     }
 #ifdef WEIGHTED
     float weight[A_PIECES];
-    int tilesOfRow = (p.lda + 63) / 64, tileAt[A_PIECES];
+    int tilesOfRow = p.lda / 64, tileAt[A_PIECES];
     [[unroll]] for (int i = 0; i < A_PIECES; i++) tileAt[i] = min(m0 + (t + i * THREADS) / DEPTH_UNITS, p.M - 1) * tilesOfRow;
 #define A_ASK(i) { ha[i] = p.a.v[aFrom[i] + stage * DEPTH_UNITS]; weight[i] = p.tiles.v[tileAt[i] + stage * DEPTH / 64].x; }
 #define A_OF(i) uvec4(scaled(ha[i].x, weight[i]), scaled(ha[i].y, weight[i]), scaled(ha[i].z, weight[i]), scaled(ha[i].w, weight[i]))
@@ -94,11 +106,11 @@ void main() {
 #define ASK { [[unroll]] for (int i = 0; i < A_PIECES; i++) A_ASK(i) }
 #define PUT { [[unroll]] for (int i = 0; i < A_PIECES; i++) A_PUT(i) }
     // Behind the last step the last blocks again, and instead of columns beyond the end the last ones.
-    uvec4 wr[BLOCKS];
+    uvec4 wr[AHEAD][BLOCKS];
     int bAt = first * (DEPTH / 16) * p.bStepK + min((n0 + wn) / 16, p.N / 16 - BLOCKS) * p.bStepN + lane, bLast = bAt + (p.K / 16 - 1) * p.bStepK;
-#define B_ASK { [[unroll]] for (int j = 0; j < BLOCKS; j++) wr[j] = p.b.v[min(bAt, bLast) + j * p.bStepN]; bAt += p.bStepK; }
-#define LOAD_B(k) [[unroll]] for (int j = 0; j < BLOCKS; j++) COMPOSE(B[j], wr[j]) B_ASK
-    B_ASK
+#define B_ASK(s) { [[unroll]] for (int j = 0; j < BLOCKS; j++) wr[s][j] = p.b.v[min(bAt, bLast) + j * p.bStepN]; bAt += p.bStepK; }
+#define LOAD_B(k) [[unroll]] for (int j = 0; j < BLOCKS; j++) COMPOSE(B[j], wr[(k) % AHEAD][j]) B_ASK((k) % AHEAD)
+    [[unroll]] for (int s = 0; s < AHEAD; s++) B_ASK(s)
 #endif
     MatC acc[BLOCKS][BLOCKS];
     [[unroll]] for (int i = 0; i < BLOCKS; i++) [[unroll]] for (int j = 0; j < BLOCKS; j++) acc[i][j] = splatC(0.0);
@@ -122,26 +134,47 @@ void main() {
     STAGE
     barrier();
 
+#ifdef SCORES
+    // Of a block, a lane has rows l / 4 (elements 0 to 3) and 8 + l / 4, so four lanes share a row. A warp's 64 columns
+    // are all inside, or none is.
+    if (n0 + wn >= p.N) return;
+#define MOST(m, a, b, c, d) max(max(getC(m, a), getC(m, b)), max(getC(m, c), getC(m, d)))
+#define WEIGH(m, e, top, sum) { float w_ = exp2(fma(getC(m, e), p.alpha, -top)); sum += w_; m = setC(w_, m, e); }
+    [[unroll]] for (int i = 0; i < BLOCKS; i++) {
+        vec2 most = vec2(-3e38);
+        [[unroll]] for (int j = 0; j < BLOCKS; j++) { MatC m = acc[i][j]; most = max(most, vec2(MOST(m, 0, 1, 2, 3), MOST(m, 4, 5, 6, 7))); }
+        [[unroll]] for (int l = 1; l < 4; l *= 2) most = max(most, subgroupShuffleXor(most, l));
+        vec2 top = ceil(most * p.alpha), sum = vec2(0);
+        [[unroll]] for (int j = 0; j < BLOCKS; j++) {
+            MatC m = acc[i][j];
+            WEIGH(m, 0, top.x, sum.x) WEIGH(m, 1, top.x, sum.x) WEIGH(m, 2, top.x, sum.x) WEIGH(m, 3, top.x, sum.x)
+            WEIGH(m, 4, top.y, sum.y) WEIGH(m, 5, top.y, sum.y) WEIGH(m, 6, top.y, sum.y) WEIGH(m, 7, top.y, sum.y)
+            acc[i][j] = m;
+        }
+        [[unroll]] for (int l = 1; l < 4; l *= 2) sum += subgroupShuffleXor(sum, l);
+        int row = m0 + wm + i * 16 + lane / 4, tile = (n0 + wn) / 64, tilesOfRow = p.N / 64;
+        if (lane % 4 == 0 && row < p.M) p.tiles.v[row * tilesOfRow + tile] = vec2(top.x, sum.x);
+        if (lane % 4 == 0 && row + 8 < p.M) p.tiles.v[(row + 8) * tilesOfRow + tile] = vec2(top.y, sum.y);
+    }
+#endif
+
     // A warp passes 16 rows at a time through its own slice; a lane owns 8 columns of some rows.
     const int GROUPS = BLOCKS * 2, ROWS = 32 / GROUPS;
     int slice = warp * OUT_WARP, g = lane % GROUPS, n = n0 + wn + g * 8;
     [[unroll]] for (int i = 0; i < BLOCKS; i++) {
+#ifdef SCORES
+        [[unroll]] for (int j = 0; j < BLOCKS; j++) { MatC m = acc[i][j]; ROUND(m) storeD(sm[slice + j * 2], toD(m), kRowMajor, OUT_ROW, 32); }
+        subgroupBarrier();
+        [[unroll]] for (int row = lane / GROUPS; row < 16; row += ROWS) {
+            int m = m0 + wm + i * 16 + row;
+            if (m < p.M) p.c.v[m * (p.ldc >> 3) + (n >> 3)] = sm[slice + row * OUT_ROW + g];
+        }
+#else
         [[unroll]] for (int j = 0; j < BLOCKS; j++) storeC(sm[slice + j * 4], acc[i][j], kRowMajor, OUT_ROW, 32);
         subgroupBarrier();
         [[unroll]] for (int row = lane / GROUPS; row < 16; row += ROWS) {
             int m = m0 + wm + i * 16 + row;
             vec4 x = uintBitsToFloat(sm[slice + row * OUT_ROW + g * 2]) * p.alpha, y = uintBitsToFloat(sm[slice + row * OUT_ROW + g * 2 + 1]) * p.alpha;
-#ifdef SCORES
-            if (n >= p.N) x = y = vec4(uintBitsToFloat(0xff800000u));
-            vec4 larger = max(x, y);
-            float most = max(max(larger.x, larger.y), max(larger.z, larger.w));
-            [[unroll]] for (int l = 1; l < GROUPS; l *= 2) most = max(most, subgroupShuffleXor(most, l));
-            float top = ceil(max(most, -1e30));
-            x = exp2(x - top); y = exp2(y - top);
-            float sum = dot(x + y, vec4(1));
-            [[unroll]] for (int l = 1; l < GROUPS; l *= 2) sum += subgroupShuffleXor(sum, l);
-            if (g == 0 && m < p.M && n < p.N) p.tiles.v[m * ((p.N + 63) / 64) + n / 64] = vec2(top, sum);
-#endif
             if (m >= p.M || n >= p.N) continue;
 #ifdef WEIGHTED
             float scale = p.scales.v[m];
@@ -164,6 +197,7 @@ void main() {
             p.c.v[m * (p.ldc >> 3) + (n >> 3)] = uvec4(pack(x.x, x.y), pack(x.z, x.w), pack(y.x, y.y), pack(y.z, y.w));
 #endif
         }
+#endif
         subgroupBarrier();
     }
 }

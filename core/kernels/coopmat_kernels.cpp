@@ -1,12 +1,8 @@
 #include "core/kernels/coopmat_kernels.h"
 
 #include "core/base/checked.h"
-#include "core/gpu/vulkan_heap.h"
-#include "core/graph/float_convert.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 
 namespace spikescope {
 
@@ -191,6 +187,10 @@ Result<void> CoopmatKernels::product(const Product& p, std::vector<Define> defin
     defines.push_back({"BLOCKS", std::to_string(size)});
     defines.push_back({"WARPS_M", std::to_string(warpsM)});
     defines.push_back({"WARPS_N", std::to_string(warpsN)});
+    const bool rowsFirst = divideUp(p.m, rowsOf(size)) < divideUp(p.n, columnsOf(size));
+    if (rowsFirst) defines.push_back({"ROWS_FIRST", "1"});
+    // Long products have time to ask for more.
+    defines.push_back({"AHEAD", p.parts > 1 ? "2" : "1"});
     if (!blocks) defines.push_back({"B_ROWS", "1"});
     TRY(Dispatch dispatch, make("gemm_coopmat.comp", defines,
                                 Push{.a = p.a,
@@ -212,6 +212,7 @@ Result<void> CoopmatKernels::product(const Product& p, std::vector<Define> defin
                                 ShaderLibrary::Inputs::Matrices));
     dispatch.groups = {static_cast<std::uint32_t>(divideUp(p.n, columnsOf(size))),
                        static_cast<std::uint32_t>(divideUp(p.m, rowsOf(size))), static_cast<std::uint32_t>(p.parts)};
+    if (rowsFirst) std::swap(dispatch.groups[0], dispatch.groups[1]);
     target.dispatches.push_back(std::move(dispatch));
     return {};
 }
@@ -352,123 +353,6 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
         }
     }
     return {};
-}
-
-namespace {
-
-// One convolution with a residual over host-visible tensors.
-class SmallConv {
-public:
-    SmallConv(Device& device, DType type)
-        : m_device(device)
-        , m_type(type) {}
-    ~SmallConv() {
-        for (const HeapBlock& block : m_blocks) m_heap->free(block);
-    }
-
-    // The output of the same inputs by these kernels.
-    Result<std::vector<float>> run(Kernels& kernels) {
-        if (!m_heap) CHECK(prepare());
-        const Tensor& weight = m_program.tensor(m_call.weight);
-        packWeights(StoredValues<DType::F32>{reinterpret_cast<const std::byte*>(m_weights.data())},
-                    kernels.packing(m_call, m_program), m_type, 0, weight.bytes / 2, data(m_call.weight));
-        std::vector<Dispatch> dispatches;
-        CHECK(kernels.encode(m_call, m_program, m_bindings, dispatches));
-        TRY(const VkCommandBuffer commands, m_device.beginCommands());
-        for (const Dispatch& dispatch : dispatches) {
-            recordBarrier(m_device, commands);
-            m_device.vk.CmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.handle);
-            m_device.vk.CmdPushConstants(commands, dispatch.pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
-                                         dispatch.pushSize, dispatch.push.data());
-            m_device.vk.CmdDispatch(commands, dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
-        }
-        const VkMemoryBarrier toHost{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-                                     .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
-                                     .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
-        m_device.vk.CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
-                                       &toHost, 0, nullptr, 0, nullptr);
-        CHECK(m_device.submit());
-        CHECK(m_device.waitAll());
-        std::vector<float> values(m_program.tensor(m_call.out).bytes / 2);
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            std::uint16_t bits = 0;
-            std::memcpy(&bits, data(m_call.out) + 2 * i, 2);
-            values[i] = m_type == DType::BF16 ? bf16ToFloat(bits) : fp16ToFloat(bits);
-        }
-        return values;
-    }
-
-private:
-    Result<void> prepare() {
-        TRY(m_heap, VulkanHeap::create(m_device));
-        constexpr std::uint64_t h = 19, w = 13, in = 64, out = 128; // no multiple of a tile
-        TRY(m_call.in, add(m_type, {.n = 1, .h = h, .w = w, .c = in}));
-        TRY(m_call.weight, add(m_type, {.n = out, .h = 3, .w = 3, .c = in}));
-        TRY(m_call.out, add(m_type, {.n = 1, .h = h, .w = w, .c = out}));
-        TRY(const TensorId bias, add(DType::F32, {.n = 1, .h = 1, .w = 1, .c = out}));
-        TRY(const TensorId residual, add(m_type, {.n = 1, .h = h, .w = w, .c = out}));
-        m_call.bias = bias;
-        m_call.residual = residual;
-        fill(m_call.in, 1.0f);
-        fill(bias, 1.0f);
-        fill(residual, 1.0f);
-        for (std::uint64_t i = 0; i < out * in * 9; ++i) m_weights.push_back(0.06f * next());
-        return {};
-    }
-    Result<TensorId> add(DType dtype, Shape shape) {
-        const std::uint64_t bytes = shape.elements() * sizeOf(dtype);
-        TRY(const HeapBlock block,
-            m_heap->allocate(roundUp(bytes, m_heap->traits().granularity), MemoryKind::HostVisible));
-        m_blocks.push_back(block);
-        m_bindings.push_back({.buffer = m_heap->buffer(block.id), .offset = 0, .address = block.address});
-        m_program.tensors.push_back(
-            {.name = "t", .dtype = dtype, .shape = shape, .dims = {}, .bytes = bytes, .weight = {}});
-        return TensorId{static_cast<std::uint32_t>(m_program.tensors.size() - 1)};
-    }
-    std::byte* data(TensorId id) { return m_heap->mapped(m_blocks[id.index].id); }
-    float next() { // -1 to 1, always the same ones
-        m_random = m_random * 1664525u + 1013904223u;
-        return static_cast<float>(m_random >> 8) / 8388608.0f - 1.0f;
-    }
-    void fill(TensorId id, float scale) {
-        const Tensor& tensor = m_program.tensor(id);
-        for (std::uint64_t i = 0; i < tensor.shape.elements(); ++i) {
-            const float value = scale * next();
-            const std::uint16_t half = m_type == DType::BF16 ? floatToBf16(value) : floatToFp16(value);
-            if (tensor.dtype == DType::F32)
-                std::memcpy(data(id) + 4 * i, &value, 4);
-            else
-                std::memcpy(data(id) + 2 * i, &half, 2);
-        }
-    }
-
-    Device& m_device;
-    DType m_type;
-    std::unique_ptr<VulkanHeap> m_heap;
-    std::vector<HeapBlock> m_blocks;
-    Program m_program;
-    Bindings m_bindings;
-    ConvCall m_call;
-    std::vector<float> m_weights;
-    std::uint32_t m_random = 7;
-};
-
-} // namespace
-
-Result<bool> CoopmatKernels::agree(Device& device, ShaderLibrary& library, DType type) {
-    SmallConv conv(device, type);
-    PortableKernels portable(library);
-    CoopmatKernels matrices(library, {type});
-    TRY(const std::vector<float> expected, conv.run(portable));
-    TRY(const std::vector<float> found, conv.run(matrices));
-    double error = 0.0, norm = 0.0;
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-        const double difference = static_cast<double>(found[i]) - static_cast<double>(expected[i]);
-        error += difference * difference;
-        norm += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
-    }
-    constexpr double roundings = 5e-3;          // two results, each rounded once, to bf16 at worst
-    return std::sqrt(error / norm) < roundings; // NaN is not
 }
 
 } // namespace spikescope

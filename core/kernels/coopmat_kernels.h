@@ -15,10 +15,6 @@ public:
 
     WeightPacking packing(const ConvCall& call, const Program& program) const override;
 
-    // Whether this device's matrices give what the portable kernels give: one small convolution by both. The order in
-    // which lanes hold a matrix is the driver's own affair, and this is how one finds out that it is another.
-    static Result<bool> agree(Device& device, ShaderLibrary& library, DType type);
-
 protected:
     Result<void> directConv(const ConvCall& call, const Target& target) override;
     std::optional<std::uint64_t> slicesOf(const ConvCall& call, const Program& program) const override;

@@ -2,6 +2,7 @@
 
 #include "core/kernels/coopmat_kernels.h"
 #include "core/kernels/cpu_kernels.h"
+#include "core/kernels/self_check.h"
 
 namespace spikescope {
 
@@ -15,12 +16,14 @@ std::unique_ptr<Kernels> Kernels::create(Device& device, ShaderLibrary& library,
     std::string refused;
     const auto check = [&](DType type, bool promised) {
         if (!promised) return;
-        const Result<bool> agree = CoopmatKernels::agree(device, library, type);
-        if (agree && *agree)
+        PortableKernels portable(library);
+        CoopmatKernels matrices(library, {type});
+        const Result<bool> same = agree(device, portable, matrices, type);
+        if (same && *same)
             types.push_back(type);
         else
             refused +=
-                fmt::format("; {} matrices {}", spikescope::name(type), agree ? "answered wrongly" : "did not run");
+                fmt::format("; {} matrices {}", spikescope::name(type), same ? "answered wrongly" : "did not run");
     };
     check(DType::BF16, report.bf16Matrices);
     check(DType::F16, report.fp16Matrices);

@@ -1,0 +1,152 @@
+#include "core/kernels/self_check.h"
+
+#include "core/base/checked.h"
+#include "core/gpu/vulkan_heap.h"
+#include "core/graph/float_convert.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace spikescope {
+
+namespace {
+
+// Calls over host-visible tensors whose values are always the same.
+class SmallCalls {
+public:
+    SmallCalls(Device& device, DType type)
+        : m_device(device)
+        , m_type(type) {}
+    ~SmallCalls() {
+        for (const HeapBlock& block : m_blocks) m_heap->free(block);
+    }
+
+    Result<void> prepare() {
+        TRY(m_heap, VulkanHeap::create(m_device));
+        constexpr std::uint64_t h = 19, w = 13, in = 64, out = 128;
+        TRY(m_conv.in, add(m_type, {.n = 1, .h = h, .w = w, .c = in}));
+        TRY(m_conv.weight, add(m_type, {.n = out, .h = 3, .w = 3, .c = in}));
+        TRY(m_conv.out, add(m_type, {.n = 1, .h = h, .w = w, .c = out}));
+        TRY(const TensorId bias, add(DType::F32, {.n = 1, .h = 1, .w = 1, .c = out}));
+        TRY(const TensorId residual, add(m_type, {.n = 1, .h = h, .w = w, .c = out}));
+        m_conv.bias = bias;
+        m_conv.residual = residual;
+        for (std::uint64_t i = 0; i < out * in * 9; ++i) m_weights.push_back(0.06f * next());
+
+        constexpr std::uint64_t side = 16, channels = 256, rows = 128;
+        const Shape map{.n = 1, .h = side, .w = side, .c = channels};
+        TRY(m_attention.q, add(m_type, map));
+        TRY(m_attention.k, add(m_type, map));
+        TRY(m_attention.v, add(m_type, map));
+        TRY(m_attention.out, add(m_type, map));
+        TRY(m_attention.scores, add(DType::F32, {.n = 1, .h = 1, .w = rows, .c = side * side}));
+        m_attention.usesUp = true;
+        m_attention.chunkRows = rows;
+        m_attention.scale = 0.25f;
+        return {};
+    }
+
+    Result<std::vector<float>> conv(Kernels& kernels) {
+        for (const TensorId id : {m_conv.in, *m_conv.bias, *m_conv.residual}) fill(id);
+        const Tensor& weight = m_program.tensor(m_conv.weight);
+        packWeights(StoredValues<DType::F32>{reinterpret_cast<const std::byte*>(m_weights.data())},
+                    kernels.packing(m_conv, m_program), m_type, 0, weight.bytes / 2, data(m_conv.weight));
+        return run(kernels, m_conv, m_conv.out);
+    }
+    Result<std::vector<float>> attention(Kernels& kernels) {
+        for (const TensorId id : {m_attention.q, m_attention.k, m_attention.v}) fill(id);
+        return run(kernels, m_attention, m_attention.out);
+    }
+
+private:
+    Result<std::vector<float>> run(Kernels& kernels, const KernelCall& call, TensorId out) {
+        std::vector<Dispatch> dispatches;
+        CHECK(kernels.encode(call, m_program, m_bindings, dispatches));
+        TRY(const VkCommandBuffer commands, m_device.beginCommands());
+        for (const Dispatch& dispatch : dispatches) {
+            recordBarrier(m_device, commands);
+            m_device.vk.CmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.handle);
+            m_device.vk.CmdPushConstants(commands, dispatch.pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
+                                         dispatch.pushSize, dispatch.push.data());
+            m_device.vk.CmdDispatch(commands, dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
+        }
+        const VkMemoryBarrier toHost{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                     .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
+                                     .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
+        m_device.vk.CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
+                                       &toHost, 0, nullptr, 0, nullptr);
+        CHECK(m_device.submit());
+        CHECK(m_device.waitAll());
+        std::vector<float> values(m_program.tensor(out).bytes / 2);
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            std::uint16_t bits = 0;
+            std::memcpy(&bits, data(out) + 2 * i, 2);
+            values[i] = m_type == DType::BF16 ? bf16ToFloat(bits) : fp16ToFloat(bits);
+        }
+        return values;
+    }
+    Result<TensorId> add(DType dtype, Shape shape) {
+        const std::uint64_t bytes = shape.elements() * sizeOf(dtype);
+        TRY(const HeapBlock block,
+            m_heap->allocate(roundUp(bytes, m_heap->traits().granularity), MemoryKind::HostVisible));
+        m_blocks.push_back(block);
+        m_bindings.push_back({.buffer = m_heap->buffer(block.id), .offset = 0, .address = block.address});
+        m_program.tensors.push_back(
+            {.name = "t", .dtype = dtype, .shape = shape, .dims = {}, .bytes = bytes, .weight = {}});
+        return TensorId{static_cast<std::uint32_t>(m_program.tensors.size() - 1)};
+    }
+    std::byte* data(TensorId id) { return m_heap->mapped(m_blocks[id.index].id); }
+    float next() { // -1 to 1
+        m_random = m_random * 1664525u + 1013904223u;
+        return static_cast<float>(m_random >> 8) / 8388608.0f - 1.0f;
+    }
+    // Each tensor has its own values, the same ones every time.
+    void fill(TensorId id) {
+        m_random = id.index + 7;
+        const Tensor& tensor = m_program.tensor(id);
+        for (std::uint64_t i = 0; i < tensor.shape.elements(); ++i) {
+            const float value = next();
+            const std::uint16_t half = m_type == DType::BF16 ? floatToBf16(value) : floatToFp16(value);
+            if (tensor.dtype == DType::F32)
+                std::memcpy(data(id) + 4 * i, &value, 4);
+            else
+                std::memcpy(data(id) + 2 * i, &half, 2);
+        }
+    }
+
+    Device& m_device;
+    DType m_type;
+    std::unique_ptr<VulkanHeap> m_heap;
+    std::vector<HeapBlock> m_blocks;
+    Program m_program;
+    Bindings m_bindings;
+    ConvCall m_conv;
+    AttentionCall m_attention;
+    std::vector<float> m_weights;
+    std::uint32_t m_random = 7;
+};
+
+bool near(const std::vector<float>& expected, const std::vector<float>& found) {
+    double error = 0.0, norm = 0.0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+        const double difference = static_cast<double>(found[i]) - static_cast<double>(expected[i]);
+        error += difference * difference;
+        norm += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
+    }
+    constexpr double roundings = 8e-3;          // two results, each rounded a few times, to bf16 at worst
+    return std::sqrt(error / norm) < roundings; // NaN is not
+}
+
+} // namespace
+
+Result<bool> agree(Device& device, Kernels& expected, Kernels& found, DType type) {
+    SmallCalls calls(device, type);
+    CHECK(calls.prepare());
+    TRY(const std::vector<float> conv, calls.conv(expected));
+    TRY(const std::vector<float> sameConv, calls.conv(found));
+    TRY(const std::vector<float> attention, calls.attention(expected));
+    TRY(const std::vector<float> sameAttention, calls.attention(found));
+    return near(conv, sameConv) && near(attention, sameAttention);
+}
+
+} // namespace spikescope
