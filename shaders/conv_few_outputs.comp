@@ -6,7 +6,7 @@
 
 layout(local_size_x = 64) in;
 layout(push_constant, std430) uniform Push {
-    uint64_t inAddress, weightAddress, biasAddress, residualAddress, outAddress;
+    uint64_t inAddress, weightAddress, biasAddress, outAddress;
     uint pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels;
     int pad;
 };
