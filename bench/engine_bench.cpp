@@ -1,6 +1,7 @@
 // The engine on one device (SPIKESCOPE_DEVICE, see `spikescope-cli devices`; SPIKESCOPE_KERNELS=portable for that set):
 // rates of single convolutions as they run inside a decode, and whole decodes. Times are the device's own. Floors to
-// pass on two CPU cores with Mesa's CPU device: conv3x3 80 GFLOP/s, flux1 256×256 fp32 in 12 s.
+// pass on two CPU cores with Mesa's CPU device: conv3x3 80 GFLOP/s, flux1 256×256 fp32 in 12 s. The cases named large
+// are for GPUs and take minutes on a CPU: --benchmark_filter=-large leaves them out.
 
 #include "core/program/lower.h"
 #include "core/run/session.h"
@@ -103,6 +104,13 @@ CONV(1x1_256_128_at_256, 256, 256, 128, 1, false, DType::F32);
 CONV(3x3_im2col_128_128_at_128, 128, 128, 128, 3, false, DType::F32, ConvLowering::Im2col);
 CONV(3x3_winograd_128_128_at_128, 128, 128, 128, 3, false, DType::F32, ConvLowering::Winograd);
 CONV(3x3_folded_256_256_at_128, 64, 256, 256, 3, true, DType::F32, ConvLowering::Direct, UpsampleLowering::Folded);
+CONV(large_3x3_128_128_at_1024, 1024, 128, 128, 3, false, DType::F32);
+CONV(large_3x3_256_256_at_512, 512, 256, 256, 3, false, DType::F32);
+CONV(large_3x3_512_512_at_256, 256, 512, 512, 3, false, DType::F32);
+CONV(large_3x3_128_128_at_1024_bf16, 1024, 128, 128, 3, false, DType::BF16);
+CONV(large_3x3_256_256_at_512_bf16, 512, 256, 256, 3, false, DType::BF16);
+CONV(large_3x3_512_512_at_256_bf16, 256, 512, 512, 3, false, DType::BF16);
+CONV(large_1x1_512_512_at_128, 128, 512, 512, 1, false, DType::F32);
 
 #define DECODE(name, ...)                                                                                              \
     BENCHMARK_CAPTURE(decode, name, __VA_ARGS__)                                                                       \

@@ -14,16 +14,27 @@ layout(buffer_reference, std430, buffer_reference_align = 4) buffer Word { float
 #define PASTE(a, b) PASTE_(a, b)
 #define LOAD4(type) PASTE(load4, type)
 #define STORE4(type) PASTE(store4, type)
+// Loading and unpacking apart, for what is on its way for a while: RAW4(IN) raw = LOAD_RAW4(IN)(address).
+#define RAW4(type) PASTE(Raw4, type)
+#define LOAD_RAW4(type) PASTE(loadRaw4, type)
+#define UNPACK4(type) PASTE(unpack4, type)
+#define BYTES(type) PASTE(bytes, type)
+#define Raw4F32 vec4
+#define Raw4F16 uvec2
+#define Raw4BF16 uvec2
+const uint bytesF32 = 4, bytesF16 = 2, bytesBF16 = 2;
 
-vec4 load4F32(uint64_t base, uint64_t i) { return Words4(base + i * 16ul).v; }
-vec4 load4F16(uint64_t base, uint64_t i) {
-    uvec2 w = Words2(base + i * 8ul).v;
-    return vec4(unpackHalf2x16(w.x), unpackHalf2x16(w.y));
-}
-vec4 load4BF16(uint64_t base, uint64_t i) {
-    uvec2 w = Words2(base + i * 8ul).v;
+vec4 loadRaw4F32(uint64_t address) { return Words4(address).v; }
+uvec2 loadRaw4F16(uint64_t address) { return Words2(address).v; }
+uvec2 loadRaw4BF16(uint64_t address) { return Words2(address).v; }
+vec4 unpack4F32(vec4 x) { return x; }
+vec4 unpack4F16(uvec2 w) { return vec4(unpackHalf2x16(w.x), unpackHalf2x16(w.y)); }
+vec4 unpack4BF16(uvec2 w) {
     return uintBitsToFloat(uvec4(w.x << 16, w.x & 0xffff0000u, w.y << 16, w.y & 0xffff0000u));
 }
+vec4 load4F32(uint64_t base, uint64_t i) { return Words4(base + i * 16ul).v; }
+vec4 load4F16(uint64_t base, uint64_t i) { return unpack4F16(loadRaw4F16(base + i * 8ul)); }
+vec4 load4BF16(uint64_t base, uint64_t i) { return unpack4BF16(loadRaw4BF16(base + i * 8ul)); }
 float load1F32(uint64_t base, uint64_t i) { return Word(base + i * 4ul).v; }
 
 // Nearest even; NaN stays NaN.

@@ -1,15 +1,16 @@
 #version 460
 // Convolution to OUTPUTS (1 to 4) channels in fp32, stride 1, for the picture at the end of a decoder. Weights: [out][tap][in],
 // input channels a multiple of four. One thread makes all channels of one pixel.
-// Defines: IN WEIGHT (types), KERNEL, OUTPUTS, BIAS, NORM with NORM_SILU or NORM_RELU as in conv.comp. Groups of 64 threads over pictures × rows × columns.
+// Defines: IN WEIGHT (types), KERNEL, OUTPUTS, BIAS, NORM with NORM_SILU or NORM_RELU as in product.comp. Groups of 64 threads over
+// pictures × rows × columns.
 #include "common.glsl"
 
 layout(local_size_x = 64) in;
 layout(push_constant, std430) uniform Push {
-    uint64_t inAddress, weightAddress, biasAddress, residualAddress, outAddress;
+    uint64_t inAddress, weightAddress, biasAddress, outAddress;
     uint pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels;
     int pad;
-    uint inStride, residualStride, outStride; // from pixel to pixel, in four channels; the output has no stride
+    uint inStride, unused; // from pixel to pixel, in four channels
     uint64_t coefficientsAddress;
 };
 

@@ -41,7 +41,7 @@ bool CoopmatKernels::isPlain3x3(const ConvCall& call, const Program& program) co
            (!call.norm || call.norm->activation != Activation::Relu);
 }
 
-std::optional<CoopmatKernels::Tile> CoopmatKernels::tileOf(const ConvCall& call, const Program& program) const {
+std::optional<CoopmatKernels::ConvTile> CoopmatKernels::tileOf(const ConvCall& call, const Program& program) const {
     const Tensor &in = program.tensor(call.in), &out = program.tensor(call.out);
     const bool fits = (call.method == ConvMethod::Direct || call.method == ConvMethod::Folded) &&
                       isPlain3x3(call, program) && out.shape.c % 128 == 0 &&
@@ -50,8 +50,8 @@ std::optional<CoopmatKernels::Tile> CoopmatKernels::tileOf(const ConvCall& call,
     if (!fits) return std::nullopt;
     // Wide tiles norm each element for more channels.
     if (call.norm && out.shape.c % 256 == 0 && in.shape.c % 64 == 0)
-        return Tile{.columns = 4, .blocks = 4, .stageBlocks = 4};
-    return Tile{};
+        return ConvTile{.columns = 4, .blocks = 4, .stageBlocks = 4};
+    return ConvTile{};
 }
 
 bool CoopmatKernels::makesFew(const ConvCall& call, const Program& program) const {
@@ -64,7 +64,7 @@ const Shape& CoopmatKernels::gridOf(const ConvCall& call, const Program& program
     return program.tensor(call.method == ConvMethod::Folded ? call.in : call.out).shape;
 }
 
-std::uint64_t CoopmatKernels::tilesOf(const ConvCall& call, const Tile& tile, const Program& program) {
+std::uint64_t CoopmatKernels::tilesOf(const ConvCall& call, const ConvTile& tile, const Program& program) {
     const Shape& grid = gridOf(call, program);
     return (call.method == ConvMethod::Folded ? 4 : 1) * divideUp(grid.h, tileRows) * divideUp(grid.w, tile.columns);
 }
@@ -170,7 +170,7 @@ Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& targ
     return {};
 }
 
-Result<void> CoopmatKernels::product(const Product& p, std::vector<Define> defines, const Target& target) {
+Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define> defines, const Target& target) {
     struct Push {
         std::uint64_t a, b, c, residual, bias, tiles, scales;
         std::int32_t m, n, k, lda, ldc, partStep, blockStepK, blockStepN;
@@ -241,20 +241,20 @@ Result<void> CoopmatKernels::matmul(const Matmul& m, const Target& target) {
     const std::uint64_t atOnce =
         std::min((std::uint64_t{1} << 34) / std::max(inBytes, outBytes), std::uint64_t{1} << 21) / 128 * 128;
     for (std::uint64_t done = 0; done < m.rows; done += atOnce)
-        CHECK(product({.a = target.address(m.a) + (m.aRow + done) * inBytes,
-                       .b = target.address(m.b) + m.bRow * m.columns * sizeOf(out.dtype),
-                       .c = target.address(m.out) + (m.outRow + done) * outBytes,
-                       .residual = m.residual ? target.address(*m.residual) + (m.outRow + done) * outBytes : 0,
-                       .bias = target.address(m.bias),
-                       .m = std::min(atOnce, m.rows - done),
-                       .n = m.columns,
-                       .k = m.inner,
-                       .lda = m.inner,
-                       .ldc = ldc,
-                       .blockStepK = blocks ? 2 * m.columns : 0,
-                       .blockStepN = blocks ? std::uint64_t{32} : 0,
-                       .largeTiles = m.inPlace},
-                      defines, target));
+        CHECK(multiply({.a = target.address(m.a) + (m.aRow + done) * inBytes,
+                        .b = target.address(m.b) + m.bRow * m.columns * sizeOf(out.dtype),
+                        .c = target.address(m.out) + (m.outRow + done) * outBytes,
+                        .residual = m.residual ? target.address(*m.residual) + (m.outRow + done) * outBytes : 0,
+                        .bias = target.address(m.bias),
+                        .m = std::min(atOnce, m.rows - done),
+                        .n = m.columns,
+                        .k = m.inner,
+                        .lda = m.inner,
+                        .ldc = ldc,
+                        .blockStepK = blocks ? 2 * m.columns : 0,
+                        .blockStepN = blocks ? std::uint64_t{32} : 0,
+                        .largeTiles = m.inPlace},
+                       defines, target));
     return {};
 }
 
@@ -301,20 +301,20 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
         const std::uint64_t base = picture * pixels * rowBytes;
         for (std::uint64_t first = 0; first < pixels; first += call.chunkRows) {
             const std::uint64_t rows = std::min(call.chunkRows, pixels - first);
-            CHECK(product({.a = target.address(call.q) + base + first * rowBytes,
-                           .b = target.address(call.k) + base,
-                           .c = weightsAt,
-                           .tiles = tilesAt,
-                           .m = rows,
-                           .n = pixels,
-                           .k = channels,
-                           .lda = channels,
-                           .ldc = pixels,
-                           .blockStepK = 32,
-                           .blockStepN = 2 * channels,
-                           .alpha = call.scale * log2e,
-                           .largeTiles = true},
-                          {element, {"SCORES", "1"}}, target));
+            CHECK(multiply({.a = target.address(call.q) + base + first * rowBytes,
+                            .b = target.address(call.k) + base,
+                            .c = weightsAt,
+                            .tiles = tilesAt,
+                            .m = rows,
+                            .n = pixels,
+                            .k = channels,
+                            .lda = channels,
+                            .ldc = pixels,
+                            .blockStepK = 32,
+                            .blockStepN = 2 * channels,
+                            .alpha = call.scale * log2e,
+                            .largeTiles = true},
+                           {element, {"SCORES", "1"}}, target));
             struct WeightsPush {
                 std::uint64_t tiles, scales;
                 std::uint32_t rows, tileCount;
@@ -324,24 +324,24 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
                     WeightsPush{tilesAt, scalesAt, static_cast<std::uint32_t>(rows), static_cast<std::uint32_t>(tiles)},
                     rows, 1));
             const std::uint64_t outAddress = target.address(call.out) + base + first * rowBytes;
-            const Product values{.a = weightsAt,
-                                 .b = target.address(call.v) + base,
-                                 .c = parts > 1 ? partsAt : outAddress,
-                                 .tiles = tilesAt,
-                                 .scales = scalesAt,
-                                 .m = rows,
-                                 .n = channels,
-                                 .k = pixels,
-                                 .lda = pixels,
-                                 .ldc = parts * channels,
-                                 .parts = parts,
-                                 .blockStepK = 2 * channels,
-                                 .blockStepN = 32};
+            const MatrixProduct values{.a = weightsAt,
+                                       .b = target.address(call.v) + base,
+                                       .c = parts > 1 ? partsAt : outAddress,
+                                       .tiles = tilesAt,
+                                       .scales = scalesAt,
+                                       .m = rows,
+                                       .n = channels,
+                                       .k = pixels,
+                                       .lda = pixels,
+                                       .ldc = parts * channels,
+                                       .parts = parts,
+                                       .blockStepK = 2 * channels,
+                                       .blockStepN = 32};
             if (parts == 1) {
-                CHECK(product(values, {element, {"WEIGHTED", "1"}}, target));
+                CHECK(multiply(values, {element, {"WEIGHTED", "1"}}, target));
                 continue;
             }
-            CHECK(product(values, {element, {"WEIGHTED", "1"}, {"OUT_F32", "1"}}, target));
+            CHECK(multiply(values, {element, {"WEIGHTED", "1"}, {"OUT_F32", "1"}}, target));
             struct SumPush {
                 std::uint64_t parts, out;
                 std::uint32_t rows, channels, count;

@@ -23,19 +23,19 @@ protected:
 
 private:
     // What a workgroup of conv3x3_coopmat.comp makes: `columns` × 16 pixels in 64 `blocks` channels.
-    struct Tile {
+    struct ConvTile {
         std::uint64_t columns = 8, blocks = 2, stageBlocks = 2;
 
         std::uint64_t channels() const { return 64 * blocks; }
     };
-    std::optional<Tile> tileOf(const ConvCall& call, const Program& program) const;
+    std::optional<ConvTile> tileOf(const ConvCall& call, const Program& program) const;
     bool makesFew(const ConvCall& call, const Program& program) const;
     bool isPlain3x3(const ConvCall& call, const Program& program) const;
     // Whether all are of one type that the device multiplies.
     bool multiplies(const Program& program, std::initializer_list<TensorId> tensors) const;
     // Rows and columns that tiles cover: of the output, or of the input of a folded convolution.
     static const Shape& gridOf(const ConvCall& call, const Program& program);
-    static std::uint64_t tilesOf(const ConvCall& call, const Tile& tile, const Program& program);
+    static std::uint64_t tilesOf(const ConvCall& call, const ConvTile& tile, const Program& program);
     Result<void> fewOutputs(const ConvCall& call, const Target& target);
 
     // Whether the weights of a product are blocks, and how far apart: see gemm_coopmat.comp.
@@ -43,7 +43,7 @@ private:
                      std::uint64_t columns) const;
 
     // c [m][n] = alpha a [m][k] b, see gemm_coopmat.comp; addresses of first elements.
-    struct Product {
+    struct MatrixProduct {
         std::uint64_t a, b, c, residual = 0, bias = 0, tiles = 0, scales = 0;
         std::uint64_t m = 0, n = 0, k = 0, lda = 0, ldc = 0;
         std::uint64_t parts = 1;                      // of k, each into n fp32 columns of its own
@@ -51,7 +51,7 @@ private:
         float alpha = 1.0f;
         bool largeTiles = false; // always: a workgroup has to make 128 columns together, or a warp 64
     };
-    Result<void> product(const Product& product, std::vector<Define> defines, const Target& target);
+    Result<void> multiply(const MatrixProduct& product, std::vector<Define> defines, const Target& target);
 
     std::vector<DType> m_types;
 };

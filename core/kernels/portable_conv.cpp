@@ -10,8 +10,6 @@ namespace spikescope {
 
 namespace {
 
-constexpr std::uint64_t rowsAtOnce = std::uint64_t{1} << 30; // of a product: shaders count pixels of a row in an int
-
 std::uint32_t small(std::uint64_t extent) { return static_cast<std::uint32_t>(extent); }
 
 } // namespace
@@ -64,55 +62,87 @@ PortableKernels::Matmul PortableKernels::productOf(const ConvCall& call, const T
             .inPlace = target.tensor(call.out).within == call.in};
 }
 
-Result<void> PortableKernels::matmul(const Matmul& m, const Target& target) {
-    const Tensor &a = target.tensor(m.a), &b = target.tensor(m.b), &out = target.tensor(m.out);
-    if (m.inPlace) return matmulInPlace(m, target);
-    const std::uint64_t outRowBytes = m.columns * sizeOf(out.dtype);
-    std::vector<Define> defines{{"IN", shaderType(a.dtype)}, {"WEIGHT", shaderType(b.dtype)}, {"KERNEL", "1"}};
-    if (m.bias) defines.push_back({"BIAS", "1"});
-    const bool few = m.columns % 4 != 0;
-    if (few) {
-        if (m.columns > 4 || out.dtype != DType::F32 || m.residual || m.activation != Activation::None)
-            return fail(ErrorCode::Unsupported, "no kernel makes {} channels this way", m.columns);
-        defines.push_back({"OUTPUTS", std::to_string(m.columns)});
+Result<void> PortableKernels::directConv(const ConvCall& call, const Target& target) {
+    const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
+    const DType weight = target.tensor(call.weight).dtype;
+    if (in.shape.c % 4 != 0 || out.shape.c % 4 != 0) {
+        if (call.stride != 1 || call.upsample || call.residual)
+            return fail(ErrorCode::Unsupported, "no kernel makes {} channels of {} this way", out.shape.c, in.shape.c);
+        return fewChannels({.in = target.address(call.in),
+                            .weight = target.address(call.weight),
+                            .bias = target.address(call.bias),
+                            .out = target.address(call.out),
+                            .pictures = small(in.shape.n),
+                            .inHeight = small(in.shape.h),
+                            .inWidth = small(in.shape.w),
+                            .inChannels = small(in.shape.c),
+                            .outHeight = small(out.shape.h),
+                            .outWidth = small(out.shape.w),
+                            .outChannels = small(out.shape.c),
+                            .pad = static_cast<std::int32_t>(call.padBegin),
+                            .inStride = small(in.stride() / 4),
+                            .coefficients = call.norm ? target.address(call.norm->coefficients) : 0},
+                           call.kernel, {in.dtype, weight, out.dtype}, call.activation, call.norm, target);
     }
-    if (m.inner % 4 != 0) {
-        if (a.dtype != DType::F32 || few)
-            return fail(ErrorCode::Unsupported, "no kernel reads {} channels of {}", m.inner,
-                        spikescope::name(a.dtype));
-        defines.push_back({"FEW_INPUTS", "1"});
+    const bool folded = call.method == ConvMethod::Folded;
+    std::vector<Define> defines{{"IN", shaderType(in.dtype)},
+                                {"WEIGHT", shaderType(weight)},
+                                {"OUT", shaderType(out.dtype)},
+                                {"KERNEL", folded ? "2" : std::to_string(call.kernel)},
+                                {"STRIDE", std::to_string(call.stride)}};
+    if (folded)
+        defines.push_back({"FOLDED", "1"});
+    else if (call.upsample)
+        defines.push_back({"UPSAMPLE", "1"});
+    if (call.bias) defines.push_back({"BIAS", "1"});
+    if (call.residual) defines.push_back({"RESIDUAL", shaderType(target.tensor(*call.residual).dtype)});
+    addActivation(defines, call.activation);
+    addNorm(defines, call.norm);
+    return product({.in = target.address(call.in),
+                    .weight = target.address(call.weight),
+                    .bias = target.address(call.bias),
+                    .residual = target.address(call.residual),
+                    .out = target.address(call.out),
+                    .coefficients = call.norm ? target.address(call.norm->coefficients) : 0,
+                    .pictures = small(in.shape.n),
+                    .rows = small((folded ? in : out).shape.pixels()),
+                    .columns = small(out.shape.c),
+                    .inner = small(in.shape.c),
+                    .inStride = small(in.stride()),
+                    .weightStride = small(out.shape.c),
+                    .outStride = small(out.stride()),
+                    .residualStride = call.residual ? small(target.tensor(*call.residual).stride()) : 0,
+                    .inHeight = small(in.shape.h),
+                    .inWidth = small(in.shape.w),
+                    .outHeight = small(out.shape.h),
+                    .outWidth = small(out.shape.w),
+                    .pad = static_cast<std::int32_t>(call.padBegin)},
+                   defines, target, std::nullopt, folded ? 4 : 1);
+}
+
+Result<void> PortableKernels::fewChannels(const FewChannels& push, std::uint32_t kernel, const FewChannelsTypes& types,
+                                          Activation activation, const std::optional<ConvCall::NormOnLoad>& norm,
+                                          const Target& target) {
+    std::vector<Define> defines{{"WEIGHT", shaderType(types.weight)}, {"KERNEL", std::to_string(kernel)}};
+    if (push.bias) defines.push_back({"BIAS", "1"});
+    if (push.outChannels % 4 == 0) {
+        if (types.in != DType::F32)
+            return fail(ErrorCode::Unsupported, "no kernel reads {} channels of {}", push.inChannels,
+                        spikescope::name(types.in));
+        defines.push_back({"OUT", shaderType(types.out)});
+        addActivation(defines, activation);
+        const std::uint64_t quads = divideUp(push.outWidth, 4u);
+        return add(target, "conv_few_inputs.comp", defines, push,
+                   push.pictures * quads * push.outHeight * (push.outChannels / 4), 64);
     }
-    if (!few) {
-        defines.push_back({"OUT", shaderType(out.dtype)});
-        defines.push_back({"STRIDE", "1"});
-        if (m.residual) defines.push_back({"RESIDUAL", shaderType(target.tensor(*m.residual).dtype)});
-        addActivation(defines, m.activation);
-    }
-    for (std::uint64_t done = 0; done < m.rows; done += rowsAtOnce) {
-        const std::uint64_t rows = std::min(rowsAtOnce, m.rows - done), outRow = m.outRow + done;
-        const ConvPush push{.in = target.address(m.a) + (m.aRow + done) * m.inner * sizeOf(a.dtype),
-                            .weight = target.address(m.b) + m.bRow * m.columns * sizeOf(b.dtype),
-                            .bias = target.address(m.bias),
-                            .residual = m.residual ? target.address(m.residual) +
-                                                         outRow * m.columns * sizeOf(target.tensor(*m.residual).dtype)
-                                                   : 0,
-                            .out = target.address(m.out) + outRow * outRowBytes,
-                            .pictures = 1,
-                            .inHeight = 1,
-                            .inWidth = small(rows),
-                            .inChannels = small(m.inner),
-                            .outHeight = 1,
-                            .outWidth = small(rows),
-                            .outChannels = small(m.columns),
-                            .pad = 0,
-                            .inStride = small(m.inner / 4),
-                            .residualStride = small(m.columns / 4),
-                            .outStride = small(m.columns / 4),
-                            .coefficients = 0};
-        CHECK(few ? add(target, "conv_few_outputs.comp", defines, push, rows, 64)
-                  : add(target, "conv.comp", defines, push, divideUp<std::uint64_t>(rows, 4) * (m.columns / 4), 64));
-    }
-    return {};
+    if (push.outChannels > 4 || push.inChannels % 4 != 0 || types.out != DType::F32 || activation != Activation::None)
+        return fail(ErrorCode::Unsupported, "no kernel makes {} channels of {} this way", push.outChannels,
+                    push.inChannels);
+    defines.push_back({"IN", shaderType(types.in)});
+    defines.push_back({"OUTPUTS", std::to_string(push.outChannels)});
+    addNorm(defines, norm);
+    return add(target, "conv_few_outputs.comp", defines, push,
+               std::uint64_t{push.pictures} * push.outHeight * push.outWidth, 64);
 }
 
 Result<void> PortableKernels::matmulInPlace(const Matmul& m, const Target& target) {
@@ -129,57 +159,6 @@ Result<void> PortableKernels::matmulInPlace(const Matmul& m, const Target& targe
     if (m.bias) defines.push_back({"BIAS", "1"});
     return add(target, "conv1x1_in_place.comp", defines,
                Push{target.address(m.a), target.address(m.b), target.address(m.bias), m.rows}, m.rows, 8);
-}
-
-Result<void> PortableKernels::directConv(const ConvCall& call, const Target& target) {
-    const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
-    const bool folded = call.method == ConvMethod::Folded;
-    const ConvPush push{.in = target.address(call.in),
-                        .weight = target.address(call.weight),
-                        .bias = target.address(call.bias),
-                        .residual = target.address(call.residual),
-                        .out = target.address(call.out),
-                        .pictures = small(in.shape.n),
-                        .inHeight = small(in.shape.h),
-                        .inWidth = small(in.shape.w),
-                        .inChannels = small(in.shape.c),
-                        .outHeight = small(out.shape.h),
-                        .outWidth = small(out.shape.w),
-                        .outChannels = small(out.shape.c),
-                        .pad = static_cast<std::int32_t>(call.padBegin),
-                        .inStride = small(in.stride() / 4),
-                        .residualStride = call.residual ? small(target.tensor(*call.residual).stride() / 4) : 0,
-                        .outStride = small(out.stride() / 4),
-                        .coefficients = call.norm ? target.address(call.norm->coefficients) : 0};
-    std::vector<Define> defines{{"IN", shaderType(in.dtype)},
-                                {"WEIGHT", shaderType(target.tensor(call.weight).dtype)},
-                                {"KERNEL", folded ? "2" : std::to_string(call.kernel)}};
-    if (call.bias) defines.push_back({"BIAS", "1"});
-    addNorm(defines, call.norm);
-    if (out.shape.c % 4 != 0) {
-        const bool plain = out.shape.c < 4 && out.dtype == DType::F32 && call.stride == 1 && !call.upsample &&
-                           !call.residual && call.activation == Activation::None && in.shape.c % 4 == 0;
-        if (!plain) return fail(ErrorCode::Unsupported, "no kernel makes {} channels this way", out.shape.c);
-        defines.push_back({"OUTPUTS", std::to_string(out.shape.c)});
-        return add(target, "conv_few_outputs.comp", defines, push, out.shape.n * out.shape.pixels(), 64);
-    }
-    if (in.shape.c % 4 != 0) {
-        if (in.dtype != DType::F32)
-            return fail(ErrorCode::Unsupported, "no kernel reads {} channels of {}", in.shape.c,
-                        spikescope::name(in.dtype));
-        defines.push_back({"FEW_INPUTS", "1"});
-    }
-    defines.push_back({"OUT", shaderType(out.dtype)});
-    defines.push_back({"STRIDE", std::to_string(call.stride)});
-    if (folded)
-        defines.push_back({"FOLDED", "1"});
-    else if (call.upsample)
-        defines.push_back({"UPSAMPLE", "1"});
-    if (call.residual) defines.push_back({"RESIDUAL", shaderType(target.tensor(*call.residual).dtype)});
-    addActivation(defines, call.activation);
-    const Shape& grid = folded ? in.shape : out.shape;
-    const std::uint64_t quads = divideUp<std::uint64_t>(grid.w, 4);
-    return add(target, "conv.comp", defines, push, (folded ? 4 : 1) * grid.n * grid.h * quads * (out.shape.c / 4), 64);
 }
 
 Result<void> PortableKernels::im2col(const ConvCall& call, const Target& target) {

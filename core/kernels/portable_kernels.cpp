@@ -121,41 +121,6 @@ Result<void> PortableKernels::normApply(const GroupNormApplyCall& call, const Ta
     return add(target, "group_norm_apply.comp", defines, push, in.shape.n * push.perPicture, 1);
 }
 
-Result<void> PortableKernels::attention(const AttentionCall& call, const Target& target) {
-    const Tensor &q = target.tensor(call.q), &out = target.tensor(call.out);
-    const std::uint64_t pixels = q.shape.pixels(), rowBytes = q.shape.c * sizeOf(q.dtype),
-                        pictureBytes = pixels * rowBytes;
-    const std::vector<Define> types{{"IN", shaderType(q.dtype)}, {"OUT", shaderType(out.dtype)}};
-    const auto keys = static_cast<std::uint32_t>(pixels), channels = static_cast<std::uint32_t>(q.shape.c);
-    const std::uint32_t stride = roundUp(keys, 4u);
-    const std::uint64_t scores = target.address(call.scores);
-    for (std::uint64_t picture = 0; picture < q.shape.n; ++picture) {
-        const std::uint64_t base = picture * pictureBytes;
-        for (std::uint64_t first = 0; first < pixels; first += call.chunkRows) {
-            const auto rows = static_cast<std::uint32_t>(std::min(call.chunkRows, pixels - first));
-            struct ScoresPush {
-                std::uint64_t q, k, scores;
-                std::uint32_t rows, keys, stride, channels;
-                float scale;
-            };
-            CHECK(add(target, "attention_scores.comp", types,
-                      ScoresPush{target.address(call.q) + base + first * rowBytes, target.address(call.k) + base,
-                                 scores, rows, keys, stride, channels, call.scale},
-                      divideUp(rows, 4u) * std::uint64_t{divideUp(keys, 4u)}, 64));
-            CHECK(softmax(target, call.scores, rows, keys, stride));
-            struct ValuesPush {
-                std::uint64_t scores, v, out;
-                std::uint32_t rows, keys, stride, channels;
-            };
-            CHECK(add(target, "attention_values.comp", types,
-                      ValuesPush{scores, target.address(call.v) + base,
-                                 target.address(call.out) + base + first * rowBytes, rows, keys, stride, channels},
-                      divideUp(rows, 4u) * std::uint64_t{channels / 4}, 64));
-        }
-    }
-    return {};
-}
-
 Result<void> PortableKernels::softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys,
                                       std::uint32_t stride) {
     struct Push {

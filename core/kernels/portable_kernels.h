@@ -42,6 +42,23 @@ protected:
         bool inPlace = false; // rows of `out` are the first columns of rows of `a`
     };
     virtual Result<void> matmul(const Matmul& product, const Target& target);
+
+    // What product.comp takes: addresses of first elements, extents, elements between rows.
+    struct Product {
+        std::uint64_t in, weight, bias = 0, residual = 0, out, coefficients = 0;
+        std::uint32_t pictures = 1, rows, columns, inner;
+        std::uint32_t inStride, weightStride, outStride, residualStride = 0;
+        std::uint32_t inHeight = 0, inWidth = 0, outHeight = 0, outWidth = 0; // of a convolution
+        std::int32_t pad = 0;
+        float scale = 1.0f;
+    };
+    // Rows and columns that a group makes of it, and that one of its threads makes.
+    struct Tile {
+        std::uint32_t rows, columns, threadRows, threadColumns;
+    };
+    // `tile`: nothing for the one that suits the product.
+    Result<void> product(const Product& product, std::vector<Define> defines, const Target& target,
+                         std::optional<Tile> tile = std::nullopt, std::uint32_t phases = 1);
     virtual Result<void> directConv(const ConvCall& call, const Target& target); // Folded too
     // Slices of call.stats that directConv() writes itself; nothing when it leaves the statistics to normStats().
     virtual std::optional<std::uint64_t> slicesOf(const ConvCall& /*call*/, const Program& /*program*/) const {
@@ -52,6 +69,21 @@ protected:
     virtual Result<void> attention(const AttentionCall& call, const Target& target);
     virtual Result<void> softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys,
                                  std::uint32_t stride);
+    // Convolutions from or to so few channels that they are no multiple of four.
+    struct FewChannels {
+        std::uint64_t in, weight, bias, out;
+        std::uint32_t pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels;
+        std::int32_t pad;
+        std::uint32_t inStride = 0; // of inputs that are a multiple of four channels, in these
+        std::uint32_t unused = 0;
+        std::uint64_t coefficients = 0; // of these too
+    };
+    struct FewChannelsTypes {
+        DType in, weight, out;
+    };
+    Result<void> fewChannels(const FewChannels& push, std::uint32_t kernel, const FewChannelsTypes& types,
+                             Activation activation, const std::optional<ConvCall::NormOnLoad>& norm,
+                             const Target& target);
     Result<void> conv(const ConvCall& call, const Target& target);
     Result<void> im2col(const ConvCall& call, const Target& target);
     Result<void> winograd(const ConvCall& call, const Target& target);
@@ -63,13 +95,6 @@ protected:
     Result<void> normCoefficients(const GroupNormStatsCall& call, std::uint64_t slices, const Target& target);
     Result<void> tanhClamp(const TanhClampCall& call, const Target& target);
 
-    struct ConvPush {
-        std::uint64_t in, weight, bias, residual, out;
-        std::uint32_t pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels;
-        std::int32_t pad;
-        std::uint32_t inStride, residualStride, outStride; // in four channels
-        std::uint64_t coefficients;
-    };
     // One dispatch of `threads` threads in groups of `groupSize`, without descriptors.
     template <class Push>
     Result<void> add(const Target& target, std::string_view shader, const std::vector<Define>& defines,

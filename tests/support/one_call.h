@@ -26,30 +26,38 @@ inline std::string testDevice() {
     return named ? named : "cpu";
 }
 
-// One session for each set: some drivers refuse after a handful of instances in a process. They end before main() does,
-// while the driver's own globals are still there.
-inline std::map<KernelChoice, std::unique_ptr<Session>> sessions;
-
-class EndOfSessions : public testing::Environment {
-    void TearDown() override { sessions.clear(); }
+// One session for each set: some drivers refuse after a handful of instances in a process, and pipelines take long to
+// make. They end before main() does, while the driver's own globals are still there.
+struct OpenSet {
+    std::unique_ptr<Session> session;
+    std::unique_ptr<ShaderLibrary> shaders;
+    std::unique_ptr<Kernels> kernels;
 };
-inline const auto* const endOfSessions = testing::AddGlobalTestEnvironment(new EndOfSessions);
+inline std::map<KernelChoice, OpenSet> sets;
+
+class EndOfSets : public testing::Environment {
+    void TearDown() override { sets.clear(); }
+};
+inline const auto* const endOfSets = testing::AddGlobalTestEnvironment(new EndOfSets);
 
 // A program of one call over host-visible tensors.
 class OneCall {
 public:
     explicit OneCall(KernelChoice choice) {
-        if (!sessions[choice]) {
+        OpenSet& set = sets[choice];
+        if (!set.session) {
             auto opened = Session::open({.device = testDevice(),
                                          .kernels = choice,
                                          .validate = choice == KernelChoice::Portable && testDevice() == "cpu",
                                          .cacheFolder = {}});
             EXPECT_TRUE(opened) << opened.error().message;
-            sessions[choice] = std::move(*opened);
+            set.session = std::move(*opened);
+            set.shaders = std::move(*ShaderLibrary::create(set.session->device(), {}));
+            set.kernels = Kernels::create(set.session->device(), *set.shaders, choice);
         }
-        session = sessions[choice].get();
-        shaders = std::move(*ShaderLibrary::create(session->device(), {}));
-        kernels = Kernels::create(session->device(), *shaders, choice);
+        session = set.session.get();
+        shaders = set.shaders.get();
+        kernels = set.kernels.get();
         heap = std::move(*VulkanHeap::create(session->device()));
     }
     ~OneCall() {
@@ -146,8 +154,8 @@ public:
     std::mt19937 random{42};
     Session* session = nullptr;
     std::unique_ptr<VulkanHeap> heap;
-    std::unique_ptr<ShaderLibrary> shaders;
-    std::unique_ptr<Kernels> kernels;
+    ShaderLibrary* shaders = nullptr;
+    Kernels* kernels = nullptr;
     Program program;
     Bindings bindings;
     std::vector<Placement> placements;

@@ -1,0 +1,137 @@
+// Products of matrices by the portable kernels, and the attention that is made of them.
+
+#include "core/kernels/portable_kernels.h"
+
+#include "core/base/checked.h"
+
+#include <algorithm>
+
+namespace spikescope {
+
+namespace {
+
+std::uint32_t small(std::uint64_t extent) { return static_cast<std::uint32_t>(extent); }
+
+constexpr std::uint64_t rowsAtOnce = std::uint64_t{1} << 30; // of a product: shaders count them in 32 bits
+
+// Inner elements that product.comp takes at a time, and 2 where the next are stored while these are read.
+constexpr std::uint32_t productDepth = 8, productBuffers = 2;
+
+} // namespace
+
+Result<void> PortableKernels::product(const Product& p, std::vector<Define> defines, const Target& target,
+                                      std::optional<Tile> given, std::uint32_t phases) {
+    static constexpr Tile large{128, 128, 8, 8}, narrow{128, 64, 8, 8}, fine{64, 64, 4, 8};
+    // Small tiles where large ones would leave part of the device idle.
+    constexpr std::uint64_t fewGroups = 256;
+    const auto groupsOf = [&](const Tile& tile) {
+        return std::uint64_t{divideUp(p.rows, tile.rows)} * divideUp(p.columns, tile.columns) * p.pictures * phases;
+    };
+    const std::uint32_t over = p.columns % large.columns;
+    Tile tile = over > 0 && over <= narrow.columns ? narrow : large;
+    if (groupsOf(tile) < fewGroups) tile = fine;
+    if (given) tile = *given;
+    for (const auto& [name, value] : {std::pair{"TILE_M", tile.rows},
+                                      {"TILE_N", tile.columns},
+                                      {"THREAD_M", tile.threadRows},
+                                      {"THREAD_N", tile.threadColumns},
+                                      {"DEPTH", productDepth},
+                                      {"BUFFERS", productBuffers}})
+        defines.push_back({name, std::to_string(value)});
+    if (p.inner % productDepth != 0) defines.push_back({"RAGGED", "1"});
+    return add(target, "product.comp", defines, p, groupsOf(tile), 1);
+}
+
+Result<void> PortableKernels::matmul(const Matmul& m, const Target& target) {
+    const Tensor &a = target.tensor(m.a), &b = target.tensor(m.b), &out = target.tensor(m.out);
+    if (m.inPlace) return matmulInPlace(m, target);
+    const bool few = m.columns % 4 != 0 || m.inner % 4 != 0;
+    if (few && m.residual)
+        return fail(ErrorCode::Unsupported, "no kernel makes {} channels of {} this way", m.columns, m.inner);
+    std::vector<Define> defines{
+        {"IN", shaderType(a.dtype)}, {"WEIGHT", shaderType(b.dtype)}, {"OUT", shaderType(out.dtype)}};
+    if (m.bias) defines.push_back({"BIAS", "1"});
+    if (m.residual) defines.push_back({"RESIDUAL", shaderType(target.tensor(*m.residual).dtype)});
+    addActivation(defines, m.activation);
+    for (std::uint64_t done = 0; done < m.rows; done += rowsAtOnce) {
+        const std::uint32_t rows = small(std::min(rowsAtOnce, m.rows - done));
+        const std::uint64_t outElement = (m.outRow + done) * m.columns,
+                            inAddress = target.address(m.a) + (m.aRow + done) * m.inner * sizeOf(a.dtype),
+                            weightAddress = target.address(m.b) + m.bRow * m.columns * sizeOf(b.dtype),
+                            outAddress = target.address(m.out) + outElement * sizeOf(out.dtype);
+        if (few) {
+            CHECK(fewChannels({.in = inAddress,
+                               .weight = weightAddress,
+                               .bias = target.address(m.bias),
+                               .out = outAddress,
+                               .pictures = 1,
+                               .inHeight = 1,
+                               .inWidth = rows,
+                               .inChannels = small(m.inner),
+                               .outHeight = 1,
+                               .outWidth = rows,
+                               .outChannels = small(m.columns),
+                               .pad = 0,
+                               .inStride = small(m.inner / 4)},
+                              1, {a.dtype, b.dtype, out.dtype}, m.activation, std::nullopt, target));
+            continue;
+        }
+        std::uint64_t residual = target.address(m.residual);
+        if (m.residual) residual += outElement * sizeOf(target.tensor(*m.residual).dtype);
+        CHECK(product({.in = inAddress,
+                       .weight = weightAddress,
+                       .bias = target.address(m.bias),
+                       .residual = residual,
+                       .out = outAddress,
+                       .rows = rows,
+                       .columns = small(m.columns),
+                       .inner = small(m.inner),
+                       .inStride = small(m.inner),
+                       .weightStride = small(m.columns),
+                       .outStride = small(m.columns),
+                       .residualStride = small(m.columns)},
+                      defines, target));
+    }
+    return {};
+}
+
+Result<void> PortableKernels::attention(const AttentionCall& call, const Target& target) {
+    const Tensor &q = target.tensor(call.q), &out = target.tensor(call.out);
+    const std::uint64_t pixels = q.shape.pixels(), rowBytes = q.shape.c * sizeOf(q.dtype),
+                        pictureBytes = pixels * rowBytes;
+    const std::string type = shaderType(q.dtype);
+    const std::uint32_t keys = small(pixels), channels = small(q.shape.c), stride = roundUp(keys, 4u);
+    const std::uint64_t scores = target.address(call.scores);
+    for (std::uint64_t picture = 0; picture < q.shape.n; ++picture) {
+        const std::uint64_t base = picture * pictureBytes;
+        for (std::uint64_t first = 0; first < pixels; first += call.chunkRows) {
+            const std::uint32_t rows = small(std::min(call.chunkRows, pixels - first));
+            CHECK(product({.in = target.address(call.q) + base + first * rowBytes,
+                           .weight = target.address(call.k) + base,
+                           .out = scores,
+                           .rows = rows,
+                           .columns = keys,
+                           .inner = channels,
+                           .inStride = channels,
+                           .weightStride = channels,
+                           .outStride = stride,
+                           .scale = call.scale},
+                          {{"IN", type}, {"WEIGHT", type}, {"OUT", "F32"}, {"B_NK", "1"}}, target));
+            CHECK(softmax(target, call.scores, rows, keys, stride));
+            // Behind the last key softmax leaves zeros.
+            CHECK(product({.in = scores,
+                           .weight = target.address(call.v) + base,
+                           .out = target.address(call.out) + base + first * rowBytes,
+                           .rows = rows,
+                           .columns = channels,
+                           .inner = keys,
+                           .inStride = stride,
+                           .weightStride = channels,
+                           .outStride = channels},
+                          {{"IN", "F32"}, {"WEIGHT", type}, {"OUT", shaderType(out.dtype)}}, target));
+        }
+    }
+    return {};
+}
+
+} // namespace spikescope

@@ -1,0 +1,305 @@
+#version 460
+// out = activation(scale · a b + bias + residual), sums in fp32, b [inner][columns]: a product of matrices, or with
+// KERNEL a convolution of an NHWC map, whose rows are the output's pixels and whose inner extent is taps × channels.
+// Defines: IN WEIGHT OUT RESIDUAL (types of a, b, out and what is added; no RESIDUAL: nothing is), BIAS (fp32),
+//   ACTIVATION_RELU ACTIVATION_SILU
+//   B_NK      b [columns][inner] (keys); not with KERNEL
+//   KERNEL    of a convolution, with its STRIDE; weights [tap][in][out]; zeros around the map
+//   UPSAMPLE  the map is read as if doubled by nearest neighbour
+//   FOLDED    a 3×3 convolution after a doubling as four of 2×2 on the stored map (KERNEL 2, STRIDE 1), one for each
+//             parity of output row and column: weights [2 · odd row + odd column][tap][in][out], rows are the stored
+//             map's pixels
+//   NORM      the input is activation(x · scale + shift), fp32 pairs (scale, shift) by [picture][channel] at
+//             coefficientsAddress; with NORM_RELU or NORM_SILU; zeros around the map stay zero
+//   RAGGED    `inner` is no multiple of DEPTH. Rows of `a` are read by fours, zero from `inner` to the next multiple
+//   TILE_M TILE_N THREAD_M THREAD_N DEPTH BUFFERS  see below
+// Rows of `a`, of `out` and of the residual are pixels, each with its stride in elements, counted through all pictures. Rows of b are weightStride elements apart. Strides and `columns` are multiples of four; with B_NK
+// `columns` is any number, and up to the next multiple of four `out` takes what comes.
+// Groups: ceil(columns / TILE_N) × ceil(rows / TILE_M) × pictures (× 4 phases with FOLDED), columns fastest.
+#include "common.glsl"
+
+// A group makes a tile of TILE_M rows × TILE_N columns, a thread THREAD_M × THREAD_N of them (4 or 8 each), from DEPTH
+// (8 or 16) inner elements at a time. BUFFERS 2: the next are stored while these are read, with one barrier instead of
+// two; 1: half of the shared memory.
+#ifndef TILE_M
+#define TILE_M 128
+#define TILE_N 128
+#define THREAD_M 8
+#define THREAD_N 8
+#endif
+#ifndef DEPTH
+#define DEPTH 8
+#endif
+#ifndef BUFFERS
+#define BUFFERS 2
+#endif
+const uint THREADS = TILE_M / THREAD_M * (TILE_N / THREAD_N);
+
+layout(local_size_x = THREADS) in;
+layout(push_constant, std430) uniform Push {
+    uint64_t inAddress, weightAddress, biasAddress, residualAddress, outAddress, coefficientsAddress;
+    uint pictures, rows, columns, inner; // rows: of a picture; inner: of a tap
+    uint inStride, weightStride, outStride, residualStride;
+    uint inHeight, inWidth, outHeight, outWidth; // of the stored maps
+    int pad;
+    float scale;
+};
+
+#ifdef KERNEL
+#define TAPS (KERNEL * KERNEL)
+#else
+#define TAPS 1
+#endif
+#ifdef UPSAMPLE
+#define SOURCE(i) ((i) >> 1)
+#define LIMIT(extent) (2 * extent)
+#else
+#define SOURCE(i) (i)
+#define LIMIT(extent) (extent)
+#endif
+// Tiles in shared memory are [DEPTH][rows or columns], so that a thread reads both by fours. What comes along the inner
+// extent is transposed on the way; four floats between its rows spread these writes over the banks.
+const uint UNITS = DEPTH / 4; // fours along the inner extent
+const uint A_ROW = TILE_M / 4 + 1, A_SIZE = DEPTH * A_ROW, A_PIECES = TILE_M * UNITS / THREADS;
+#ifdef B_NK
+const uint B_FOURS = UNITS, B_ROW = TILE_N / 4 + 1;
+#else
+const uint B_FOURS = TILE_N / 4, B_ROW = TILE_N / 4;
+#endif
+const uint B_SIZE = DEPTH * B_ROW, B_PIECES = TILE_N * UNITS / THREADS;
+// Of every 32 threads in a row, 8 stand across and 4 down: what they read in one go covers the banks once. The fours of
+// rows of one thread are therefore 4 fours apart, its fours of columns 8.
+const uint ACROSS = 8, DOWN = 4, WARPS_ACROSS = TILE_N / (ACROSS * THREAD_N);
+
+shared vec4 aTile[BUFFERS * A_SIZE], bTile[BUFFERS * B_SIZE];
+
+// Piece i of a thread is four elements of `a` and four of b, held as they lie in memory: unpacked only when they are
+// put into the tiles, so that nothing waits for them before.
+RAW4(IN) aHeld[A_PIECES];
+RAW4(WEIGHT) bHeld[B_PIECES];
+bool aInside[A_PIECES]; // of the map; what is not becomes zero
+uint64_t aFrom[A_PIECES], bFrom[B_PIECES];
+uint channel = 0, tap = 0, unit; // of the pieces that are asked for next; this thread's four of a row
+#ifdef RAGGED
+bool aWithin; // the inner extent
+#endif
+#ifdef NORM
+uint64_t coefficients;
+vec4 low, high;
+#endif
+
+#ifdef KERNEL
+uint64_t pictureAddress;
+ivec2 corner[A_PIECES]; // first tap of the pixel: column, row
+
+void aimAtTap() {
+    [[unroll]] for (uint i = 0; i < A_PIECES; ++i) {
+        uint x = uint(corner[i].x) + tap % KERNEL, y = uint(corner[i].y) + tap / KERNEL; // huge where below 0
+        aInside[i] = x < LIMIT(inWidth) && y < LIMIT(inHeight);
+        uint pixel = aInside[i] ? SOURCE(y) * inWidth + SOURCE(x) : 0;
+        aFrom[i] = pictureAddress + uint64_t(pixel) * inStride * BYTES(IN);
+    }
+}
+#endif
+
+// Loads the next DEPTH inner elements into registers.
+void ask() {
+#ifdef KERNEL
+    if (channel >= inner) {
+        channel = 0;
+        ++tap;
+        aimAtTap();
+    }
+#endif
+    uint own = channel + unit * 4;
+#ifdef RAGGED
+    aWithin = own < inner;
+    if (!aWithin) own = 0;
+#endif
+    [[unroll]] for (uint i = 0; i < A_PIECES; ++i) aHeld[i] = LOAD_RAW4(IN)(aFrom[i] + own * BYTES(IN));
+#ifdef NORM
+    low = load4F32(coefficients, own / 2);
+    high = load4F32(coefficients, own / 2 + 1);
+#endif
+    [[unroll]] for (uint i = 0; i < B_PIECES; ++i) {
+#ifdef B_NK
+        bHeld[i] = LOAD_RAW4(WEIGHT)(bFrom[i] + own * BYTES(WEIGHT));
+#elif defined(RAGGED)
+        uint row = min(channel + (gl_LocalInvocationIndex + i * THREADS) / B_FOURS, inner - 1);
+        bHeld[i] = LOAD_RAW4(WEIGHT)(bFrom[i] + uint64_t(tap * inner + row) * weightStride * BYTES(WEIGHT));
+#else
+        bHeld[i] = LOAD_RAW4(WEIGHT)(bFrom[i]);
+        bFrom[i] += DEPTH * weightStride * BYTES(WEIGHT);
+#endif
+    }
+    channel += DEPTH;
+}
+
+#define PUT_TRANSPOSED(tile, first, ROW, row, x)                                                                       \
+    [[unroll]] for (uint j = 0; j < 4; ++j) tile[(first) + (unit * 4 + j) * ROW + (row) / 4][(row) % 4] = x[j];
+
+// Writes what ask() loaded to the tiles.
+void put(uint slot) {
+    [[unroll]] for (uint i = 0; i < A_PIECES; ++i) {
+        vec4 x = UNPACK4(IN)(aHeld[i]);
+#ifdef NORM
+        x = NORM_ACTIVATE(fma(x, vec4(low.xz, high.xz), vec4(low.yw, high.yw)));
+#endif
+#ifdef KERNEL
+        if (!aInside[i]) x = vec4(0);
+#endif
+#ifdef RAGGED
+        if (!aWithin) x = vec4(0);
+#endif
+        PUT_TRANSPOSED(aTile, slot * A_SIZE, A_ROW, (gl_LocalInvocationIndex + i * THREADS) / UNITS, x)
+    }
+    [[unroll]] for (uint i = 0; i < B_PIECES; ++i) {
+        uint piece = gl_LocalInvocationIndex + i * THREADS;
+        vec4 x = UNPACK4(WEIGHT)(bHeld[i]);
+#ifdef B_NK
+        PUT_TRANSPOSED(bTile, slot * B_SIZE, B_ROW, piece / UNITS, x)
+#else
+        bTile[slot * B_SIZE + piece] = x; // [DEPTH][B_FOURS]
+#endif
+    }
+}
+
+// Where four columns of a row lie in a map of this stride.
+uint64_t fourAt(uint stride, uint picture, uint phase, uint m, uint n) {
+#ifdef FOLDED
+    uint64_t pixel = uint64_t(picture * outHeight + m / inWidth * 2 + (phase >> 1)) * outWidth;
+    pixel += m % inWidth * 2 + (phase & 1);
+#else
+    uint64_t pixel = uint64_t(picture) * rows + m;
+#endif
+    return (pixel * stride + n) / 4;
+}
+// All of them are read before the first one is written, for the residual may be the output.
+vec4 finished(uint picture, uint phase, uint m, uint n, vec4 x) {
+    m = min(m, rows - 1);
+    n = min(n, (columns - 1) / 4 * 4);
+    x *= scale;
+#ifdef BIAS
+    x += load4F32(biasAddress, n / 4);
+#endif
+#ifdef RESIDUAL
+    x += LOAD4(RESIDUAL)(residualAddress, fourAt(residualStride, picture, phase, m, n));
+#endif
+    return ACTIVATE(x);
+}
+
+// Macros and not loops: a driver that keeps a loop puts all sums into memory, because an index of them varies.
+#define ROWS4(DO, i, j) DO(i, j) DO(i + 1, j) DO(i + 2, j) DO(i + 3, j)
+#if THREAD_M == 8
+#define ROWS(DO, j) ROWS4(DO, 0, j) ROWS4(DO, 4, j)
+#else
+#define ROWS(DO, j) ROWS4(DO, 0, j)
+#endif
+#if THREAD_N == 8
+#define EACH(DO) ROWS(DO, 0) ROWS(DO, 1)
+#else
+#define EACH(DO) ROWS(DO, 0)
+#endif
+#if DEPTH == 16
+#define STEPS STEPS8(0) STEPS8(8)
+#else
+#define STEPS STEPS8(0)
+#endif
+#define STEPS8(k) STEP(k) STEP(k + 1) STEP(k + 2) STEP(k + 3) STEP(k + 4) STEP(k + 5) STEP(k + 6) STEP(k + 7)
+#define STEP(k)                                                                                                        \
+    {                                                                                                                  \
+        vec4 a[THREAD_M / 4], b[THREAD_N / 4];                                                                         \
+        [[unroll]] for (uint i = 0; i < THREAD_M / 4; ++i) a[i] = aTile[aAt + (k) * A_ROW + i * DOWN];                 \
+        [[unroll]] for (uint j = 0; j < THREAD_N / 4; ++j) b[j] = bTile[bAt + (k) * B_ROW + j * ACROSS];               \
+        EACH(MULTIPLY)                                                                                                 \
+    }
+#define MULTIPLY(i, j) sum[i][j] = fma(vec4(a[(i) / 4][(i) % 4]), b[j], sum[i][j]);
+#define CLEAR(i, j) sum[i][j] = vec4(0);
+#define M(i) (m0 + (mFour + (i) / 4 * DOWN) * 4 + (i) % 4)
+#define N(j) (n0 + (nFour + (j) * ACROSS) * 4)
+#define FINISH(i, j) sum[i][j] = finished(picture, phase, M(i), N(j), sum[i][j]);
+#define WRITE(i, j)                                                                                                    \
+    if (M(i) < rows && N(j) < columns) STORE4(OUT)(outAddress, fourAt(outStride, picture, phase, M(i), N(j)), sum[i][j]);
+
+void main() {
+    uint tilesN = (columns + TILE_N - 1) / TILE_N, tilesM = (rows + TILE_M - 1) / TILE_M;
+    uint group = uint(linearGroup()), rest = group / tilesN;
+    uint n0 = group % tilesN * TILE_N, m0 = rest % tilesM * TILE_M;
+    rest /= tilesM;
+    uint picture = rest % pictures, phase = rest / pictures;
+#ifdef FOLDED
+    if (phase >= 4) return;
+#else
+    if (phase >= 1) return;
+#endif
+
+    // Rows and columns beyond the end repeat the last ones; what they make is not stored.
+    uint thread = gl_LocalInvocationIndex;
+    unit = thread % UNITS;
+#ifdef KERNEL
+    pictureAddress = inAddress + uint64_t(picture * inHeight) * inWidth * inStride * BYTES(IN);
+#ifdef FOLDED
+    const uint width = inWidth;
+    ivec2 before = 1 - ivec2(phase & 1, phase >> 1);
+#else
+    const uint width = outWidth;
+    ivec2 before = ivec2(pad);
+#endif
+#endif
+    [[unroll]] for (uint i = 0; i < A_PIECES; ++i) {
+        uint m = min(m0 + (thread + i * THREADS) / UNITS, rows - 1);
+#ifdef KERNEL
+        corner[i] = ivec2(m % width, m / width) * STRIDE - before;
+#else
+        aFrom[i] = inAddress + (uint64_t(picture) * rows + m) * inStride * BYTES(IN);
+#endif
+    }
+#ifdef KERNEL
+    aimAtTap();
+#endif
+#ifdef NORM
+    coefficients = coefficientsAddress + uint64_t(picture) * inner * 8;
+#endif
+    uint64_t weights = weightAddress + uint64_t(phase * TAPS) * inner * weightStride * BYTES(WEIGHT);
+    [[unroll]] for (uint i = 0; i < B_PIECES; ++i) {
+        uint piece = thread + i * THREADS;
+#ifdef B_NK
+        bFrom[i] = weights + uint64_t(min(n0 + piece / UNITS, columns - 1)) * weightStride * BYTES(WEIGHT);
+#else
+        bFrom[i] = weights + min(n0 + piece % B_FOURS * 4, columns - 4) * BYTES(WEIGHT);
+#ifndef RAGGED
+        bFrom[i] += uint64_t(piece / B_FOURS) * weightStride * BYTES(WEIGHT);
+#endif
+#endif
+    }
+
+    uint lane = thread % (ACROSS * DOWN), warp = thread / (ACROSS * DOWN);
+    uint mFour = warp / WARPS_ACROSS * (DOWN * THREAD_M / 4) + lane / ACROSS; // first one of this thread, in the tile
+    uint nFour = warp % WARPS_ACROSS * (ACROSS * THREAD_N / 4) + lane % ACROSS;
+    uint aAt = mFour, bAt = nFour;
+    vec4 sum[THREAD_M][THREAD_N / 4];
+    EACH(CLEAR)
+
+    uint stages = TAPS * ((inner + DEPTH - 1) / DEPTH);
+    ask();
+    put(0);
+    barrier();
+    [[dont_unroll]] for (uint stage = 1;; ++stage) {
+        if (stage < stages) ask();
+        STEPS
+        if (stage == stages) break;
+#if BUFFERS == 2
+        uint slot = stage & 1;
+        put(slot);
+        aAt = slot * A_SIZE + mFour;
+        bAt = slot * B_SIZE + nFour;
+#else
+        barrier();
+        put(0);
+#endif
+        barrier();
+    }
+
+    EACH(FINISH)
+    EACH(WRITE)
+}

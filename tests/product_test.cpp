@@ -1,0 +1,133 @@
+// product.comp at sizes for which no call asks it: every tile, rows that lie apart, a norm on the way in.
+
+#include "core/kernels/portable_kernels.h"
+#include "tests/support/one_call.h"
+
+namespace spikescope {
+namespace {
+
+class OneProduct final : public PortableKernels {
+public:
+    using PortableKernels::PortableKernels;
+    using PortableKernels::Product;
+    using PortableKernels::Tile;
+
+    Result<void> encode(const KernelCall&, const Program& program, const Bindings& bindings,
+                        std::vector<Dispatch>& dispatches) override {
+        return product(what, defines, {program, bindings, dispatches}, tile);
+    }
+
+    Product what;
+    std::vector<Define> defines;
+    Tile tile;
+};
+
+struct ProductCase {
+    std::uint64_t in, out;
+    std::uint32_t kernel, stride;
+    bool upsample, keys; // keys: b as rows
+    std::optional<Activation> norm;
+    DType dtype;
+};
+class ProductTest : public testing::TestWithParam<std::tuple<OneProduct::Tile, ProductCase>> {};
+
+TEST_P(ProductTest, agreesWithTheReference) {
+    const auto& [tile, c] = GetParam();
+    OneCall one(KernelChoice::Portable);
+    constexpr std::uint64_t pictures = 2, height = 13, width = 11, apart = 8;
+    const std::uint32_t scaling = c.upsample ? 2 : 1, pad = c.kernel == 3 ? 1 : 0;
+    const Shape in{pictures, height, width, c.in}, stored{pictures, height, width, c.in + apart};
+    const Shape out{pictures, (scaling * height - 1) / c.stride + 1, (scaling * width - 1) / c.stride + 1, c.out};
+    const std::uint64_t outStride = (c.out + 3) / 4 * 4 + apart;
+    const TensorId input = one.add(c.dtype, stored), output = one.add(c.dtype, {pictures, out.h, out.w, outStride}),
+                   weight = one.add(c.dtype, {1, c.kernel * c.kernel, c.in, c.out}), bias = one.add(DType::F32, out),
+                   coefficients = one.add(DType::F32, {pictures, 1, c.in, 2});
+    const std::vector<double> all = one.fill(input, 1.0), before = one.fill(output, 1.0),
+                              weights = one.fill(weight, 0.1), shifts = one.fill(bias, 0.1),
+                              pairs = one.fill(coefficients, 0.5, 1.0);
+
+    const auto norm = [&](std::uint64_t picture, std::uint64_t channel, double x) {
+        if (!c.norm) return x;
+        const std::uint64_t pair = 2 * (picture * c.in + channel);
+        return reference::activate(*c.norm, x * pairs[pair] + pairs[pair + 1]);
+    };
+    reference::Map map{{in.n, scaling * in.h, scaling * in.w, in.c}, {}};
+    for (std::uint64_t n = 0; n < map.shape.n; ++n)
+        for (std::uint64_t y = 0; y < map.shape.h; ++y)
+            for (std::uint64_t x = 0; x < map.shape.w; ++x)
+                for (std::uint64_t k = 0; k < c.in; ++k)
+                    map.values.push_back(
+                        norm(n, k, all[((n * height + y / scaling) * width + x / scaling) * stored.c + k]));
+    std::vector<double> ordered; // [out][in][tap]
+    for (std::uint64_t o = 0; o < c.out; ++o)
+        for (std::uint64_t k = 0; k < c.in; ++k)
+            for (std::uint64_t tap = 0; tap < c.kernel * c.kernel; ++tap)
+                ordered.push_back(weights[c.keys ? o * c.in + k : (tap * c.in + k) * c.out + o]);
+    reference::Map residual{out, {}};
+    for (std::uint64_t i = 0; i < out.elements(); ++i)
+        residual.values.push_back(before[i / c.out * outStride + i % c.out]);
+    const reference::Map expected = reference::conv(
+        {.kernel = c.kernel, .stride = c.stride, .padBegin = pad, .activation = Activation::Relu}, map, ordered,
+        {shifts.begin(), shifts.begin() + static_cast<std::ptrdiff_t>(c.out)}, c.keys ? nullptr : &residual, out);
+
+    OneProduct kernels(*one.shaders);
+    kernels.what = {.in = one.bindings[input.index].address,
+                    .weight = one.bindings[weight.index].address,
+                    .bias = one.bindings[bias.index].address,
+                    .residual = one.bindings[output.index].address,
+                    .out = one.bindings[output.index].address,
+                    .coefficients = one.bindings[coefficients.index].address,
+                    .pictures = pictures,
+                    .rows = static_cast<std::uint32_t>(out.pixels()),
+                    .columns = static_cast<std::uint32_t>(c.out),
+                    .inner = static_cast<std::uint32_t>(c.in),
+                    .inStride = static_cast<std::uint32_t>(stored.c),
+                    .weightStride = static_cast<std::uint32_t>(c.keys ? c.in : c.out),
+                    .outStride = static_cast<std::uint32_t>(outStride),
+                    .residualStride = static_cast<std::uint32_t>(outStride),
+                    .inHeight = height,
+                    .inWidth = width,
+                    .outHeight = static_cast<std::uint32_t>(out.h),
+                    .outWidth = static_cast<std::uint32_t>(out.w),
+                    .pad = static_cast<std::int32_t>(pad)};
+    const std::string type = shaderType(c.dtype);
+    kernels.defines = {{"IN", type}, {"WEIGHT", type}, {"OUT", type}, {"BIAS", "1"}, {"ACTIVATION_RELU", "1"}};
+    kernels.defines.push_back(c.keys ? Define{"B_NK", "1"} : Define{"RESIDUAL", type});
+    if (c.kernel > 1 || c.stride > 1)
+        for (const Define& define :
+             {Define{"KERNEL", std::to_string(c.kernel)}, Define{"STRIDE", std::to_string(c.stride)}})
+            kernels.defines.push_back(define);
+    if (c.upsample) kernels.defines.push_back({"UPSAMPLE", "1"});
+    if (c.norm) kernels.defines.push_back({"NORM", "1"});
+    if (c.norm == Activation::Silu) kernels.defines.push_back({"NORM_SILU", "1"});
+    if (c.norm == Activation::Relu) kernels.defines.push_back({"NORM_RELU", "1"});
+    kernels.tile = tile;
+    one.kernels = &kernels;
+    one.run(ActivationCall{.in = input, .out = output});
+
+    const std::vector<double> after = one.read(output);
+    std::vector<double> found;
+    for (std::uint64_t i = 0; i < after.size(); ++i) {
+        if (i % outStride < c.out) found.push_back(after[i]);
+        if (i % outStride >= outStride - apart) {
+            ASSERT_EQ(after[i], before[i]) << "between rows";
+        }
+    }
+    EXPECT_LE(reference::relativeError(found, expected.values), tolerance(c.dtype));
+}
+
+const OneProduct::Tile productTiles[] = {{128, 128, 8, 8}, {128, 64, 8, 8}, {64, 64, 4, 8}};
+const ProductCase productCases[] = {
+    {24, 136, 1, 1, false, false, Activation::Silu, DType::F32},
+    {20, 64, 1, 1, false, false, Activation::None, DType::BF16},
+    {24, 132, 3, 1, false, false, Activation::Silu, DType::F32},
+    {12, 68, 3, 1, true, false, Activation::Relu, DType::F16},
+    {16, 64, 3, 2, false, false, std::nullopt, DType::F32},
+    {24, 131, 1, 1, false, true, std::nullopt, DType::F32}, // columns no multiple of four
+    {20, 65, 1, 1, false, true, std::nullopt, DType::BF16},
+};
+INSTANTIATE_TEST_SUITE_P(Kernels, ProductTest,
+                         testing::Combine(testing::ValuesIn(productTiles), testing::ValuesIn(productCases)));
+
+} // namespace
+} // namespace spikescope
