@@ -75,10 +75,19 @@ Result<void> bench(Session& session, const Controls& controls, const Options& op
                      static_cast<double>(peak.working) / pixels / static_cast<double>(sizeOf(controls.activations));
     const auto [least, most] = std::ranges::minmax(times);
     if (options.json) {
-        nlohmann::ordered_json line{
-            {"family", controls.model},  {"size", controls.width},  {"ms", median(times)},
-            {"min_ms", least},           {"max_ms", most},          {"allocated", peak.allocated},
-            {"reserved", peak.reserved}, {"working", peak.working}, {"elements_per_pixel", elements}};
+        nlohmann::ordered_json line;
+        line["device"] = session.device().report().name;
+        line["driver"] = session.device().report().driver;
+        line["kernels_of"] = session.kernelSet();
+        line["family"] = controls.model;
+        line["size"] = controls.width;
+        line["ms"] = median(times);
+        line["min_ms"] = least;
+        line["max_ms"] = most;
+        line["allocated"] = peak.allocated;
+        line["reserved"] = peak.reserved;
+        line["working"] = peak.working;
+        line["elements_per_pixel"] = elements;
         for (const auto& [name, sum] : kernels) line["kernels"][name] = median(sum.ms);
         fmt::print("{}\n", line.dump());
         return {};

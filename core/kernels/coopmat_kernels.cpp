@@ -51,7 +51,8 @@ std::optional<CoopmatKernels::ConvTile> CoopmatKernels::tileOf(const ConvCall& c
     // Wide tiles norm each element for more channels.
     if (call.norm && out.shape.c % 256 == 0 && in.shape.c % 64 == 0)
         return ConvTile{.columns = 4, .blocks = 4, .stageBlocks = 4};
-    return ConvTile{};
+    // Four taps a stage are few between barriers.
+    return ConvTile{.stageBlocks = call.method == ConvMethod::Folded && in.shape.c % 64 == 0 ? 4u : 2u};
 }
 
 bool CoopmatKernels::makesFew(const ConvCall& call, const Program& program) const {
