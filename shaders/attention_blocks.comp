@@ -1,6 +1,7 @@
 #version 460
 // Rows of a matrix of 16-bit elements, 16 at a time, become blocks of 16 × 16 as the lanes of a subgroup hold them (see
-// gemm_coopmat.comp), in the same place: strip [CHANNELS / 16][32 lanes][8]. Rows are a multiple of 16.
+// gemm_coopmat.comp), in the same place: strip [CHANNELS / 16][32 lanes][8]. The last strip, which may lack rows, goes to
+// tail instead, with zeros in their place.
 //   KEYS  rows are the columns of the matrix b that the blocks are of (queries times keys); else its rows (weights times values)
 // A lane has column l / 4 of b (elements 0 to 3) and 8 + l / 4, and of each rows 2 (l % 4) + {0, 1} and 8 more.
 // Groups of 256 threads: strips.
@@ -9,8 +10,8 @@
 layout(local_size_x = 256) in;
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Words { uvec4 v[]; };
 layout(push_constant, std430) uniform Push {
-    uint64_t address;
-    uint strips;
+    uint64_t address, tailAddress;
+    uint rows;
 };
 
 const uint UNITS = CHANNELS * 2, ROW = CHANNELS / 2 + 4;                        // of 16 bytes in a strip; of 4 in a row, apart by banks
@@ -19,12 +20,13 @@ shared uint words[16 * ROW];
 uint element(uint row, uint column) { return words[row * ROW + column / 2] >> (column % 2 * 16) & 0xffffu; }
 
 void main() {
-    uint64_t strip = linearGroup();
-    if (strip >= strips) return;
-    Words at = Words(address + strip * UNITS * 16ul);
-    uint thread = gl_LocalInvocationIndex;
+    uint strip = uint(linearGroup()), last = (rows + 15) / 16 - 1;
+    if (strip > last) return;
+    Words from = Words(address + strip * UNITS * 16ul), to = from;
+    if (strip == last) to = Words(tailAddress);
+    uint thread = gl_LocalInvocationIndex, inside = min(rows - strip * 16, 16) * (CHANNELS / 8);
     for (uint i = thread; i < UNITS; i += 256) {
-        uvec4 u = at.v[i];
+        uvec4 u = i < inside ? from.v[i] : uvec4(0);
         [[unroll]] for (uint k = 0; k < 4; ++k) words[i / (CHANNELS / 8) * ROW + i % (CHANNELS / 8) * 4 + k] = u[k];
     }
     barrier();
@@ -39,6 +41,6 @@ void main() {
             u[k] = element(r, block * 16 + n) | element(r + 1, block * 16 + n) << 16;
 #endif
         }
-        at.v[i] = u;
+        to.v[i] = u;
     }
 }

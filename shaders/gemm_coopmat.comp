@@ -2,19 +2,20 @@
 // c = activation(alpha a b + bias + residual) on 16×16×16 cooperative matrices, sums in fp32.
 //   ELEMENT_BF16 or ELEMENT_F16: a, b and c
 //   B_ROWS   b is [K][N]; else blocks of [32 lanes][8] as the lanes of a subgroup hold them, block (k, n) of 16 × 16 at
-//            k bStepK + n bStepN, in 16 bytes
+//            k bStepK + n bStepN, in 16 bytes. TAIL_K or TAIL_N: those of the last k or n lie tailAt from b on instead
 //   OUT_F32  c is fp32
 //   ROWS_FIRST neighbours in a dispatch share columns of c, else rows: what is larger is read from memory once
 //   AHEAD    steps that blocks of b are asked for ahead
-//   SCORES   c is 2^(alpha a b - top), top a whole number for each row and 64 columns; (top, sum) go to tiles [M][N / 64]
+//   SCORES   c is 2^(alpha a b - top), top a whole number for each row and 64 columns; (top, sum) go to
+//            tiles [M][ceil(N / 64)], and c is zero up to the next multiple of 64 columns
 //   WEIGHTED a stands as SCORES left it, and tiles hold the power of two for each row and 64 inner elements, which changes
 //            no digit of it; rows of c are multiplied by scales [M] in the end
 //   BIAS RESIDUAL RELU; bias fp32, residual with the shape of c, which it may be
 //   BLOCKS   16×16 blocks of a warp in each direction: 4, or 2 where c is too small to fill the device
 //   WARPS_M WARPS_N  warps side by side; together 4
-// a [M][lda], c [M][ldc], both may start at the same place when N is at most one tile. Part z of a product takes K inner
-// elements from z K on and writes at z partStep elements behind c. K is a multiple of 64, with B_ROWS of 32; N of 64, with
-// B_ROWS of 8; lda and ldc of 8. Dispatch
+// a [M][lda], c [M][ldc], both may start at the same place when N is at most one tile. Part z of a product takes the K inner
+// elements from z K on, of inner in all, and writes at z partStep elements behind c. K and inner are multiples of 64, with
+// B_ROWS of 32; N of 64, with B_ROWS of 8, with SCORES any; lda and ldc of 8. Dispatch
 // (ceil(N / TILE_N), ceil(M / TILE_M), parts), with ROWS_FIRST x and y exchanged. Subgroups of 32, required and full.
 //
 // The warps share tiles of a in shared memory, rows of which are an odd number of 16 bytes apart: no bank conflicts. Blocks
@@ -52,7 +53,7 @@ layout(buffer_reference, std430, buffer_reference_align = 8) buffer Tiles { vec2
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer InF { float v[]; };
 layout(push_constant) uniform Push {
     In16 a, b; Any16 c, residual; InF4 bias; Tiles tiles; InF scales;
-    int M, N, K, lda, ldc, partStep, bStepK, bStepN; float alpha;
+    int M, N, K, inner, lda, ldc, partStep, bStepK, bStepN, bBlocks, tailAt; float alpha; // bBlocks: along the side of the tail
 } p;
 
 #include "coopmat.glsl"
@@ -68,7 +69,7 @@ void main() {
     int n0 = int(gl_WorkGroupID.x) * TILE_N, m0 = int(gl_WorkGroupID.y) * TILE_M;
 #endif
     int wm = warp / WARPS_N * BLOCKS * 16, wn = warp % WARPS_N * BLOCKS * 16;
-    int stages = p.K / DEPTH, first = int(gl_WorkGroupID.z) * stages, stage = first;
+    int first = int(gl_WorkGroupID.z) * (p.K / DEPTH), stages = min(p.K, p.inner - first * DEPTH) / DEPTH, stage = first;
 
     // Rows and columns beyond the end repeat the last ones; what they make is not stored.
     uvec4 ha[A_PIECES];
@@ -105,10 +106,25 @@ void main() {
 #else
 #define ASK { [[unroll]] for (int i = 0; i < A_PIECES; i++) A_ASK(i) }
 #define PUT { [[unroll]] for (int i = 0; i < A_PIECES; i++) A_PUT(i) }
-    // Behind the last step the last blocks again, and instead of columns beyond the end the last ones.
+    // Beyond the ends the last blocks again.
     uvec4 wr[AHEAD][BLOCKS];
-    int bAt = first * (DEPTH / 16) * p.bStepK + min((n0 + wn) / 16, p.N / 16 - BLOCKS) * p.bStepN + lane, bLast = bAt + (p.K / 16 - 1) * p.bStepK;
-#define B_ASK(s) { [[unroll]] for (int j = 0; j < BLOCKS; j++) wr[s][j] = p.b.v[min(bAt, bLast) + j * p.bStepN]; bAt += p.bStepK; }
+    int kBlock = first * (DEPTH / 16), bFrom[BLOCKS];
+#ifdef TAIL_K
+    const int kLast = p.bBlocks - 1, nLast = p.N / 16 - 1;
+#define B_AT(j) (kBlock < kLast ? kBlock * p.bStepK : p.tailAt) + bFrom[j]
+#else
+    const int kLast = p.inner / 16 - 1, nLast = (p.N + 15) / 16 - 1;
+#define B_AT(j) min(kBlock, kLast) * p.bStepK + bFrom[j]
+#endif
+    [[unroll]] for (int j = 0; j < BLOCKS; j++) {
+        int n = min((n0 + wn) / 16 + j, nLast);
+#ifdef TAIL_N
+        bFrom[j] = (n < p.bBlocks - 1 ? n * p.bStepN : p.tailAt) + lane;
+#else
+        bFrom[j] = n * p.bStepN + lane;
+#endif
+    }
+#define B_ASK(s) { [[unroll]] for (int j = 0; j < BLOCKS; j++) wr[s][j] = p.b.v[B_AT(j)]; kBlock++; }
 #define LOAD_B(k) [[unroll]] for (int j = 0; j < BLOCKS; j++) COMPOSE(B[j], wr[(k) % AHEAD][j]) B_ASK((k) % AHEAD)
     [[unroll]] for (int s = 0; s < AHEAD; s++) B_ASK(s)
 #endif
@@ -135,9 +151,17 @@ void main() {
     barrier();
 
 #ifdef SCORES
-    // Of a block, a lane has rows l / 4 (elements 0 to 3) and 8 + l / 4, so four lanes share a row. A warp's 64 columns
-    // are all inside, or none is.
+    // Of a block, a lane has rows l / 4 (elements 0 to 3) and 8 + l / 4, so four lanes share a row, and of both columns
+    // 2 (l % 4) + {0, 1} and 8 more.
     if (n0 + wn >= p.N) return;
+    if (n0 + wn + 64 > p.N) {
+#define INSIDE(e) if (n0 + wn + j * 16 + lane % 4 * 2 + (e) % 2 + (e) / 2 % 2 * 8 >= p.N) m = setC(-3e38, m, e);
+        [[unroll]] for (int i = 0; i < BLOCKS; i++) [[unroll]] for (int j = 0; j < BLOCKS; j++) {
+            MatC m = acc[i][j];
+            INSIDE(0) INSIDE(1) INSIDE(2) INSIDE(3) INSIDE(4) INSIDE(5) INSIDE(6) INSIDE(7)
+            acc[i][j] = m;
+        }
+    }
 #define MOST(m, a, b, c, d) max(max(getC(m, a), getC(m, b)), max(getC(m, c), getC(m, d)))
 #define WEIGH(m, e, top, sum) { float w_ = exp2(fma(getC(m, e), p.alpha, -top)); sum += w_; m = setC(w_, m, e); }
     [[unroll]] for (int i = 0; i < BLOCKS; i++) {
@@ -152,7 +176,7 @@ void main() {
             acc[i][j] = m;
         }
         [[unroll]] for (int l = 1; l < 4; l *= 2) sum += subgroupShuffleXor(sum, l);
-        int row = m0 + wm + i * 16 + lane / 4, tile = (n0 + wn) / 64, tilesOfRow = p.N / 64;
+        int row = m0 + wm + i * 16 + lane / 4, tile = (n0 + wn) / 64, tilesOfRow = p.ldc / 64;
         if (lane % 4 == 0 && row < p.M) p.tiles.v[row * tilesOfRow + tile] = vec2(top.x, sum.x);
         if (lane % 4 == 0 && row + 8 < p.M) p.tiles.v[(row + 8) * tilesOfRow + tile] = vec2(top.y, sum.y);
     }

@@ -276,7 +276,8 @@ const AttentionCase attentionCases[] = {
     {1, 8, 8, 512, 64, DType::F16},    {1, 1, 1, 512, 1, DType::F32},      {2, 9, 13, 64, 117, DType::F32},
     {2, 8, 12, 64, 40, DType::BF16},   {1, 16, 16, 512, 100, DType::BF16}, {1, 16, 32, 64, 200, DType::BF16},
     {1, 16, 16, 512, 100, DType::F16}, {1, 4, 8, 64, 32, DType::BF16},     {1, 16, 44, 256, 300, DType::BF16},
-    {2, 8, 24, 256, 128, DType::F16},  {1, 8, 8, 256, 64, DType::BF16},
+    {2, 8, 24, 256, 128, DType::F16},  {1, 8, 8, 256, 64, DType::BF16},    {1, 23, 29, 256, 200, DType::BF16},
+    {2, 11, 13, 512, 143, DType::F16}, {1, 18, 7, 256, 64, DType::BF16},
 };
 INSTANTIATE_TEST_SUITE_P(Kernels, AttentionTest,
                          testing::Combine(testing::ValuesIn(bothSets), testing::ValuesIn(attentionCases)));

@@ -174,12 +174,12 @@ Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& targ
 Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define> defines, const Target& target) {
     struct Push {
         std::uint64_t a, b, c, residual, bias, tiles, scales;
-        std::int32_t m, n, k, lda, ldc, partStep, blockStepK, blockStepN;
+        std::int32_t m, n, k, inner, lda, ldc, partStep, blockStepK, blockStepN, blocks, tailAt;
         float alpha;
     };
     const bool blocks = p.blockStepN != 0;
     // Blocks are best used by four warps side by side; small tiles are for what would leave most of the device idle.
-    const std::uint64_t warpsN = blocks && p.n % 256 == 0 ? 4 : 2, warpsM = 4 / warpsN;
+    const std::uint64_t warpsN = blocks && (p.n % 256 == 0 || p.blocks) ? 4 : 2, warpsM = 4 / warpsN;
     constexpr std::uint64_t fewGroups = 128, large = 4, small = 2;
     const auto rowsOf = [&](std::uint64_t size) { return warpsM * size * 16; };
     const auto columnsOf = [&](std::uint64_t size) { return warpsN * size * 16; };
@@ -203,12 +203,15 @@ Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define
                                      .scales = p.scales,
                                      .m = number(p.m),
                                      .n = number(p.n),
-                                     .k = number(p.k / p.parts),
+                                     .k = number(p.partDepth ? p.partDepth : p.k),
+                                     .inner = number(p.k),
                                      .lda = number(p.lda),
                                      .ldc = number(p.ldc),
                                      .partStep = number(p.n),
                                      .blockStepK = number(p.blockStepK),
                                      .blockStepN = number(p.blockStepN),
+                                     .blocks = number(p.blocks),
+                                     .tailAt = p.tailAt,
                                      .alpha = p.alpha},
                                 ShaderLibrary::Inputs::Matrices));
     dispatch.groups = {static_cast<std::uint32_t>(divideUp(p.n, columnsOf(size))),
@@ -267,55 +270,69 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
     const Tensor &q = target.tensor(call.q), &scores = target.tensor(call.scores);
     const Define element{"ELEMENT_" + shaderType(q.dtype), "1"};
     const std::uint64_t pixels = q.shape.pixels(), channels = q.shape.c, rowBytes = channels * sizeOf(q.dtype);
-    const bool fits = call.usesUp && multiplies(target.program, {call.q, call.k, call.v, call.out}) &&
-                      channels % 256 == 0 && pixels % blocksDepth == 0 &&
-                      std::max(call.chunkRows, channels) * pixels / 4 < std::uint64_t{1} << 31;
-    if (!fits) return PortableKernels::attention(call, target);
-    constexpr std::uint64_t tileKeys = 64, alignment = 256;
+    constexpr std::uint64_t tileKeys = 64, strip = 16, alignment = 256;
     constexpr float log2e = 1.44269504f;
-    const std::uint64_t tiles = divideUp(pixels, tileKeys);
+    const std::uint64_t keys = roundUp(pixels, tileKeys), tiles = keys / tileKeys, strips = divideUp(pixels, strip),
+                        stripBytes = strip * rowBytes;
     const std::uint64_t weightsAt = target.address(call.scores),
-                        tilesAt = weightsAt + roundUp(call.chunkRows * pixels * 2, alignment),
+                        tilesAt = weightsAt + roundUp(call.chunkRows * keys * 2, alignment),
                         scalesAt = tilesAt + roundUp(call.chunkRows * tiles * 8, alignment),
-                        partsAt = scalesAt + roundUp(call.chunkRows * 4, alignment), end = weightsAt + scores.bytes;
+                        keysTail = scalesAt + roundUp(call.chunkRows * 4, alignment),
+                        valuesTail = keysTail + stripBytes, partsAt = valuesTail + stripBytes,
+                        end = weightsAt + scores.bytes;
+    // From a tensor to its last strip elsewhere, as shaders count.
+    const auto tailFrom = [](std::uint64_t tensor, std::uint64_t tail) {
+        return (static_cast<std::int64_t>(tail) - static_cast<std::int64_t>(tensor)) / 16;
+    };
+    const auto isCountableFrom = [&](TensorId id) {
+        return std::abs(tailFrom(target.address(id), keysTail)) < (std::int64_t{1} << 31) - (std::int64_t{1} << 29);
+    };
+    const bool fits = call.usesUp && multiplies(target.program, {call.q, call.k, call.v, call.out}) &&
+                      channels % 256 == 0 && partsAt <= end &&
+                      std::max(call.chunkRows, channels) * keys / 4 < std::uint64_t{1} << 31 &&
+                      isCountableFrom(call.k) && isCountableFrom(call.v);
+    if (!fits) return PortableKernels::attention(call, target);
     // The second product has few rows and columns and is long: parts of it side by side keep a GPU busy.
     constexpr std::uint64_t enoughGroups = 256;
-    const auto partsFit = [&](std::uint64_t parts) {
-        return partsAt + call.chunkRows * parts * channels * 4 <= end && pixels % (parts * blocksDepth) == 0;
-    };
     const std::uint64_t groups = divideUp<std::uint64_t>(call.chunkRows, 64) * divideUp<std::uint64_t>(channels, 256);
     std::uint64_t parts = 1;
-    while (groups * parts < enoughGroups && partsFit(2 * parts)) parts *= 2;
+    while (groups * parts < enoughGroups && 2 * parts <= tiles &&
+           partsAt + call.chunkRows * 2 * parts * channels * 4 <= end)
+        parts *= 2;
+    const std::uint64_t partDepth = divideUp(tiles, parts) * tileKeys;
+    parts = divideUp(keys, partDepth); // none of them empty
     struct BlocksPush {
-        std::uint64_t address;
-        std::uint32_t strips;
+        std::uint64_t address, tail;
+        std::uint32_t rows;
     };
-    const std::uint64_t strips = q.shape.n * pixels / 16;
-    const auto arrange = [&](TensorId rows, std::vector<Define> defines) {
+    const auto arrange = [&](std::uint64_t rows, std::uint64_t tail, std::vector<Define> defines) {
         defines.push_back({"CHANNELS", std::to_string(channels)});
-        return add(target, "attention_blocks.comp", defines,
-                   BlocksPush{target.address(rows), static_cast<std::uint32_t>(strips)}, strips, 1);
+        return add(target, "attention_blocks.comp", defines, BlocksPush{rows, tail, static_cast<std::uint32_t>(pixels)},
+                   strips, 1);
     };
-    CHECK(arrange(call.k, {{"KEYS", "1"}}));
-    CHECK(arrange(call.v, {}));
     for (std::uint64_t picture = 0; picture < q.shape.n; ++picture) {
-        const std::uint64_t base = picture * pixels * rowBytes;
+        const std::uint64_t base = picture * pixels * rowBytes, keyRows = target.address(call.k) + base,
+                            valueRows = target.address(call.v) + base;
+        CHECK(arrange(keyRows, keysTail, {{"KEYS", "1"}}));
+        CHECK(arrange(valueRows, valuesTail, {}));
         for (std::uint64_t first = 0; first < pixels; first += call.chunkRows) {
             const std::uint64_t rows = std::min(call.chunkRows, pixels - first);
             CHECK(multiply({.a = target.address(call.q) + base + first * rowBytes,
-                            .b = target.address(call.k) + base,
+                            .b = keyRows,
                             .c = weightsAt,
                             .tiles = tilesAt,
                             .m = rows,
                             .n = pixels,
                             .k = channels,
                             .lda = channels,
-                            .ldc = pixels,
+                            .ldc = keys,
                             .blockStepK = 32,
                             .blockStepN = 2 * channels,
+                            .blocks = strips,
+                            .tailAt = static_cast<std::int32_t>(tailFrom(keyRows, keysTail)),
                             .alpha = call.scale * log2e,
                             .largeTiles = true},
-                           {element, {"SCORES", "1"}}, target));
+                           {element, {"SCORES", "1"}, {"TAIL_N", "1"}}, target));
             struct WeightsPush {
                 std::uint64_t tiles, scales;
                 std::uint32_t rows, tileCount;
@@ -326,23 +343,26 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
                     rows, 1));
             const std::uint64_t outAddress = target.address(call.out) + base + first * rowBytes;
             const MatrixProduct values{.a = weightsAt,
-                                       .b = target.address(call.v) + base,
+                                       .b = valueRows,
                                        .c = parts > 1 ? partsAt : outAddress,
                                        .tiles = tilesAt,
                                        .scales = scalesAt,
                                        .m = rows,
                                        .n = channels,
-                                       .k = pixels,
-                                       .lda = pixels,
+                                       .k = keys,
+                                       .lda = keys,
                                        .ldc = parts * channels,
                                        .parts = parts,
+                                       .partDepth = partDepth,
                                        .blockStepK = 2 * channels,
-                                       .blockStepN = 32};
+                                       .blockStepN = 32,
+                                       .blocks = strips,
+                                       .tailAt = static_cast<std::int32_t>(tailFrom(valueRows, valuesTail))};
             if (parts == 1) {
-                CHECK(multiply(values, {element, {"WEIGHTED", "1"}}, target));
+                CHECK(multiply(values, {element, {"WEIGHTED", "1"}, {"TAIL_K", "1"}}, target));
                 continue;
             }
-            CHECK(multiply(values, {element, {"WEIGHTED", "1"}, {"OUT_F32", "1"}}, target));
+            CHECK(multiply(values, {element, {"WEIGHTED", "1"}, {"TAIL_K", "1"}, {"OUT_F32", "1"}}, target));
             struct SumPush {
                 std::uint64_t parts, out;
                 std::uint32_t rows, channels, count;

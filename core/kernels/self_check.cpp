@@ -33,13 +33,14 @@ public:
         m_conv.residual = residual;
         for (std::uint64_t i = 0; i < out * in * 9; ++i) m_weights.push_back(0.06f * next());
 
-        constexpr std::uint64_t side = 16, channels = 256, rows = 128;
+        constexpr std::uint64_t side = 15, channels = 256, rows = 128; // no multiple of a tile either
         const Shape map{.n = 1, .h = side, .w = side, .c = channels};
         TRY(m_attention.q, add(m_type, map));
         TRY(m_attention.k, add(m_type, map));
         TRY(m_attention.v, add(m_type, map));
         TRY(m_attention.out, add(m_type, map));
-        TRY(m_attention.scores, add(DType::F32, {.n = 1, .h = 1, .w = rows, .c = side * side}));
+        TRY(m_attention.scores,
+            add(DType::F32, {.n = 1, .h = 1, .w = rows, .c = roundUp<std::uint64_t>(side * side, 4)}));
         m_attention.usesUp = true;
         m_attention.chunkRows = rows;
         m_attention.scale = 0.25f;
