@@ -17,7 +17,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string kernelSet(const DeviceReport& device) { return device.cpuKernels ? "cpu" : "portable"; }
+// What a session takes, unless the device's matrices then answer wrongly.
+std::string kernelSet(const DeviceReport& device) {
+    if (device.cpuKernels) return "cpu";
+    if (!device.bf16Matrices && !device.fp16Matrices) return "portable";
+    return std::string("cooperative matrices of ") + (device.bf16Matrices ? "bf16" : "") +
+           (device.bf16Matrices && device.fp16Matrices ? " and " : "") + (device.fp16Matrices ? "fp16" : "");
+}
 
 Result<int> devices(bool json) {
     TRY(const std::shared_ptr<Instance> instance, Instance::create());
