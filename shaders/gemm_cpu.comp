@@ -10,7 +10,8 @@
 //   limits    fewer than 2^27 texels in A, B and the residual; n * (cRow + m) / 4 < 2^31
 //   rates     GFLOP/s, two Zen 3 cores: B_KN 52 to 64, B_NK 48 (58 bf16)
 //   defines   B_KN or B_NK, BIAS, RESIDUAL, RELU, ALPHA (else alpha is not read), KT 32|16|8 (32 as it stands), PV rows a lane (5),
-//             KU texels of k a step (1; k / 4 % KU == 0)
+//             KU texels of k a step (1; k / 4 % KU == 0), IN_PLACE: C is the first COLUMNS of A's columns, a multiple of KT;
+//             a group makes all of its rows, in groups ceil(m / (8 * PV)), and writes when it has read all of them; with B_KN
 //
 // A lane keeps PV x KT sums; its rows are 8 apart. A step of four k fetches one texel for each row, and all of B's tile with
 // KT / 8 fetches spread over the lanes.
@@ -35,8 +36,16 @@ layout(push_constant) uniform Push { uvec2 c; uint aRow, bRow, cRow, m, n, k; fl
 void main() {
     const int lane = int(gl_LocalInvocationID.x), m = int(p.m), n4 = int(p.n) >> 2, k4 = int(p.k) >> 2;
     const uint tile = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x, rowTiles = uint(m + 8 * PV - 1) / uint(8 * PV);
-    const int rowTile = int(tile % rowTiles), column = int(tile / rowTiles) * (KT / 4);   // column counts texels
+#ifdef IN_PLACE
+    const int rowTile = int(tile), outStep = k4;
+    if (tile >= rowTiles) return;
+    float kept[COLUMNS / KT][PV][KT];
+    [[dont_unroll]] for (int part = 0; part < COLUMNS / KT; part++) {
+    const int column = part * (KT / 4);                                                  // counts texels
+#else
+    const int rowTile = int(tile % rowTiles), column = int(tile / rowTiles) * (KT / 4), outStep = n4;
     if (column >= n4) return;
+#endif
 
     float acc[PV][KT];
     int aAt[PV], bAt[NB];
@@ -79,11 +88,19 @@ void main() {
         }
     }
 
+#ifdef IN_PLACE
+    [[unroll]] for (int v = 0; v < PV; v++) [[unroll]] for (int j = 0; j < KT; j++) kept[part][v][j] = acc[v][j];
+    }
+    [[dont_unroll]] for (int part = 0; part < COLUMNS / KT; part++) {
+    const int column = part * (KT / 4);
+    float acc[PV][KT];
+    [[unroll]] for (int v = 0; v < PV; v++) [[unroll]] for (int j = 0; j < KT; j++) acc[v][j] = kept[part][v][j];
+#endif
     OutRef c = OutRef(p.c);
     [[unroll]] for (int v = 0; v < PV; v++) {
         int row = (rowTile * PV + v) * 8 + lane;
         if (row < m) {
-            int at = (int(p.cRow) + row) * n4 + column;
+            int at = (int(p.cRow) + row) * outStep + column;
             [[unroll]] for (int j = 0; j < KT / 4; j++) {
                 if (column + j < n4) {
                     vec4 s = vec4(acc[v][4 * j], acc[v][4 * j + 1], acc[v][4 * j + 2], acc[v][4 * j + 3]);
@@ -104,4 +121,7 @@ void main() {
             }
         }
     }
+#ifdef IN_PLACE
+    }
+#endif
 }

@@ -84,7 +84,17 @@ WeightPacking CpuKernels::packing(const ConvCall& call, const Program& program) 
     return {{out / tile, tile * in * 9}, {3, 3}, {in / 4, 36}, {tile, in * 9}, {4, 9}, {3, 1}};
 }
 
-Result<void> CpuKernels::directConv(const ConvCall& call, const Target& target) {
+Result<void> CpuKernels::directConv(const ConvCall& given, const Target& target) {
+    ConvCall call = given;
+    // Norming an element for every tile that reads it costs as much as the products.
+    if (call.norm && call.norm->usesUp && !target.tensor(call.in).within && target.tensor(call.out).shape.c > 4) {
+        CHECK(normApply({.in = call.in,
+                         .coefficients = call.norm->coefficients,
+                         .out = call.in,
+                         .activation = call.norm->activation},
+                        target));
+        call.norm.reset();
+    }
     return hasTile(call, target.program) ? conv3x3(call, target) : PortableKernels::directConv(call, target);
 }
 
@@ -136,7 +146,8 @@ Result<void> CpuKernels::matmul(const Matmul& m, const Target& target) {
     const Tensor &a = target.tensor(m.a), &b = target.tensor(m.b), &out = target.tensor(m.out);
     const std::uint64_t inBlocks = m.inner / 4, outBlocks = m.columns / 4;
     const bool fits =
-        !m.inPlace && m.inner % 4 == 0 && m.columns % 4 == 0 && m.activation != Activation::Silu && viewable(b) &&
+        m.inner % 4 == 0 && m.columns % (m.inPlace ? gemmColumns : 4) == 0 && m.activation != Activation::Silu &&
+        viewable(b) &&
         (!m.residual || (viewable(target.tensor(*m.residual)) && target.tensor(*m.residual).dtype == out.dtype)) &&
         outBlocks * (m.outRow + m.rows) < std::uint64_t{1} << 31;
     // A view reaches so many rows; where that is not all of them, views begin at a multiple of 64 rows, whose bytes are
@@ -150,6 +161,7 @@ Result<void> CpuKernels::matmul(const Matmul& m, const Target& target) {
     if (m.bias) defines.push_back({"BIAS", "1"});
     if (m.residual) defines.push_back({"RESIDUAL", "1"});
     if (m.activation == Activation::Relu) defines.push_back({"RELU", "1"});
+    if (m.inPlace) defines.insert(defines.end(), {{"IN_PLACE", "1"}, {"COLUMNS", std::to_string(m.columns)}});
     const std::uint64_t atOnce = viewable(a) ? m.rows : reach;
     for (std::uint64_t done = 0; done < m.rows; done += atOnce) {
         const std::uint64_t rows = std::min(atOnce, m.rows - done);
@@ -171,7 +183,7 @@ Result<void> CpuKernels::matmul(const Matmul& m, const Target& target) {
         TRY(Dispatch dispatch, makeTexel("gemm_cpu.comp", defines, push,
                                          {aView, view(target, m.b), m.residual ? view(target, *m.residual) : aView,
                                           m.bias ? view(target, *m.bias) : aView}));
-        setGroups(dispatch, gemmGroups(rows, m.columns), 1);
+        setGroups(dispatch, gemmGroups(rows, m.inPlace ? gemmColumns : m.columns), 1);
         target.dispatches.push_back(std::move(dispatch));
     }
     return {};

@@ -223,6 +223,7 @@ private:
         if (const auto& norm = m_normOnLoad[in.index]) {
             in = norm->source;
             conv.norm = norm->call;
+            conv.norm->usesUp = diesAt(in, node);
         }
         conv.in = tensorOf(in);
         conv.weight = weightTensor(op.weight, layer);

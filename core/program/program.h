@@ -82,6 +82,7 @@ struct ConvCall {
     struct NormOnLoad {
         TensorId coefficients;
         Activation activation = Activation::None;
+        bool usesUp = false; // nothing reads the input again: kernels may norm it in place
     };
     std::optional<NormOnLoad> norm;
     // Of the output, for the norm behind it; at least convSlices() slices.
