@@ -13,8 +13,9 @@
 //             coefficientsAddress; with NORM_RELU or NORM_SILU; zeros around the map stay zero
 //   RAGGED    `inner` is no multiple of DEPTH. Rows of `a` are read by fours, zero from `inner` to the next multiple
 //   TILE_M TILE_N THREAD_M THREAD_N DEPTH BUFFERS  see below
-// Rows of `a`, of `out` and of the residual are pixels, each with its stride in elements, counted through all pictures. Rows of b are weightStride elements apart. Strides and `columns` are multiples of four; with B_NK
-// `columns` is any number, and up to the next multiple of four `out` takes what comes.
+// Rows of `a`, of `out` and of the residual are pixels, each with its stride in elements; those of `out` and of the
+// residual are counted through all pictures. Rows of b are weightStride elements apart. Strides and `columns` are
+// multiples of four; with B_NK `columns` is any number, and up to the next multiple of four `out` takes what comes.
 // Groups: ceil(columns / TILE_N) × ceil(rows / TILE_M) × pictures (× 4 phases with FOLDED), columns fastest.
 #include "common.glsl"
 
@@ -38,6 +39,7 @@ const uint THREADS = TILE_M / THREAD_M * (TILE_N / THREAD_N);
 layout(local_size_x = THREADS) in;
 layout(push_constant, std430) uniform Push {
     uint64_t inAddress, weightAddress, biasAddress, residualAddress, outAddress, coefficientsAddress;
+    uint64_t inApart, weightsApart; // elements between the inputs and between the weights of two pictures
     uint pictures, rows, columns, inner; // rows: of a picture; inner: of a tap
     uint inStride, weightStride, outStride, residualStride;
     uint inHeight, inWidth, outHeight, outWidth; // of the stored maps
@@ -237,7 +239,7 @@ void main() {
     uint thread = gl_LocalInvocationIndex;
     unit = thread % UNITS;
 #ifdef KERNEL
-    pictureAddress = inAddress + uint64_t(picture * inHeight) * inWidth * inStride * BYTES(IN);
+    pictureAddress = inAddress + picture * inApart * BYTES(IN);
 #ifdef FOLDED
     const uint width = inWidth;
     ivec2 before = 1 - ivec2(phase & 1, phase >> 1);
@@ -251,7 +253,7 @@ void main() {
 #ifdef KERNEL
         corner[i] = ivec2(m % width, m / width) * STRIDE - before;
 #else
-        aFrom[i] = inAddress + (uint64_t(picture) * rows + m) * inStride * BYTES(IN);
+        aFrom[i] = inAddress + (picture * inApart + uint64_t(m) * inStride) * BYTES(IN);
 #endif
     }
 #ifdef KERNEL
@@ -260,7 +262,8 @@ void main() {
 #ifdef NORM
     coefficients = coefficientsAddress + uint64_t(picture) * inner * 8;
 #endif
-    uint64_t weights = weightAddress + uint64_t(phase * TAPS) * inner * weightStride * BYTES(WEIGHT);
+    uint64_t weights = weightAddress + picture * weightsApart * BYTES(WEIGHT);
+    weights += uint64_t(phase * TAPS) * inner * weightStride * BYTES(WEIGHT);
     [[unroll]] for (uint i = 0; i < B_PIECES; ++i) {
         uint piece = thread + i * THREADS;
 #ifdef B_NK

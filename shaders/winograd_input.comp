@@ -1,7 +1,7 @@
 #version 460
 // Bᵀ d B of each 8×8 piece of the padded map: [64][tile][channel]. One thread makes a whole tile of one channel (with
-// PAIRS two) in registers: 64 values, read and written once. A warp's threads are neighbours along the channels, so that
-// each access is whole lines; the tiles of a group are neighbours and read the columns they share from the cache.
+// PAIRS two) in registers: 64 values, read and written once. A warp's threads are neighbours along the channels, so
+// that each access is whole lines; the tiles of a group are neighbours and read the columns they share from the cache.
 // Defines: TYPE, PAIRS (16-bit types need it). Groups of 4 tiles × 32 values, values fastest.
 #include "common.glsl"
 #include "winograd.glsl"

@@ -1,7 +1,7 @@
 #version 460
-// Aᵀ m A of each tile of products [64][tile][channel], with bias, residual and activation, to the rows and columns of the
-// output that exist. One thread makes a whole tile of one channel (with PAIRS two) in registers, each product read once.
-// A warp's threads are neighbours along the channels, so that each access is whole lines.
+// Aᵀ m A of each tile of products [64][tile][channel], with bias, residual and activation, to the rows and columns of
+// the output that exist. One thread makes a whole tile of one channel (with PAIRS two) in registers, each product read
+// once. A warp's threads are neighbours along the channels, so that each access is whole lines.
 // Defines: TYPE (of the products) OUT RESIDUAL (none: nothing is added), PAIRS (16-bit types need it), BIAS,
 // ACTIVATION_*. Groups of 4 tiles × 32 values, values fastest.
 #include "common.glsl"

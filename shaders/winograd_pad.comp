@@ -1,7 +1,7 @@
 #version 460
 // The input of a Winograd convolution with a border of zeros: one row and column before it, and behind it as many as
-// whole tiles need. Defines: TYPE, UPSAMPLE (the input is read as if doubled). Groups of 256 threads: ceil(padded width ×
-// channels / 4 / 256) for each row of all pictures, so that no thread divides 64-bit numbers.
+// whole tiles need. Defines: TYPE, UPSAMPLE (the input is read as if doubled). Groups of 256 threads: ceil(padded width
+// × channels / 4 / 256) for each row of all pictures, so that no thread divides 64-bit numbers.
 #include "common.glsl"
 
 layout(local_size_x = 256) in;

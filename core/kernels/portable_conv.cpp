@@ -104,6 +104,7 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
                     .residual = target.address(call.residual),
                     .out = target.address(call.out),
                     .coefficients = call.norm ? target.address(call.norm->coefficients) : 0,
+                    .inApart = in.shape.pixels() * in.stride(),
                     .pictures = small(in.shape.n),
                     .rows = small((folded ? in : out).shape.pixels()),
                     .columns = small(out.shape.c),
@@ -244,17 +245,9 @@ Result<void> PortableKernels::winograd(const ConvCall& call, const Target& targe
               InputPush{target.address(w.padded), target.address(w.inputs), small(in.shape.n), small(tilesY),
                         small(tilesX), small(inValues)},
               groupsOf(inValues), 1));
-    for (std::uint64_t plane = 0; plane < winogradReach * winogradReach; ++plane)
-        CHECK(matmul({.a = w.inputs,
-                      .b = w.filters,
-                      .out = w.products,
-                      .aRow = plane * tiles,
-                      .bRow = plane * in.shape.c,
-                      .outRow = plane * tiles,
-                      .rows = tiles,
-                      .inner = in.shape.c,
-                      .columns = out.shape.c},
-                     target));
+    CHECK(matmulPlanes(
+        {.a = w.inputs, .b = w.filters, .out = w.products, .rows = tiles, .inner = in.shape.c, .columns = out.shape.c},
+        winogradReach * winogradReach, target));
     struct OutputPush {
         std::uint64_t products, bias, residual, out;
         std::uint32_t pictures, tilesY, tilesX, values, outHeight, outWidth;

@@ -95,6 +95,35 @@ Result<void> PortableKernels::matmul(const Matmul& m, const Target& target) {
     return {};
 }
 
+Result<void> PortableKernels::matmulPlanes(const Matmul& m, std::uint64_t planes, const Target& target) {
+    const Tensor &a = target.tensor(m.a), &b = target.tensor(m.b), &out = target.tensor(m.out);
+    if (m.rows > rowsAtOnce || m.columns % 4 != 0 || m.inner % 4 != 0) return matmulEach(m, planes, target);
+    return product({.in = target.address(m.a),
+                    .weight = target.address(m.b),
+                    .out = target.address(m.out),
+                    .inApart = m.rows * m.inner,
+                    .weightsApart = m.inner * m.columns,
+                    .pictures = small(planes),
+                    .rows = small(m.rows),
+                    .columns = small(m.columns),
+                    .inner = small(m.inner),
+                    .inStride = small(m.inner),
+                    .weightStride = small(m.columns),
+                    .outStride = small(m.columns)},
+                   {{"IN", shaderType(a.dtype)}, {"WEIGHT", shaderType(b.dtype)}, {"OUT", shaderType(out.dtype)}},
+                   target);
+}
+
+Result<void> PortableKernels::matmulEach(Matmul plane, std::uint64_t planes, const Target& target) {
+    for (std::uint64_t i = 0; i < planes; ++i) {
+        CHECK(matmul(plane, target));
+        plane.aRow += plane.rows;
+        plane.bRow += plane.inner;
+        plane.outRow += plane.rows;
+    }
+    return {};
+}
+
 Result<void> PortableKernels::attention(const AttentionCall& call, const Target& target) {
     const Tensor &q = target.tensor(call.q), &out = target.tensor(call.out);
     const std::uint64_t pixels = q.shape.pixels(), rowBytes = q.shape.c * sizeOf(q.dtype),
