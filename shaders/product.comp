@@ -11,6 +11,8 @@
 //             map's pixels
 //   NORM      the input is activation(x · scale + shift), fp32 pairs (scale, shift) by [picture][channel] at
 //             coefficientsAddress; with NORM_RELU or NORM_SILU; zeros around the map stay zero
+//   PARTS     pictures are parts of the inner extent innerAll, `inner` (a multiple of DEPTH) each, the last one what is
+//             left; pixels of `out` are [row][part]
 //   RAGGED    `inner` is no multiple of DEPTH. Rows of `a` are read by fours, zero from `inner` to the next multiple
 //   TILE_M TILE_N THREAD_M THREAD_N DEPTH BUFFERS  see below
 // Rows of `a`, of `out` and of the residual are pixels, each with its stride in elements; those of `out` and of the
@@ -45,6 +47,7 @@ layout(push_constant, std430) uniform Push {
     uint inHeight, inWidth, outHeight, outWidth; // of the stored maps
     int pad;
     float scale;
+    uint innerAll;
 };
 
 #ifdef KERNEL
@@ -171,6 +174,8 @@ uint64_t fourAt(uint stride, uint picture, uint phase, uint m, uint n) {
 #ifdef FOLDED
     uint64_t pixel = uint64_t(picture * outHeight + m / inWidth * 2 + (phase >> 1)) * outWidth;
     pixel += m % inWidth * 2 + (phase & 1);
+#elif defined(PARTS)
+    uint64_t pixel = uint64_t(m) * pictures + picture;
 #else
     uint64_t pixel = uint64_t(picture) * rows + m;
 #endif
@@ -283,7 +288,11 @@ void main() {
     vec4 sum[THREAD_M][THREAD_N / 4];
     EACH(CLEAR)
 
+#ifdef PARTS
+    uint stages = (min(inner, innerAll - picture * inner) + DEPTH - 1) / DEPTH;
+#else
     uint stages = TAPS * ((inner + DEPTH - 1) / DEPTH);
+#endif
     ask();
     put(0);
     barrier();

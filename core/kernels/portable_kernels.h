@@ -56,6 +56,8 @@ protected:
         std::uint32_t inHeight = 0, inWidth = 0, outHeight = 0, outWidth = 0; // of a convolution
         std::int32_t pad = 0;
         float scale = 1.0f;
+        std::uint32_t innerAll = 0; // of products by parts
+        std::uint32_t unused = 0;
     };
     // Rows and columns that a group makes of it, and that one of its threads makes.
     struct Tile {
