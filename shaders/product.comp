@@ -11,10 +11,13 @@
 //             map's pixels
 //   NORM      the input is activation(x · scale + shift), fp32 pairs (scale, shift) by [picture][channel] at
 //             coefficientsAddress; with NORM_RELU or NORM_SILU; zeros around the map stay zero
+//   PARTS     pictures are parts of the inner extent innerAll, `inner` (a multiple of DEPTH) each, the last one what is
+//             left; pixels of `out` are [row][part]
 //   RAGGED    `inner` is no multiple of DEPTH. Rows of `a` are read by fours, zero from `inner` to the next multiple
 //   TILE_M TILE_N THREAD_M THREAD_N DEPTH BUFFERS  see below
-// Rows of `a`, of `out` and of the residual are pixels, each with its stride in elements, counted through all pictures. Rows of b are weightStride elements apart. Strides and `columns` are multiples of four; with B_NK
-// `columns` is any number, and up to the next multiple of four `out` takes what comes.
+// Rows of `a`, of `out` and of the residual are pixels, each with its stride in elements; those of `out` and of the
+// residual are counted through all pictures. Rows of b are weightStride elements apart. Strides and `columns` are
+// multiples of four; with B_NK `columns` is any number, and up to the next multiple of four `out` takes what comes.
 // Groups: ceil(columns / TILE_N) × ceil(rows / TILE_M) × pictures (× 4 phases with FOLDED), columns fastest.
 #include "common.glsl"
 
@@ -38,11 +41,13 @@ const uint THREADS = TILE_M / THREAD_M * (TILE_N / THREAD_N);
 layout(local_size_x = THREADS) in;
 layout(push_constant, std430) uniform Push {
     uint64_t inAddress, weightAddress, biasAddress, residualAddress, outAddress, coefficientsAddress;
+    uint64_t inApart, weightsApart; // elements between the inputs and between the weights of two pictures
     uint pictures, rows, columns, inner; // rows: of a picture; inner: of a tap
     uint inStride, weightStride, outStride, residualStride;
     uint inHeight, inWidth, outHeight, outWidth; // of the stored maps
     int pad;
     float scale;
+    uint innerAll;
 };
 
 #ifdef KERNEL
@@ -169,6 +174,8 @@ uint64_t fourAt(uint stride, uint picture, uint phase, uint m, uint n) {
 #ifdef FOLDED
     uint64_t pixel = uint64_t(picture * outHeight + m / inWidth * 2 + (phase >> 1)) * outWidth;
     pixel += m % inWidth * 2 + (phase & 1);
+#elif defined(PARTS)
+    uint64_t pixel = uint64_t(m) * pictures + picture;
 #else
     uint64_t pixel = uint64_t(picture) * rows + m;
 #endif
@@ -237,7 +244,7 @@ void main() {
     uint thread = gl_LocalInvocationIndex;
     unit = thread % UNITS;
 #ifdef KERNEL
-    pictureAddress = inAddress + uint64_t(picture * inHeight) * inWidth * inStride * BYTES(IN);
+    pictureAddress = inAddress + picture * inApart * BYTES(IN);
 #ifdef FOLDED
     const uint width = inWidth;
     ivec2 before = 1 - ivec2(phase & 1, phase >> 1);
@@ -251,7 +258,7 @@ void main() {
 #ifdef KERNEL
         corner[i] = ivec2(m % width, m / width) * STRIDE - before;
 #else
-        aFrom[i] = inAddress + (uint64_t(picture) * rows + m) * inStride * BYTES(IN);
+        aFrom[i] = inAddress + (picture * inApart + uint64_t(m) * inStride) * BYTES(IN);
 #endif
     }
 #ifdef KERNEL
@@ -260,7 +267,8 @@ void main() {
 #ifdef NORM
     coefficients = coefficientsAddress + uint64_t(picture) * inner * 8;
 #endif
-    uint64_t weights = weightAddress + uint64_t(phase * TAPS) * inner * weightStride * BYTES(WEIGHT);
+    uint64_t weights = weightAddress + picture * weightsApart * BYTES(WEIGHT);
+    weights += uint64_t(phase * TAPS) * inner * weightStride * BYTES(WEIGHT);
     [[unroll]] for (uint i = 0; i < B_PIECES; ++i) {
         uint piece = thread + i * THREADS;
 #ifdef B_NK
@@ -280,7 +288,11 @@ void main() {
     vec4 sum[THREAD_M][THREAD_N / 4];
     EACH(CLEAR)
 
+#ifdef PARTS
+    uint stages = (min(inner, innerAll - picture * inner) + DEPTH - 1) / DEPTH;
+#else
     uint stages = TAPS * ((inner + DEPTH - 1) / DEPTH);
+#endif
     ask();
     put(0);
     barrier();

@@ -1,26 +1,63 @@
-// The transforms of F(6×6, 3×3): points 0, ±1, ±2, ±1/2 and infinity. Output = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A.
-const float winogradB[64] = float[](
-    1.0, 0.0, -5.25, 0.0, 5.25, 0.0, -1.0, 0.0,
-    0.0, 1.0, 1.0, -4.25, -4.25, 1.0, 1.0, 0.0,
-    0.0, -1.0, 1.0, 4.25, -4.25, -1.0, 1.0, 0.0,
-    0.0, 0.5, 0.25, -2.5, -1.25, 2.0, 1.0, 0.0,
-    0.0, -0.5, 0.25, 2.5, -1.25, -2.0, 1.0, 0.0,
-    0.0, 2.0, 4.0, -2.5, -5.0, 0.5, 1.0, 0.0,
-    0.0, -2.0, 4.0, 2.5, -5.0, -0.5, 1.0, 0.0,
-    0.0, -1.0, 0.0, 5.25, 0.0, -5.25, 0.0, 1.0);
-const float winogradG[24] = float[](
-    1.0, 0.0, 0.0,
-    -2.0 / 9.0, -2.0 / 9.0, -2.0 / 9.0,
-    -2.0 / 9.0, 2.0 / 9.0, -2.0 / 9.0,
-    1.0 / 90.0, 1.0 / 45.0, 2.0 / 45.0,
-    1.0 / 90.0, -1.0 / 45.0, 2.0 / 45.0,
-    32.0 / 45.0, 16.0 / 45.0, 8.0 / 45.0,
-    32.0 / 45.0, -16.0 / 45.0, 8.0 / 45.0,
-    0.0, 0.0, 1.0);
-const float winogradA[48] = float[](
-    1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0,
-    0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 0.0,
-    0.0, 1.0, 1.0, 4.0, 4.0, 0.25, 0.25, 0.0,
-    0.0, 1.0, -1.0, 8.0, -8.0, 0.125, -0.125, 0.0,
-    0.0, 1.0, 1.0, 16.0, 16.0, 0.0625, 0.0625, 0.0,
-    0.0, 1.0, -1.0, 32.0, -32.0, 0.03125, -0.03125, 1.0);
+// The transforms of F(6×6, 3×3) along one direction, in place: points 0, ±1, ±2, ±1/2 and infinity.
+// Output = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A. A thread works on a VALUE: one channel, or with PAIRS two.
+#ifdef PAIRS
+#define VALUE vec2
+#define LOAD_VALUE(type) PASTE(loadPair, type)
+#define STORE_VALUE(type) PASTE(storePair, type)
+#define VALUE_BYTES(type) (2 * BYTES(type))
+#else
+#define VALUE float
+#define LOAD_VALUE(type) PASTE(loadOne, type)
+#define STORE_VALUE(type) PASTE(storeOne, type)
+#define VALUE_BYTES(type) BYTES(type)
+#endif
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer Pair { vec2 v; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer PackedPair { uint v; };
+
+float loadOneF32(uint64_t address) { return Word(address).v; }
+vec2 loadPairF32(uint64_t address) { return Pair(address).v; }
+vec2 loadPairF16(uint64_t address) { return unpackHalf2x16(PackedPair(address).v); }
+vec2 loadPairBF16(uint64_t address) {
+    uint w = PackedPair(address).v;
+    return uintBitsToFloat(uvec2(w << 16, w & 0xffff0000u));
+}
+void storeOneF32(uint64_t address, float x) { Word(address).v = x; }
+void storePairF32(uint64_t address, vec2 x) { Pair(address).v = x; }
+void storePairF16(uint64_t address, vec2 x) { PackedPair(address).v = packHalf2x16(x); }
+void storePairBF16(uint64_t address, vec2 x) {
+    uvec4 b = bf16Bits(x.xyxy);
+    PackedPair(address).v = b.x | (b.y << 16);
+}
+
+// Macros for their arguments, and not loops over arrays: all indices are constants for every driver.
+#define EACH6(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
+#define EACH8(DO) EACH6(DO) DO(6) DO(7)
+
+// Bᵀ d
+#define TRANSFORM_INPUT(TYPE, d0, d1, d2, d3, d4, d5, d6, d7)                                                          \
+    {                                                                                                                  \
+        TYPE first = d0 - d6 + 5.25 * (d4 - d2), last = d7 - d1 + 5.25 * (d3 - d5);                                    \
+        TYPE even1 = d2 + d6 - 4.25 * d4, odd1 = d1 + d5 - 4.25 * d3;                                                  \
+        TYPE even2 = 0.25 * d2 - 1.25 * d4 + d6, odd2 = 0.5 * d1 - 2.5 * d3 + 2.0 * d5;                                \
+        TYPE evenHalf = 4.0 * d2 - 5.0 * d4 + d6, oddHalf = 2.0 * d1 - 2.5 * d3 + 0.5 * d5;                            \
+        d0 = first, d1 = even1 + odd1, d2 = even1 - odd1, d3 = even2 + odd2, d4 = even2 - odd2;                        \
+        d5 = evenHalf + oddHalf, d6 = evenHalf - oddHalf, d7 = last;                                                   \
+    }
+// G g, from g0 g1 g2 to the eight of `to`.
+#define TRANSFORM_FILTER(TYPE, to, g0, g1, g2)                                                                         \
+    {                                                                                                                  \
+        TYPE even1 = -2.0 / 9.0 * (g0 + g2), odd1 = -2.0 / 9.0 * g1;                                                   \
+        TYPE even2 = 1.0 / 90.0 * g0 + 2.0 / 45.0 * g2, odd2 = 1.0 / 45.0 * g1;                                        \
+        TYPE evenHalf = 32.0 / 45.0 * g0 + 8.0 / 45.0 * g2, oddHalf = 16.0 / 45.0 * g1;                                \
+        to(0, g0) to(1, even1 + odd1) to(2, even1 - odd1) to(3, even2 + odd2) to(4, even2 - odd2)                      \
+        to(5, evenHalf + oddHalf) to(6, evenHalf - oddHalf) to(7, g2)                                                  \
+    }
+// Aᵀ m, the first six of what is left.
+#define TRANSFORM_OUTPUT(TYPE, m0, m1, m2, m3, m4, m5, m6, m7)                                                         \
+    {                                                                                                                  \
+        TYPE sum1 = m1 + m2, apart1 = m1 - m2, sum2 = m3 + m4, apart2 = m3 - m4, sumHalf = m5 + m6;                    \
+        TYPE apartHalf = m5 - m6;                                                                                      \
+        m0 = m0 + sum1 + (sum2 + sumHalf), m1 = apart1 + 2.0 * apart2 + 0.5 * apartHalf;                               \
+        m2 = sum1 + 4.0 * sum2 + 0.25 * sumHalf, m3 = apart1 + 8.0 * apart2 + 0.125 * apartHalf;                       \
+        m4 = sum1 + 16.0 * sum2 + 0.0625 * sumHalf, m5 = m7 + apart1 + 32.0 * apart2 + 0.03125 * apartHalf;            \
+    }

@@ -1,6 +1,7 @@
 #version 460
-// G g Gᵀ of each kernel: weights [tap][in][out] to filters [64][in][out]. One thread makes one row of eight planes for
-// four output channels. Defines: WEIGHT OUT (types). Groups of 64 threads over 8 × in × out / 4, outputs fastest.
+// G g Gᵀ of each kernel: weights [tap][in][out] to filters [64][in][out]. One thread makes all planes for four output
+// channels, a row of eight at a time from the nine weights in registers. Defines: WEIGHT OUT (types). Groups of 64
+// threads over in × out / 4, outputs fastest.
 #include "common.glsl"
 #include "winograd.glsl"
 
@@ -10,19 +11,27 @@ layout(push_constant, std430) uniform Push {
     uint inChannels, outBlocks; // out channels / 4
 };
 
+#define TAP(i) LOAD4(WEIGHT)(weightAddress, kernel + (i) * kernels)
+#define PUT_ROW(k, x) row##k[l] = x;
+#define PUT_PLANE(j, x) STORE4(OUT)(filtersAddress, at + (j) * kernels, x);
+#define PLANES(k)                                                                                                      \
+    {                                                                                                                  \
+        uint64_t at = kernel + (k) * 8 * kernels;                                                                      \
+        TRANSFORM_FILTER(vec4, PUT_PLANE, row##k[0], row##k[1], row##k[2])                                             \
+    }
+#define COLUMN(column)                                                                                                 \
+    {                                                                                                                  \
+        const uint l = column;                                                                                         \
+        vec4 g0 = TAP(l), g1 = TAP(3 + l), g2 = TAP(6 + l);                                                            \
+        TRANSFORM_FILTER(vec4, PUT_ROW, g0, g1, g2)                                                                    \
+    }
+
 void main() {
-    uint64_t item = LINEAR_THREAD, kernels = uint64_t(inChannels) * outBlocks;
-    if (item >= 8ul * kernels) return;
-    uint row = uint(item / kernels);
-    uint64_t kernel = item % kernels;
-    vec4 part[3];
-    [[unroll]] for (int l = 0; l < 3; ++l) {
-        part[l] = vec4(0);
-        [[unroll]] for (int k = 0; k < 3; ++k)
-            part[l] += winogradG[row * 3 + k] * LOAD4(WEIGHT)(weightAddress, uint64_t(k * 3 + l) * kernels + kernel);
-    }
-    [[unroll]] for (int j = 0; j < 8; ++j) {
-        vec4 sum = part[0] * winogradG[j * 3] + part[1] * winogradG[j * 3 + 1] + part[2] * winogradG[j * 3 + 2];
-        STORE4(OUT)(filtersAddress, (uint64_t(row) * 8ul + j) * kernels + kernel, sum);
-    }
+    uint64_t kernel = LINEAR_THREAD, kernels = uint64_t(inChannels) * outBlocks;
+    if (kernel >= kernels) return;
+    vec4 row0[3], row1[3], row2[3], row3[3], row4[3], row5[3], row6[3], row7[3];
+    COLUMN(0)
+    COLUMN(1)
+    COLUMN(2)
+    EACH8(PLANES)
 }

@@ -1,35 +1,45 @@
 #version 460
-// Bᵀ d B of each 8×8 piece of the padded map: [64][tile][channel]. One thread makes one row of eight planes for four
-// channels of a tile. Defines: TYPE. Groups of 64 threads over 8 × tiles × channels / 4, channels fastest.
+// Bᵀ d B of each 8×8 piece of the padded map: [64][tile][channel]. One thread makes a whole tile of one channel (with
+// PAIRS two) in registers: 64 values, read and written once. A warp's threads are neighbours along the channels, so
+// that each access is whole lines; the tiles of a group are neighbours and read the columns they share from the cache.
+// Defines: TYPE, PAIRS (16-bit types need it). Groups of 4 tiles × 32 values, values fastest.
 #include "common.glsl"
 #include "winograd.glsl"
 
-layout(local_size_x = 64) in;
+layout(local_size_x = 32, local_size_y = 4) in;
 layout(push_constant, std430) uniform Push {
     uint64_t paddedAddress, tilesAddress;
-    uint pictures, tilesY, tilesX, blocks; // blocks: channels / 4
+    uint pictures, tilesY, tilesX, values; // values: of a pixel
 };
 
+#define AT(l) LOAD_VALUE(TYPE)(from + (l) * pixelBytes)
+#define READ_ROW(k)                                                                                                    \
+    d[k][0] = AT(0), d[k][1] = AT(1), d[k][2] = AT(2), d[k][3] = AT(3);                                                \
+    d[k][4] = AT(4), d[k][5] = AT(5), d[k][6] = AT(6), d[k][7] = AT(7);                                                \
+    from += rowBytes;
+#define TRANSFORM_ROW(k)                                                                                               \
+    TRANSFORM_INPUT(VALUE, d[k][0], d[k][1], d[k][2], d[k][3], d[k][4], d[k][5], d[k][6], d[k][7])
+#define TRANSFORM_COLUMN(l)                                                                                            \
+    TRANSFORM_INPUT(VALUE, d[0][l], d[1][l], d[2][l], d[3][l], d[4][l], d[5][l], d[6][l], d[7][l])
+#define PUT(x)                                                                                                         \
+    STORE_VALUE(TYPE)(to, x);                                                                                          \
+    to += planeBytes;
+#define WRITE_ROW(k)                                                                                                   \
+    PUT(d[k][0]) PUT(d[k][1]) PUT(d[k][2]) PUT(d[k][3]) PUT(d[k][4]) PUT(d[k][5]) PUT(d[k][6]) PUT(d[k][7])
+
 void main() {
-    uint64_t tiles = uint64_t(pictures) * tilesY * tilesX, plane = tiles * blocks, item = LINEAR_THREAD;
-    if (item >= 8ul * plane) return;
-    uint row = uint(item / plane);
-    uint64_t place = item % plane, tile = place / blocks;
-    uint block = uint(place % blocks), tileX = uint(tile % tilesX), tileY = uint((tile / tilesX) % tilesY);
-    uint64_t picture = tile / (uint64_t(tilesX) * tilesY);
-    uint paddedHeight = 6 * tilesY + 2, paddedWidth = 6 * tilesX + 2;
-    uint64_t corner = (picture * paddedHeight + 6 * tileY) * paddedWidth + 6 * tileX;
-    vec4 part[8];
-    [[unroll]] for (int l = 0; l < 8; ++l) part[l] = vec4(0);
-    [[dont_unroll]] for (uint k = 0; k < 8; ++k) {
-        float factor = winogradB[row * 8 + k];
-        if (factor == 0.0) continue;
-        [[unroll]] for (int l = 0; l < 8; ++l)
-            part[l] += factor * LOAD4(TYPE)(paddedAddress, (corner + uint64_t(k) * paddedWidth + l) * blocks + block);
-    }
-    [[unroll]] for (int j = 0; j < 8; ++j) {
-        vec4 sum = vec4(0);
-        [[unroll]] for (int l = 0; l < 8; ++l) sum += winogradB[j * 8 + l] * part[l];
-        STORE4(TYPE)(tilesAddress, (uint64_t(row) * 8ul + j) * plane + place, sum);
-    }
+    uint across = (values + 31) / 32, group = uint(linearGroup()), tiles = pictures * tilesY * tilesX;
+    uint value = group % across * 32 + gl_LocalInvocationID.x, tile = group / across * 4 + gl_LocalInvocationID.y;
+    if (value >= values || tile >= tiles) return;
+    uint tileX = tile % tilesX, row = tile / tilesX, picture = row / tilesY, tileY = row % tilesY;
+    uint width = 6 * tilesX + 2, pixelBytes = values * VALUE_BYTES(TYPE);
+    uint64_t corner = uint64_t(picture * (6 * tilesY + 2) + 6 * tileY) * width + 6 * tileX;
+    uint64_t from = paddedAddress + corner * pixelBytes + value * VALUE_BYTES(TYPE);
+    uint64_t to = tilesAddress + uint64_t(tile) * pixelBytes + value * VALUE_BYTES(TYPE);
+    uint64_t rowBytes = uint64_t(width) * pixelBytes, planeBytes = uint64_t(tiles) * pixelBytes;
+    VALUE d[8][8];
+    EACH8(READ_ROW)
+    EACH8(TRANSFORM_ROW)
+    EACH8(TRANSFORM_COLUMN)
+    EACH8(WRITE_ROW)
 }

@@ -1,48 +1,64 @@
 #version 460
-// Aᵀ m A of each tile of products [64][tile][channel], with bias, residual and activation, to the rows and columns of the
-// output that exist. One thread makes one row of six pixels in four channels. Defines: TYPE (of the products) OUT RESIDUAL
-// (none: nothing is added), BIAS, ACTIVATION_*. Groups of 64 threads over 6 × tiles × channels / 4, channels fastest.
+// Aᵀ m A of each tile of products [64][tile][channel], with bias, residual and activation, to the rows and columns of
+// the output that exist. One thread makes a whole tile of one channel (with PAIRS two) in registers, each product read
+// once. A warp's threads are neighbours along the channels, so that each access is whole lines.
+// Defines: TYPE (of the products) OUT RESIDUAL (none: nothing is added), PAIRS (16-bit types need it), BIAS,
+// ACTIVATION_*. Groups of 4 tiles × 32 values, values fastest.
 #include "common.glsl"
 #include "winograd.glsl"
 
-layout(local_size_x = 64) in;
+layout(local_size_x = 32, local_size_y = 4) in;
 layout(push_constant, std430) uniform Push {
     uint64_t productsAddress, biasAddress, residualAddress, outAddress;
-    uint pictures, tilesY, tilesX, blocks, outHeight, outWidth; // blocks: channels / 4
+    uint pictures, tilesY, tilesX, values, outHeight, outWidth; // values: of a pixel
 };
 
-void main() {
-    uint64_t tiles = uint64_t(pictures) * tilesY * tilesX, plane = tiles * blocks, item = LINEAR_THREAD;
-    if (item >= 6ul * plane) return;
-    uint row = uint(item / plane);
-    uint64_t place = item % plane, tile = place / blocks;
-    uint block = uint(place % blocks), tileX = uint(tile % tilesX), tileY = uint((tile / tilesX) % tilesY);
-    uint64_t picture = tile / (uint64_t(tilesX) * tilesY);
-    uint y = 6 * tileY + row;
-    if (y >= outHeight) return;
-    vec4 part[8];
-    [[unroll]] for (int l = 0; l < 8; ++l) part[l] = vec4(0);
-    [[dont_unroll]] for (uint k = 0; k < 8; ++k) {
-        float factor = winogradA[row * 8 + k];
-        if (factor == 0.0) continue;
-        [[unroll]] for (int l = 0; l < 8; ++l)
-            part[l] += factor * LOAD4(TYPE)(productsAddress, (uint64_t(k) * 8ul + l) * plane + place);
-    }
-#ifdef BIAS
-    vec4 first = load4F32(biasAddress, block);
-#else
-    vec4 first = vec4(0);
-#endif
-    uint64_t outRow = (picture * outHeight + y) * outWidth;
-    [[unroll]] for (int j = 0; j < 6; ++j) {
-        uint x = 6 * tileX + j;
-        if (x >= outWidth) break;
-        vec4 sum = first;
-        [[unroll]] for (int l = 0; l < 8; ++l) sum += winogradA[j * 8 + l] * part[l];
-        uint64_t index = (outRow + x) * blocks + block;
+#define GET(x)                                                                                                         \
+    x = LOAD_VALUE(TYPE)(from);                                                                                        \
+    from += planeBytes;
+#define READ_ROW(k)                                                                                                    \
+    GET(m[k][0]) GET(m[k][1]) GET(m[k][2]) GET(m[k][3]) GET(m[k][4]) GET(m[k][5]) GET(m[k][6]) GET(m[k][7])            \
+    TRANSFORM_OUTPUT(VALUE, m[k][0], m[k][1], m[k][2], m[k][3], m[k][4], m[k][5], m[k][6], m[k][7])
+#define TRANSFORM_COLUMN(l)                                                                                            \
+    TRANSFORM_OUTPUT(VALUE, m[0][l], m[1][l], m[2][l], m[3][l], m[4][l], m[5][l], m[6][l], m[7][l])
 #ifdef RESIDUAL
-        sum += LOAD4(RESIDUAL)(residualAddress, index);
+#define ADD_RESIDUAL sum += LOAD_VALUE(RESIDUAL)(residualAddress + at * VALUE_BYTES(RESIDUAL));
+#else
+#define ADD_RESIDUAL
 #endif
-        STORE4(OUT)(outAddress, index, ACTIVATE(sum));
+#define WRITE_PIXEL(k, l)                                                                                              \
+    if (x + l < outWidth) {                                                                                            \
+        uint64_t at = first + (l) * values;                                                                            \
+        VALUE sum = m[k][l] + bias;                                                                                    \
+        ADD_RESIDUAL                                                                                                   \
+        STORE_VALUE(OUT)(outAddress + at * VALUE_BYTES(OUT), ACTIVATE_VALUE(sum));                                     \
     }
+#define WRITE_ROW(k)                                                                                                   \
+    if (y + k < outHeight) {                                                                                           \
+        uint64_t first = (uint64_t(picture * outHeight + y + k) * outWidth + x) * values + value;                      \
+        WRITE_PIXEL(k, 0) WRITE_PIXEL(k, 1) WRITE_PIXEL(k, 2) WRITE_PIXEL(k, 3) WRITE_PIXEL(k, 4) WRITE_PIXEL(k, 5)    \
+    }
+#ifdef ACTIVATION_RELU
+#define ACTIVATE_VALUE(x) max(x, VALUE(0))
+#else
+#define ACTIVATE_VALUE(x) ACTIVATE(x)
+#endif
+
+void main() {
+    uint across = (values + 31) / 32, group = uint(linearGroup()), tiles = pictures * tilesY * tilesX;
+    uint value = group % across * 32 + gl_LocalInvocationID.x, tile = group / across * 4 + gl_LocalInvocationID.y;
+    if (value >= values || tile >= tiles) return;
+    uint row = tile / tilesX, picture = row / tilesY, y = row % tilesY * 6, x = tile % tilesX * 6;
+    uint pixelBytes = values * VALUE_BYTES(TYPE);
+    uint64_t from = productsAddress + uint64_t(tile) * pixelBytes + value * VALUE_BYTES(TYPE);
+    uint64_t planeBytes = uint64_t(tiles) * pixelBytes;
+#ifdef BIAS
+    VALUE bias = LOAD_VALUE(F32)(biasAddress + value * VALUE_BYTES(F32));
+#else
+    VALUE bias = VALUE(0);
+#endif
+    VALUE m[8][8];
+    EACH8(READ_ROW)
+    EACH6(TRANSFORM_COLUMN)
+    EACH6(WRITE_ROW)
 }

@@ -77,6 +77,7 @@ TEST_P(ProductTest, agreesWithTheReference) {
                     .residual = one.bindings[output.index].address,
                     .out = one.bindings[output.index].address,
                     .coefficients = one.bindings[coefficients.index].address,
+                    .inApart = height * width * stored.c,
                     .pictures = pictures,
                     .rows = static_cast<std::uint32_t>(out.pixels()),
                     .columns = static_cast<std::uint32_t>(c.out),

@@ -262,6 +262,12 @@ Result<void> CoopmatKernels::matmul(const Matmul& m, const Target& target) {
     return {};
 }
 
+Result<void> CoopmatKernels::matmulPlanes(const Matmul& first, std::uint64_t planes, const Target& target) {
+    return multiplies(target.program, {first.a, first.b, first.out})
+               ? matmulEach(first, planes, target)
+               : PortableKernels::matmulPlanes(first, planes, target);
+}
+
 // Products of queries and keys by rows become weights in 16 bits at once, each over the largest score of its tile of 64
 // keys; what is left of the softmax are powers of two by tiles, which the products with the values take on the way in,
 // and a factor for each row. The workspace for the scores holds the weights, these factors, and parts of the second

@@ -19,6 +19,7 @@ protected:
     Result<void> directConv(const ConvCall& call, const Target& target) override;
     std::optional<std::uint64_t> slicesOf(const ConvCall& call, const Program& program) const override;
     Result<void> matmul(const Matmul& product, const Target& target) override;
+    Result<void> matmulPlanes(const Matmul& first, std::uint64_t planes, const Target& target) override;
     Result<void> attention(const AttentionCall& call, const Target& target) override;
 
 private:

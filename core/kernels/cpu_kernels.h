@@ -18,6 +18,9 @@ public:
 
 protected:
     Result<void> matmul(const Matmul& product, const Target& target) override;
+    Result<void> matmulPlanes(const Matmul& first, std::uint64_t planes, const Target& target) override {
+        return matmulEach(first, planes, target);
+    }
     Result<void> directConv(const ConvCall& call, const Target& target) override;
     Result<void> normStats(const GroupNormStatsCall& call, const Target& target) override;
     Result<void> normApply(const GroupNormApplyCall& call, const Target& target) override;

@@ -104,6 +104,7 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
                     .residual = target.address(call.residual),
                     .out = target.address(call.out),
                     .coefficients = call.norm ? target.address(call.norm->coefficients) : 0,
+                    .inApart = in.shape.pixels() * in.stride(),
                     .pictures = small(in.shape.n),
                     .rows = small((folded ? in : out).shape.pixels()),
                     .columns = small(out.shape.c),
@@ -212,51 +213,58 @@ Result<void> PortableKernels::winograd(const ConvCall& call, const Target& targe
         std::uint64_t in, padded;
         std::uint32_t pictures, inHeight, inWidth, blocks, paddedHeight, paddedWidth;
     };
+    constexpr std::uint64_t padThreads = 256;
     std::vector<Define> padDefines{{"TYPE", type}};
     if (call.upsample) padDefines.push_back({"UPSAMPLE", "1"});
     CHECK(add(target, "winograd_pad.comp", padDefines,
               PadPush{target.address(call.in), target.address(w.padded), small(in.shape.n), small(in.shape.h),
                       small(in.shape.w), small(inBlocks), small(padded.shape.h), small(padded.shape.w)},
-              padded.shape.elements() / 4, 64));
+              padded.shape.n * padded.shape.h * divideUp(padded.shape.w * inBlocks, padThreads), 1));
     struct FilterPush {
         std::uint64_t weight, filters;
         std::uint32_t inChannels, outBlocks;
     };
     CHECK(add(target, "winograd_filter.comp", {{"WEIGHT", shaderType(target.tensor(call.weight).dtype)}, {"OUT", type}},
               FilterPush{target.address(call.weight), target.address(w.filters), small(in.shape.c), small(outBlocks)},
-              8 * in.shape.c * outBlocks, 64));
+              in.shape.c * outBlocks, 64));
+    // Threads of the transforms take channels one by one; 16-bit ones lie by two in a word.
+    const auto valuesOf = [](std::uint64_t channels, bool pairs) { return channels / (pairs ? 2 : 1); };
+    const auto groupsOf = [&](std::uint64_t values) {
+        constexpr std::uint64_t groupTiles = 4, groupValues = 32;
+        return divideUp(tiles, groupTiles) * divideUp(values, groupValues);
+    };
     struct InputPush {
         std::uint64_t padded, tiles;
-        std::uint32_t pictures, tilesY, tilesX, blocks;
+        std::uint32_t pictures, tilesY, tilesX, values;
     };
-    CHECK(add(target, "winograd_input.comp", {{"TYPE", type}},
+    const bool inPairs = in.dtype != DType::F32;
+    std::vector<Define> inputDefines{{"TYPE", type}};
+    if (inPairs) inputDefines.push_back({"PAIRS", "1"});
+    const std::uint64_t inValues = valuesOf(in.shape.c, inPairs);
+    CHECK(add(target, "winograd_input.comp", inputDefines,
               InputPush{target.address(w.padded), target.address(w.inputs), small(in.shape.n), small(tilesY),
-                        small(tilesX), small(inBlocks)},
-              8 * tiles * inBlocks, 64));
-    for (std::uint64_t plane = 0; plane < winogradReach * winogradReach; ++plane)
-        CHECK(matmul({.a = w.inputs,
-                      .b = w.filters,
-                      .out = w.products,
-                      .aRow = plane * tiles,
-                      .bRow = plane * in.shape.c,
-                      .outRow = plane * tiles,
-                      .rows = tiles,
-                      .inner = in.shape.c,
-                      .columns = out.shape.c},
-                     target));
+                        small(tilesX), small(inValues)},
+              groupsOf(inValues), 1));
+    CHECK(matmulPlanes(
+        {.a = w.inputs, .b = w.filters, .out = w.products, .rows = tiles, .inner = in.shape.c, .columns = out.shape.c},
+        winogradReach * winogradReach, target));
     struct OutputPush {
         std::uint64_t products, bias, residual, out;
-        std::uint32_t pictures, tilesY, tilesX, blocks, outHeight, outWidth;
+        std::uint32_t pictures, tilesY, tilesX, values, outHeight, outWidth;
     };
+    const DType added = call.residual ? target.tensor(*call.residual).dtype : out.dtype;
+    const bool outPairs = inPairs || out.dtype != DType::F32 || added != DType::F32;
     std::vector<Define> outputDefines{{"TYPE", type}, {"OUT", shaderType(out.dtype)}};
+    if (outPairs) outputDefines.push_back({"PAIRS", "1"});
     if (call.bias) outputDefines.push_back({"BIAS", "1"});
-    if (call.residual) outputDefines.push_back({"RESIDUAL", shaderType(target.tensor(*call.residual).dtype)});
+    if (call.residual) outputDefines.push_back({"RESIDUAL", shaderType(added)});
     addActivation(outputDefines, call.activation);
+    const std::uint64_t outValues = valuesOf(out.shape.c, outPairs);
     return add(target, "winograd_output.comp", outputDefines,
                OutputPush{target.address(w.products), target.address(call.bias), target.address(call.residual),
-                          target.address(call.out), small(in.shape.n), small(tilesY), small(tilesX), small(outBlocks),
+                          target.address(call.out), small(in.shape.n), small(tilesY), small(tilesX), small(outValues),
                           small(out.shape.h), small(out.shape.w)},
-               6 * tiles * outBlocks, 64);
+               groupsOf(outValues), 1);
 }
 
 Result<void> PortableKernels::copy(const CopyCall& call, const Target& target) {

@@ -42,15 +42,22 @@ protected:
         bool inPlace = false; // rows of `out` are the first columns of rows of `a`
     };
     virtual Result<void> matmul(const Matmul& product, const Target& target);
+    // `planes` products without bias, residual and activation, rows 0: those of plane i follow the ones of i - 1.
+    virtual Result<void> matmulPlanes(const Matmul& first, std::uint64_t planes, const Target& target);
+    Result<void> matmulEach(Matmul plane, std::uint64_t planes, const Target& target); // the same, one by one
 
-    // What product.comp takes: addresses of first elements, extents, elements between rows.
+    // What product.comp takes: addresses of first elements, elements between the inputs and between the weights of two
+    // pictures, extents, elements between rows.
     struct Product {
         std::uint64_t in, weight, bias = 0, residual = 0, out, coefficients = 0;
+        std::uint64_t inApart = 0, weightsApart = 0;
         std::uint32_t pictures = 1, rows, columns, inner;
         std::uint32_t inStride, weightStride, outStride, residualStride = 0;
         std::uint32_t inHeight = 0, inWidth = 0, outHeight = 0, outWidth = 0; // of a convolution
         std::int32_t pad = 0;
         float scale = 1.0f;
+        std::uint32_t innerAll = 0; // of products by parts
+        std::uint32_t unused = 0;
     };
     // Rows and columns that a group makes of it, and that one of its threads makes.
     struct Tile {

@@ -17,13 +17,41 @@ constexpr std::uint64_t rowsAtOnce = std::uint64_t{1} << 30; // of a product: sh
 // Inner elements that product.comp takes at a time, and 2 where the next are stored while these are read.
 constexpr std::uint32_t productDepth = 8, productBuffers = 2;
 
+// Rows and columns of the largest tile; fewer groups than these leave part of a device idle, more than enough do not
+// help.
+constexpr std::uint32_t largeTile = 128;
+constexpr std::uint64_t fewGroups = 192, enoughGroups = 256;
+
+// Queries of an attention whose scores exist at a time, and parts of the keys whose products with the values are made
+// side by side, for these have few rows and columns and are long. The parts lie behind the scores in their workspace:
+// fewer rows than it has make room for them.
+struct AttentionBlock {
+    std::uint64_t rows, parts = 1;
+};
+AttentionBlock attentionBlock(std::uint64_t mostRows, std::uint64_t keys, std::uint64_t channels) {
+    constexpr std::uint64_t shortest = 128; // part
+    const auto tilesOf = [&](std::uint64_t rows) {
+        return divideUp<std::uint64_t>(rows, largeTile) * divideUp<std::uint64_t>(channels, largeTile);
+    };
+    AttentionBlock best{mostRows};
+    if (keys % productDepth != 0) return best;
+    std::uint64_t most = tilesOf(mostRows);
+    for (std::uint64_t rows = mostRows / largeTile * largeTile; most < fewGroups && 2 * rows >= mostRows && rows > 0;
+         rows -= largeTile) {
+        const std::uint64_t room = (mostRows - rows) * keys / (rows * channels),
+                            parts = std::min({room, enoughGroups / tilesOf(rows), keys / shortest});
+        if (parts < 2 || tilesOf(rows) * parts <= most) continue;
+        most = tilesOf(rows) * parts;
+        best = {rows, parts};
+    }
+    return best;
+}
+
 } // namespace
 
 Result<void> PortableKernels::product(const Product& p, std::vector<Define> defines, const Target& target,
                                       std::optional<Tile> given, std::uint32_t phases) {
-    static constexpr Tile large{128, 128, 8, 8}, narrow{128, 64, 8, 8}, fine{64, 64, 4, 8};
-    // Small tiles where large ones would leave part of the device idle.
-    constexpr std::uint64_t fewGroups = 256;
+    static constexpr Tile large{largeTile, largeTile, 8, 8}, narrow{128, 64, 8, 8}, fine{64, 64, 4, 8};
     const auto groupsOf = [&](const Tile& tile) {
         return std::uint64_t{divideUp(p.rows, tile.rows)} * divideUp(p.columns, tile.columns) * p.pictures * phases;
     };
@@ -95,6 +123,35 @@ Result<void> PortableKernels::matmul(const Matmul& m, const Target& target) {
     return {};
 }
 
+Result<void> PortableKernels::matmulPlanes(const Matmul& m, std::uint64_t planes, const Target& target) {
+    const Tensor &a = target.tensor(m.a), &b = target.tensor(m.b), &out = target.tensor(m.out);
+    if (m.rows > rowsAtOnce || m.columns % 4 != 0 || m.inner % 4 != 0) return matmulEach(m, planes, target);
+    return product({.in = target.address(m.a),
+                    .weight = target.address(m.b),
+                    .out = target.address(m.out),
+                    .inApart = m.rows * m.inner,
+                    .weightsApart = m.inner * m.columns,
+                    .pictures = small(planes),
+                    .rows = small(m.rows),
+                    .columns = small(m.columns),
+                    .inner = small(m.inner),
+                    .inStride = small(m.inner),
+                    .weightStride = small(m.columns),
+                    .outStride = small(m.columns)},
+                   {{"IN", shaderType(a.dtype)}, {"WEIGHT", shaderType(b.dtype)}, {"OUT", shaderType(out.dtype)}},
+                   target);
+}
+
+Result<void> PortableKernels::matmulEach(Matmul plane, std::uint64_t planes, const Target& target) {
+    for (std::uint64_t i = 0; i < planes; ++i) {
+        CHECK(matmul(plane, target));
+        plane.aRow += plane.rows;
+        plane.bRow += plane.inner;
+        plane.outRow += plane.rows;
+    }
+    return {};
+}
+
 Result<void> PortableKernels::attention(const AttentionCall& call, const Target& target) {
     const Tensor &q = target.tensor(call.q), &out = target.tensor(call.out);
     const std::uint64_t pixels = q.shape.pixels(), rowBytes = q.shape.c * sizeOf(q.dtype),
@@ -102,10 +159,15 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
     const std::string type = shaderType(q.dtype);
     const std::uint32_t keys = small(pixels), channels = small(q.shape.c), stride = roundUp(keys, 4u);
     const std::uint64_t scores = target.address(call.scores);
+    const AttentionBlock block = attentionBlock(call.chunkRows, keys, channels);
+    const std::uint64_t parts = scores + block.rows * stride * sizeof(float);
+    const std::uint32_t partKeys =
+                            small(roundUp(divideUp<std::uint64_t>(keys, block.parts), std::uint64_t{productDepth})),
+                        partCount = divideUp(keys, partKeys);
     for (std::uint64_t picture = 0; picture < q.shape.n; ++picture) {
         const std::uint64_t base = picture * pictureBytes;
-        for (std::uint64_t first = 0; first < pixels; first += call.chunkRows) {
-            const std::uint32_t rows = small(std::min(call.chunkRows, pixels - first));
+        for (std::uint64_t first = 0; first < pixels; first += block.rows) {
+            const std::uint32_t rows = small(std::min(block.rows, pixels - first));
             CHECK(product({.in = target.address(call.q) + base + first * rowBytes,
                            .weight = target.address(call.k) + base,
                            .out = scores,
@@ -119,16 +181,33 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
                           {{"IN", type}, {"WEIGHT", type}, {"OUT", "F32"}, {"B_NK", "1"}}, target));
             CHECK(softmax(target, call.scores, rows, keys, stride));
             // Behind the last key softmax leaves zeros.
-            CHECK(product({.in = scores,
+            const std::uint64_t outAddress = target.address(call.out) + base + first * rowBytes;
+            Product values{.in = scores,
                            .weight = target.address(call.v) + base,
-                           .out = target.address(call.out) + base + first * rowBytes,
+                           .out = outAddress,
                            .rows = rows,
                            .columns = channels,
                            .inner = keys,
                            .inStride = stride,
                            .weightStride = channels,
-                           .outStride = channels},
-                          {{"IN", "F32"}, {"WEIGHT", type}, {"OUT", shaderType(out.dtype)}}, target));
+                           .outStride = channels};
+            if (partCount == 1) {
+                CHECK(product(values, {{"IN", "F32"}, {"WEIGHT", type}, {"OUT", shaderType(out.dtype)}}, target));
+                continue;
+            }
+            values.out = parts;
+            values.inApart = partKeys;
+            values.weightsApart = std::uint64_t{partKeys} * channels;
+            values.pictures = partCount;
+            values.inner = partKeys;
+            values.innerAll = keys;
+            CHECK(product(values, {{"IN", "F32"}, {"WEIGHT", type}, {"OUT", "F32"}, {"PARTS", "1"}}, target));
+            struct SumPush {
+                std::uint64_t parts, out;
+                std::uint32_t rows, channels, count;
+            };
+            CHECK(add(target, "attention_sum.comp", {{"TYPE", shaderType(out.dtype)}},
+                      SumPush{parts, outAddress, rows, channels, partCount}, std::uint64_t{rows} * channels / 4, 64));
         }
     }
     return {};
