@@ -83,7 +83,9 @@ shared vec4 aTile[BUFFERS * A_SIZE], bTile[BUFFERS * B_SIZE];
 RAW4(IN) aHeld[A_PIECES];
 RAW4(WEIGHT) bHeld[B_PIECES];
 bool aInside[A_PIECES]; // of the map; what is not becomes zero
-uint64_t aFrom[A_PIECES], bFrom[B_PIECES];
+// Where the pieces that are asked for next begin, the same for a whole group, and bytes from there to this thread's.
+uint64_t aFrom, bFrom;
+uint aOffset[A_PIECES], bOffset[B_PIECES];
 uint channel = 0, tap = 0, unit; // of the pieces that are asked for next; this thread's four of a row
 #ifdef RAGGED
 bool aWithin; // the inner extent
@@ -94,15 +96,17 @@ vec4 low, high;
 #endif
 
 #ifdef KERNEL
-uint64_t pictureAddress;
+uint64_t firstRow;      // the first one of the stored map that this tile reads
+uint firstY;            // this row
 ivec2 corner[A_PIECES]; // first tap of the pixel: column, row
 
 void aimAtTap() {
+    aFrom = firstRow;
     [[unroll]] for (uint i = 0; i < A_PIECES; ++i) {
         uint x = uint(corner[i].x) + tap % KERNEL, y = uint(corner[i].y) + tap / KERNEL; // huge where below 0
         aInside[i] = x < LIMIT(inWidth) && y < LIMIT(inHeight);
-        uint pixel = aInside[i] ? SOURCE(y) * inWidth + SOURCE(x) : 0;
-        aFrom[i] = pictureAddress + uint64_t(pixel) * inStride * BYTES(IN);
+        uint pixel = aInside[i] ? (SOURCE(y) - firstY) * inWidth + SOURCE(x) : 0;
+        aOffset[i] = pixel * inStride * BYTES(IN);
     }
 }
 #endif
@@ -116,27 +120,35 @@ void ask() {
         aimAtTap();
     }
 #endif
-    uint own = channel + unit * 4;
+    uint own = unit * 4;
 #ifdef RAGGED
-    aWithin = own < inner;
+    aWithin = channel + own < inner;
     if (!aWithin) own = 0;
 #endif
-    [[unroll]] for (uint i = 0; i < A_PIECES; ++i) aHeld[i] = LOAD_RAW4(IN)(aFrom[i] + own * BYTES(IN));
+    [[unroll]] for (uint i = 0; i < A_PIECES; ++i)
+        aHeld[i] = LOAD_RAW4(IN)(aFrom + (aOffset[i] + own * BYTES(IN)));
+    aFrom += DEPTH * BYTES(IN);
 #ifdef NORM
-    low = load4F32(coefficients, own / 2);
-    high = load4F32(coefficients, own / 2 + 1);
+    low = load4F32(coefficients, (channel + own) / 2);
+    high = load4F32(coefficients, (channel + own) / 2 + 1);
 #endif
     [[unroll]] for (uint i = 0; i < B_PIECES; ++i) {
 #ifdef B_NK
-        bHeld[i] = LOAD_RAW4(WEIGHT)(bFrom[i] + own * BYTES(WEIGHT));
+        bHeld[i] = LOAD_RAW4(WEIGHT)(bFrom + (bOffset[i] + own * BYTES(WEIGHT)));
 #elif defined(RAGGED)
-        uint row = min(channel + (gl_LocalInvocationIndex + i * THREADS) / B_FOURS, inner - 1);
-        bHeld[i] = LOAD_RAW4(WEIGHT)(bFrom[i] + uint64_t(tap * inner + row) * weightStride * BYTES(WEIGHT));
+        uint row = min((gl_LocalInvocationIndex + i * THREADS) / B_FOURS, inner - 1 - channel);
+        bHeld[i] = LOAD_RAW4(WEIGHT)(bFrom + (bOffset[i] + row * weightStride * BYTES(WEIGHT)));
 #else
-        bHeld[i] = LOAD_RAW4(WEIGHT)(bFrom[i]);
-        bFrom[i] += DEPTH * weightStride * BYTES(WEIGHT);
+        bHeld[i] = LOAD_RAW4(WEIGHT)(bFrom + bOffset[i]);
 #endif
     }
+#ifdef B_NK
+    bFrom += DEPTH * BYTES(WEIGHT);
+#elif defined(RAGGED)
+    bFrom += uint64_t(min(DEPTH, inner - channel)) * weightStride * BYTES(WEIGHT);
+#else
+    bFrom += DEPTH * weightStride * BYTES(WEIGHT);
+#endif
     channel += DEPTH;
 }
 
@@ -244,7 +256,6 @@ void main() {
     uint thread = gl_LocalInvocationIndex;
     unit = thread % UNITS;
 #ifdef KERNEL
-    pictureAddress = inAddress + picture * inApart * BYTES(IN);
 #ifdef FOLDED
     const uint width = inWidth;
     ivec2 before = 1 - ivec2(phase & 1, phase >> 1);
@@ -252,13 +263,18 @@ void main() {
     const uint width = outWidth;
     ivec2 before = ivec2(pad);
 #endif
+    int y0 = max(int(m0 / width) * STRIDE - before.y, 0);
+    firstY = min(SOURCE(uint(y0)), inHeight - 1);
+    firstRow = inAddress + (picture * inApart + uint64_t(firstY) * inWidth * inStride) * BYTES(IN);
+#else
+    aFrom = inAddress + (picture * inApart + uint64_t(m0) * inStride) * BYTES(IN);
 #endif
     [[unroll]] for (uint i = 0; i < A_PIECES; ++i) {
         uint m = min(m0 + (thread + i * THREADS) / UNITS, rows - 1);
 #ifdef KERNEL
         corner[i] = ivec2(m % width, m / width) * STRIDE - before;
 #else
-        aFrom[i] = inAddress + (picture * inApart + uint64_t(m) * inStride) * BYTES(IN);
+        aOffset[i] = (m - m0) * inStride * BYTES(IN);
 #endif
     }
 #ifdef KERNEL
@@ -267,16 +283,19 @@ void main() {
 #ifdef NORM
     coefficients = coefficientsAddress + uint64_t(picture) * inner * 8;
 #endif
-    uint64_t weights = weightAddress + picture * weightsApart * BYTES(WEIGHT);
-    weights += uint64_t(phase * TAPS) * inner * weightStride * BYTES(WEIGHT);
+    bFrom = weightAddress + picture * weightsApart * BYTES(WEIGHT);
+    bFrom += uint64_t(phase * TAPS) * inner * weightStride * BYTES(WEIGHT);
+#ifdef B_NK
+    bFrom += uint64_t(n0) * weightStride * BYTES(WEIGHT);
+#endif
     [[unroll]] for (uint i = 0; i < B_PIECES; ++i) {
         uint piece = thread + i * THREADS;
 #ifdef B_NK
-        bFrom[i] = weights + uint64_t(min(n0 + piece / UNITS, columns - 1)) * weightStride * BYTES(WEIGHT);
+        bOffset[i] = (min(n0 + piece / UNITS, columns - 1) - n0) * weightStride * BYTES(WEIGHT);
 #else
-        bFrom[i] = weights + min(n0 + piece % B_FOURS * 4, columns - 4) * BYTES(WEIGHT);
+        bOffset[i] = min(n0 + piece % B_FOURS * 4, columns - 4) * BYTES(WEIGHT);
 #ifndef RAGGED
-        bFrom[i] += uint64_t(piece / B_FOURS) * weightStride * BYTES(WEIGHT);
+        bOffset[i] += piece / B_FOURS * weightStride * BYTES(WEIGHT);
 #endif
 #endif
     }
