@@ -26,7 +26,7 @@ struct Pipeline {
     VkDescriptorSetLayout texelSet = VK_NULL_HANDLE; // none: the kernel takes addresses alone
 };
 
-// Layout of every kernel: 128 bytes of push constants, and up to four uniform texel buffers for kernels that want them.
+// Layout of every kernel: 128 bytes of push constants, and up to five uniform texel buffers for kernels that want them.
 constexpr std::uint32_t pushBytes = 128, texelBuffers = 5;
 
 class ShaderLibrary {
