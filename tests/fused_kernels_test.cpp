@@ -60,17 +60,7 @@ TEST_P(FusedConvTest, agreesWithTheReference) {
         gamma = one.fill(call.stats->gamma, 0.1, 1.0);
         beta = one.fill(call.stats->beta, 0.1);
     }
-    std::vector<double> weights(c.in.c * c.out * 9);
-    std::vector<float> stored(weights.size());
-    std::normal_distribution<double> normal(0.0, 1.0 / std::sqrt(static_cast<double>(c.in.c * 9)));
-    for (std::size_t i = 0; i < weights.size(); ++i)
-        stored[i] = static_cast<float>(weights[i] = rounded(c.dtype, normal(one.random)));
-    const StoredValues<DType::F32> values{reinterpret_cast<const std::byte*>(stored.data())};
-    const WeightPacking packing = one.kernels->packing(call, one.program);
-    if (c.folded)
-        packFoldedWeights(values, c.in.c * c.out, packing, c.dtype, 0, c.in.c * c.out * 16, one.data(call.weight));
-    else
-        packWeights(values, packing, c.dtype, 0, stored.size(), one.data(call.weight));
+    const std::vector<double> weights = one.fillWeights(call);
     const std::vector<double> bias = one.fill(*call.bias, 0.5);
     reference::Map residual{out, {}};
     if (call.residual) residual.values = one.fill(*call.residual, 1.0);
@@ -141,13 +131,7 @@ TEST(InPlaceConv, takesTheFirstChannelsOfItsInput) {
                 call.weight = one.add(dtype, {1, 1, 1, in.c * channels}, Category::Weights);
                 call.bias = one.add(DType::F32, {1, 1, 1, channels});
                 const reference::Map input{in, one.fill(call.in, 1.0)};
-                std::vector<double> weights(in.c * channels);
-                std::vector<float> stored(weights.size());
-                std::normal_distribution<double> normal(0.0, 1.0 / 16.0);
-                for (std::size_t i = 0; i < weights.size(); ++i)
-                    stored[i] = static_cast<float>(weights[i] = rounded(dtype, normal(one.random)));
-                packWeights(StoredValues<DType::F32>{reinterpret_cast<const std::byte*>(stored.data())},
-                            one.kernels->packing(call, one.program), dtype, 0, stored.size(), one.data(call.weight));
+                const std::vector<double> weights = one.fillWeights(call);
                 const std::vector<double> bias = one.fill(*call.bias, 0.5);
                 const reference::Map expected = reference::conv(call, input, weights, bias, nullptr, out);
                 one.run(call);

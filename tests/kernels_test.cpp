@@ -56,18 +56,7 @@ TEST_P(ConvTest, agreesWithTheReference) {
     }
 
     const reference::Map input{in, one.fill(call.in, 1.0)};
-    // Weights in the checkpoint's order, then packed as the kernel wants them.
-    std::vector<double> weights(c.in * c.out * c.kernel * c.kernel);
-    std::vector<float> stored(weights.size());
-    std::normal_distribution<double> normal(0.0, 1.0 / std::sqrt(static_cast<double>(c.in * c.kernel * c.kernel)));
-    for (std::size_t i = 0; i < weights.size(); ++i)
-        stored[i] = static_cast<float>(weights[i] = rounded(weightType, normal(one.random)));
-    const StoredValues<DType::F32> values{reinterpret_cast<const std::byte*>(stored.data())};
-    const WeightPacking packing = one.kernels->packing(call, one.program);
-    if (folded)
-        packFoldedWeights(values, c.in * c.out, packing, weightType, 0, c.in * c.out * 16, one.data(call.weight));
-    else
-        packWeights(values, packing, weightType, 0, stored.size(), one.data(call.weight));
+    const std::vector<double> weights = one.fillWeights(call);
     const std::vector<double> bias = c.bias ? one.fill(*call.bias, 0.1) : std::vector<double>{};
     reference::Map residual{out, {}};
     if (call.residual) residual.values = one.fill(*call.residual, 1.0);

@@ -40,7 +40,7 @@ Result<std::string> expand(std::string_view shader) {
 }
 
 // glslang reads SPIR-V's own types through GL_EXT_spirv_intrinsics, but not one type as the parameter of another.
-// Shaders name the component types of cooperative matrices by two numbers instead, which become the ids of the real
+// Shaders name the component types of cooperative matrices by numbers instead, which become the ids of the real
 // types here; those are moved before all other types, where SPIR-V wants them.
 constexpr std::uint32_t opTypeFirst = 19, opTypeLast = 39, opTypeFloat = 22, opTypeMatrix = 4456;
 constexpr std::uint32_t placeholderF16 = 0x7f15, placeholderBf16 = 0x7f16, placeholderF32 = 0x7f32;

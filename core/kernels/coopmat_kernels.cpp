@@ -87,14 +87,15 @@ WeightPacking CoopmatKernels::packing(const ConvCall& call, const Program& progr
     if (makesFew(call, program)) return {{in / 16, 16 * 9}, {9, 1}, {out, in * 9}, {4, 2 * 9}, {2, 8 * 9}, {2, 9}};
     const bool folded = call.method == ConvMethod::Folded;
     const std::uint64_t taps = folded ? 4 : call.kernel * call.kernel, toIn = taps, toOut = in * taps;
-    const bool product = (call.method == ConvMethod::Direct && isProduct(call)) || call.method == ConvMethod::Im2col;
-    if (product &&
-        takesBlocks(program, {call.in, call.weight, call.out, call.residual.value_or(call.out)}, in * taps, out))
-        return {{taps, 1},     {in / 16, 16 * toIn}, {out / 16, 16 * toOut}, {8, toOut},
-                {4, 2 * toIn}, {2, 8 * toOut},       {2, 8 * toIn},          {2, toIn}};
-    if (!tileOf(call, program)) return PortableKernels::packing(call, program);
-    WeightPacking packing{{in / 16, 16 * toIn}, {taps, 1},      {out / 16, 16 * toOut}, {8, toOut},
-                          {4, 2 * toIn},        {2, 8 * toOut}, {2, 8 * toIn},          {2, toIn}};
+    const bool product =
+        ((call.method == ConvMethod::Direct && isProduct(call)) || call.method == ConvMethod::Im2col) &&
+        takesBlocks(program, {call.in, call.weight, call.out, call.residual.value_or(call.out)}, in * taps, out);
+    if (!product && !tileOf(call, program)) return PortableKernels::packing(call, program);
+    // Products go through all channels of a tap before the next one, convolutions through all taps of 16 channels.
+    WeightPacking packing{{in / 16, 16 * toIn}, {taps, 1}};
+    if (product) std::swap(packing[0], packing[1]);
+    packing.insert(packing.end(),
+                   {{out / 16, 16 * toOut}, {8, toOut}, {4, 2 * toIn}, {2, 8 * toOut}, {2, 8 * toIn}, {2, toIn}});
     if (folded) packing.insert(packing.begin(), {4, out * toOut});
     return packing;
 }
@@ -369,14 +370,7 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
                 continue;
             }
             CHECK(multiply(values, {element, {"WEIGHTED", "1"}, {"TAIL_K", "1"}, {"OUT_F32", "1"}}, target));
-            struct SumPush {
-                std::uint64_t parts, out;
-                std::uint32_t rows, channels, count;
-            };
-            CHECK(add(target, "attention_sum.comp", {{"TYPE", shaderType(q.dtype)}},
-                      SumPush{partsAt, outAddress, static_cast<std::uint32_t>(rows),
-                              static_cast<std::uint32_t>(channels), static_cast<std::uint32_t>(parts)},
-                      rows * channels / 4, 64));
+            CHECK(sumParts(partsAt, call.out, outAddress, rows, parts, target));
         }
     }
     return {};

@@ -63,6 +63,8 @@ protected:
     struct Tile {
         std::uint32_t rows, columns, threadRows, threadColumns;
     };
+    // Of rows that follow each other closely.
+    static Product denseProduct(const Matmul& m, const Target& target);
     // `tile`: nothing for the one that suits the product.
     Result<void> product(const Product& product, std::vector<Define> defines, const Target& target,
                          std::optional<Tile> tile = std::nullopt, std::uint32_t phases = 1);
@@ -74,6 +76,9 @@ protected:
     virtual Result<void> normStats(const GroupNormStatsCall& call, const Target& target);
     virtual Result<void> normApply(const GroupNormApplyCall& call, const Target& target);
     virtual Result<void> attention(const AttentionCall& call, const Target& target);
+    // Rows of `out` from outAddress on are the sums of [rows][count][channels] of fp32 at `parts`.
+    Result<void> sumParts(std::uint64_t parts, TensorId out, std::uint64_t outAddress, std::uint64_t rows,
+                          std::uint64_t count, const Target& target);
     virtual Result<void> softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys,
                                  std::uint32_t stride);
     // Convolutions from or to so few channels that they are no multiple of four.

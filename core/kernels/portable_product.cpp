@@ -70,76 +70,70 @@ Result<void> PortableKernels::product(const Product& p, std::vector<Define> defi
     return add(target, "product.comp", defines, p, groupsOf(tile), 1);
 }
 
+PortableKernels::Product PortableKernels::denseProduct(const Matmul& m, const Target& target) {
+    const auto element = [&](TensorId id, std::uint64_t first) {
+        return target.address(id) + first * sizeOf(target.tensor(id).dtype);
+    };
+    return {.in = element(m.a, m.aRow * m.inner),
+            .weight = element(m.b, m.bRow * m.columns),
+            .bias = target.address(m.bias),
+            .residual = m.residual ? element(*m.residual, m.outRow * m.columns) : 0,
+            .out = element(m.out, m.outRow * m.columns),
+            .rows = small(m.rows),
+            .columns = small(m.columns),
+            .inner = small(m.inner),
+            .inStride = small(m.inner),
+            .weightStride = small(m.columns),
+            .outStride = small(m.columns),
+            .residualStride = small(m.columns)};
+}
+
 Result<void> PortableKernels::matmul(const Matmul& m, const Target& target) {
-    const Tensor &a = target.tensor(m.a), &b = target.tensor(m.b), &out = target.tensor(m.out);
+    const DType a = target.tensor(m.a).dtype, b = target.tensor(m.b).dtype, out = target.tensor(m.out).dtype;
     if (m.inPlace) return matmulInPlace(m, target);
     const bool few = m.columns % 4 != 0 || m.inner % 4 != 0;
     if (few && m.residual)
         return fail(ErrorCode::Unsupported, "no kernel makes {} channels of {} this way", m.columns, m.inner);
-    std::vector<Define> defines{
-        {"IN", shaderType(a.dtype)}, {"WEIGHT", shaderType(b.dtype)}, {"OUT", shaderType(out.dtype)}};
+    std::vector<Define> defines{{"IN", shaderType(a)}, {"WEIGHT", shaderType(b)}, {"OUT", shaderType(out)}};
     if (m.bias) defines.push_back({"BIAS", "1"});
     if (m.residual) defines.push_back({"RESIDUAL", shaderType(target.tensor(*m.residual).dtype)});
     addActivation(defines, m.activation);
     for (std::uint64_t done = 0; done < m.rows; done += rowsAtOnce) {
-        const std::uint32_t rows = small(std::min(rowsAtOnce, m.rows - done));
-        const std::uint64_t outElement = (m.outRow + done) * m.columns,
-                            inAddress = target.address(m.a) + (m.aRow + done) * m.inner * sizeOf(a.dtype),
-                            weightAddress = target.address(m.b) + m.bRow * m.columns * sizeOf(b.dtype),
-                            outAddress = target.address(m.out) + outElement * sizeOf(out.dtype);
-        if (few) {
-            CHECK(fewChannels({.in = inAddress,
-                               .weight = weightAddress,
-                               .bias = target.address(m.bias),
-                               .out = outAddress,
-                               .pictures = 1,
-                               .inHeight = 1,
-                               .inWidth = rows,
-                               .inChannels = small(m.inner),
-                               .outHeight = 1,
-                               .outWidth = rows,
-                               .outChannels = small(m.columns),
-                               .pad = 0,
-                               .inStride = small(m.inner / 4)},
-                              1, {a.dtype, b.dtype, out.dtype}, m.activation, std::nullopt, target));
+        Matmul piece = m;
+        piece.aRow += done;
+        piece.outRow += done;
+        piece.rows = std::min(rowsAtOnce, m.rows - done);
+        const Product p = denseProduct(piece, target);
+        if (!few) {
+            CHECK(product(p, defines, target));
             continue;
         }
-        std::uint64_t residual = target.address(m.residual);
-        if (m.residual) residual += outElement * sizeOf(target.tensor(*m.residual).dtype);
-        CHECK(product({.in = inAddress,
-                       .weight = weightAddress,
-                       .bias = target.address(m.bias),
-                       .residual = residual,
-                       .out = outAddress,
-                       .rows = rows,
-                       .columns = small(m.columns),
-                       .inner = small(m.inner),
-                       .inStride = small(m.inner),
-                       .weightStride = small(m.columns),
-                       .outStride = small(m.columns),
-                       .residualStride = small(m.columns)},
-                      defines, target));
+        CHECK(fewChannels({.in = p.in,
+                           .weight = p.weight,
+                           .bias = p.bias,
+                           .out = p.out,
+                           .pictures = 1,
+                           .inHeight = 1,
+                           .inWidth = p.rows,
+                           .inChannels = p.inner,
+                           .outHeight = 1,
+                           .outWidth = p.rows,
+                           .outChannels = p.columns,
+                           .pad = 0,
+                           .inStride = p.inner / 4},
+                          1, {a, b, out}, m.activation, std::nullopt, target));
     }
     return {};
 }
 
 Result<void> PortableKernels::matmulPlanes(const Matmul& m, std::uint64_t planes, const Target& target) {
-    const Tensor &a = target.tensor(m.a), &b = target.tensor(m.b), &out = target.tensor(m.out);
     if (m.rows > rowsAtOnce || m.columns % 4 != 0 || m.inner % 4 != 0) return matmulEach(m, planes, target);
-    return product({.in = target.address(m.a),
-                    .weight = target.address(m.b),
-                    .out = target.address(m.out),
-                    .inApart = m.rows * m.inner,
-                    .weightsApart = m.inner * m.columns,
-                    .pictures = small(planes),
-                    .rows = small(m.rows),
-                    .columns = small(m.columns),
-                    .inner = small(m.inner),
-                    .inStride = small(m.inner),
-                    .weightStride = small(m.columns),
-                    .outStride = small(m.columns)},
-                   {{"IN", shaderType(a.dtype)}, {"WEIGHT", shaderType(b.dtype)}, {"OUT", shaderType(out.dtype)}},
-                   target);
+    Product all = denseProduct(m, target);
+    all.inApart = m.rows * m.inner;
+    all.weightsApart = m.inner * m.columns;
+    all.pictures = small(planes);
+    const auto typeOf = [&](TensorId id) { return shaderType(target.tensor(id).dtype); };
+    return product(all, {{"IN", typeOf(m.a)}, {"WEIGHT", typeOf(m.b)}, {"OUT", typeOf(m.out)}}, target);
 }
 
 Result<void> PortableKernels::matmulEach(Matmul plane, std::uint64_t planes, const Target& target) {
@@ -202,15 +196,22 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
             values.inner = partKeys;
             values.innerAll = keys;
             CHECK(product(values, {{"IN", "F32"}, {"WEIGHT", type}, {"OUT", "F32"}, {"PARTS", "1"}}, target));
-            struct SumPush {
-                std::uint64_t parts, out;
-                std::uint32_t rows, channels, count;
-            };
-            CHECK(add(target, "attention_sum.comp", {{"TYPE", shaderType(out.dtype)}},
-                      SumPush{parts, outAddress, rows, channels, partCount}, std::uint64_t{rows} * channels / 4, 64));
+            CHECK(sumParts(parts, call.out, outAddress, rows, partCount, target));
         }
     }
     return {};
+}
+
+Result<void> PortableKernels::sumParts(std::uint64_t parts, TensorId out, std::uint64_t outAddress, std::uint64_t rows,
+                                       std::uint64_t count, const Target& target) {
+    struct Push {
+        std::uint64_t parts, out;
+        std::uint32_t rows, channels, count;
+    };
+    const Tensor& tensor = target.tensor(out);
+    return add(target, "attention_sum.comp", {{"TYPE", shaderType(tensor.dtype)}},
+               Push{parts, outAddress, small(rows), small(tensor.shape.c), small(count)}, rows * tensor.shape.c / 4,
+               64);
 }
 
 } // namespace spikescope

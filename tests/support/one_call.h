@@ -117,6 +117,24 @@ public:
         }
         return values;
     }
+    // Random weights of a convolution in the checkpoint's order, packed as its kernel wants them.
+    std::vector<double> fillWeights(const ConvCall& call) {
+        const std::uint64_t in = program.tensor(call.in).shape.c, out = program.tensor(call.out).shape.c,
+                            each = in * call.kernel * call.kernel;
+        const DType type = program.tensor(call.weight).dtype;
+        std::vector<double> weights(out * each);
+        std::vector<float> stored(weights.size());
+        std::normal_distribution<double> normal(0.0, 1.0 / std::sqrt(static_cast<double>(each)));
+        for (std::size_t i = 0; i < weights.size(); ++i)
+            stored[i] = static_cast<float>(weights[i] = rounded(type, normal(random)));
+        const StoredValues<DType::F32> values{reinterpret_cast<const std::byte*>(stored.data())};
+        const WeightPacking packing = kernels->packing(call, program);
+        if (call.method == ConvMethod::Folded)
+            packFoldedWeights(values, in * out, packing, type, 0, in * out * 16, data(call.weight));
+        else
+            packWeights(values, packing, type, 0, stored.size(), data(call.weight));
+        return weights;
+    }
     std::vector<double> read(TensorId id) {
         const Tensor& tensor = program.tensor(id);
         std::vector<double> values(tensor.shape.elements());
