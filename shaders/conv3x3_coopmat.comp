@@ -1,14 +1,15 @@
 #version 460
-// 3×3 convolution, stride 1, padding 1, NHWC in and out, fp32 sums, on 16×16×16 cooperative matrices.
+// 3×3 convolution, stride 1, NHWC in and out, fp32 sums, on 16×16×16 cooperative matrices.
 //   ELEMENT_BF16 or ELEMENT_F16: maps and weights
 //   NORM      the input is x scale + shift of each channel, then its SiLU with NORM_SILU
 //   UPSAMPLE  the input is read as if doubled by nearest neighbour
 //   FOLDED    the same by four 2×2 convolutions, one for each parity of output row and column
 //   RESIDUAL  adds res, which has the output's shape and may be the output
 //   PER_GROUP channels of a group of the norm behind (4, 8, 16 or 32): moments of each tile go to part
-// x [H][W][C] (UPSAMPLE: of half the size), y and res [H][W][K], FOLDED: of twice the size; bias [K] fp32; gn [C] (scale,
+// x [inH][inW][C] (UPSAMPLE: of half the size), y and res [H][W][K], FOLDED: of twice the size; bias [K] fp32; gn [C] (scale,
 // shift); part [tile][K / PER_GROUP] (count, mean, squared deviations, 0); tile = (phase · rows + row) · columns + column of
-// tiles. H, W: of the output, FOLDED of the input. xStride, yStride, resStride: 16 bytes from pixel to pixel.
+// tiles. H, W: of the output, FOLDED half of it; the first output pixel begins top rows and left columns outside of
+// x, where zeros are (below zero: inside). xStride, yStride, resStride: 16 bytes from pixel to pixel.
 // w [C/16][3 rows][3 columns][K/16][32 lanes][8]: each 16×16 block as the lanes of a subgroup hold it; FOLDED [4] of
 // [C/16][2][2][K/16][32][8], phase 2 · odd row + odd column.
 // COLUMNS BLOCKS STAGE_BLOCKS: pixel columns and 16-channel blocks of a warp, 16-channel blocks of input at a time. Dispatch
@@ -50,7 +51,7 @@ layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uve
 layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer Out16 { uvec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF4 { vec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer OutF4 { vec4 v[]; };
-layout(push_constant) uniform Push { In16 x, w; Any16 res; Out16 y; InF4 bias, gn; OutF4 part; int H, W, C, K, xStride, yStride, resStride; } p;
+layout(push_constant) uniform Push { In16 x, w; Any16 res; Out16 y; InF4 bias, gn; OutF4 part; int H, W, C, K, xStride, yStride, resStride, inH, inW, top, left; } p;
 
 #include "coopmat.glsl"
 #include "coopmat_halo.glsl"
@@ -65,11 +66,11 @@ void main() {
 #ifdef FOLDED
     int parts = p.K / CHANNELS, phase = int(gl_WorkGroupID.x) / parts, oddRow = phase >> 1, oddColumn = phase & 1;
     int n0 = (int(gl_WorkGroupID.x) - phase * parts) * CHANNELS + warp * (BLOCKS * 16);
-    HALO_BEGIN(y0 - 1 + oddRow, x0 - 1 + oddColumn)
+    HALO_BEGIN(y0 - p.top + oddRow, x0 - p.left + oddColumn)
 #else
     const int phase = 0;
     int n0 = int(gl_WorkGroupID.x) * CHANNELS + warp * (BLOCKS * 16);
-    HALO_BEGIN(y0 - 1, x0 - 1)
+    HALO_BEGIN(y0 - p.top, x0 - p.left)
 #endif
 
     MatC acc[COLUMNS][BLOCKS];

@@ -5,20 +5,21 @@
 //   bindings  0 x   1 packed weights   2 residual (RESIDUAL, type OUT_*)   3 bias, fp32, four a texel (BIAS)
 //             4 (scale, shift) of each channel of each picture, fp32 (NORM)
 //   push      uint64 y address, int h, w (output), hIn, wIn (input), c, k, xStride, yStride, residualStride (elements from
-//             pixel to pixel)      (44 bytes; the address aligned to four elements)
+//             pixel to pixel), top, left (rows and columns outside of x, where zeros are, at which the first pixel begins to
+//             read; UPSAMPLE: of the doubled one)      (52 bytes; the address aligned to four elements)
 //   groups    ceil(w / PV), ceil(h / 8), n * (k / KT)                           (local size 8: a lane is an output row)
 //   limits    fewer than 2^27 texels in any map or weight tensor
 //   rates     GFLOP/s, two Zen 3 cores: 63 to 69 fp32, 70 to 72 bf16, 67 fp16; folded 153 (of the unfolded work); KT 3: 44
 //   defines   KT 16|8|4|3 (3: k = 3, no residual), PV pixels a lane, BIAS, RESIDUAL, RELU,
 //             NORM (x is read as x * scale + shift), with NORM_SILU or NORM_RELU behind it,
-//             UPSAMPLE (nearest x2 on load: hIn = h/2, wIn = w/2, rounded up),
-//             UPSAMPLE_FOLDED (the same with weights summed beforehand, 2.25 times fewer products; h = 2 hIn, w = 2 wIn, KT not 3),
-//             STRIDE 2 with PAD 0 or 1 (rows and columns of zeros above and left; below and right as the sizes need)
+//             UPSAMPLE (nearest x2 on load),
+//             UPSAMPLE_FOLDED (the same with weights summed beforehand, 2.25 times fewer products; h and w even, KT not 3),
+//             STRIDE 2
 //   packing   element (co, ci, ky, kx) lies at, for whole kt = co / KT:
 //             ((kt * 3 + ky) * (c / 4) + ci / 4) * 12 * KT + ((co % KT) * 4 + ci % 4) * 3 + kx       as many as the weights
 //
-// UPSAMPLE_FOLDED: groups ceil(wIn / PV), ceil(hIn / 8), n * 4 * (k / KT). Output pixel (2 y + py, 2 x + px) is a 2x2
-// convolution of input rows y - 1 + py + a and columns x - 1 + px + b, a and b 0 or 1. Its weights, summed in fp32 before
+// UPSAMPLE_FOLDED: groups ceil(w / 2 / PV), ceil(h / 2 / 8), n * 4 * (k / KT). Output pixel (2 y + py, 2 x + px) is a 2x2
+// convolution of input rows y - top + py + a and columns x - left + px + b, a and b 0 or 1. Its weights, summed in fp32 before
 // rounding: along each axis, for phase 0 {w0, w1 + w2}, for phase 1 {w0 + w1, w2}. With tiles = k / KT they lie at
 //             ((((py * 2 + px) * tiles + kt) * 2 + a) * (c / 4) + ci / 4) * 8 * KT + ((co % KT) * 4 + ci % 4) * 2 + b
 // and are 16/9 as many.
@@ -36,9 +37,6 @@
 #ifndef STRIDE
 #define STRIDE 1
 #endif
-#ifndef PAD
-#define PAD 1
-#endif
 #ifdef UPSAMPLE_FOLDED
 #define TAPS 2
 #else
@@ -53,7 +51,7 @@ layout(set = 0, binding = 1) uniform W_BUFFER weights;
 layout(set = 0, binding = 2) uniform OUT_BUFFER residualMap;
 layout(set = 0, binding = 3) uniform textureBuffer biasVector;
 layout(set = 0, binding = 4) uniform textureBuffer coefficients;
-layout(push_constant) uniform Push { uvec2 y; int h, w, hIn, wIn, c, k, xStride, yStride, residualStride; } p;
+layout(push_constant) uniform Push { uvec2 y; int h, w, hIn, wIn, c, k, xStride, yStride, residualStride, top, left; } p;
 
 void main() {
     const int lane = int(gl_LocalInvocationID.x), h = p.h, w = p.w, hIn = p.hIn, wIn = p.wIn, c4 = p.c >> 2, k = p.k;
@@ -76,12 +74,12 @@ void main() {
         int at[NI];
         bool inside[NI];
 #ifdef UPSAMPLE_FOLDED
-        int iy = oy + ky - 1 + phaseY;
+        int iy = oy + ky - p.top + phaseY;
 #else
-        int iy = oy * STRIDE + ky - PAD;
+        int iy = oy * STRIDE + ky - p.top;
 #endif
 #ifdef UPSAMPLE
-        bool rowInside = iy >= 0 && iy < h;
+        bool rowInside = iy >= 0 && iy < 2 * hIn;
         int row = (n * hIn + (iy >> 1)) * wIn;
 #else
         bool rowInside = iy >= 0 && iy < hIn;
@@ -89,12 +87,12 @@ void main() {
 #endif
         [[unroll]] for (int v = 0; v < NI; v++) {
 #ifdef UPSAMPLE_FOLDED
-            int ix = ox + v - 1 + phaseX;
+            int ix = ox + v - p.left + phaseX;
 #else
-            int ix = ox * STRIDE + v - PAD;
+            int ix = ox * STRIDE + v - p.left;
 #endif
 #ifdef UPSAMPLE
-            inside[v] = rowInside && ix >= 0 && ix < w;
+            inside[v] = rowInside && ix >= 0 && ix < 2 * wIn;
             at[v] = inside[v] ? (row + (ix >> 1)) * xStep : 0;
 #else
             inside[v] = rowInside && ix >= 0 && ix < wIn;
@@ -135,7 +133,7 @@ void main() {
     OutRef y = OutRef(p.y);
     [[unroll]] for (int v = 0; v < PV; v++) {
 #ifdef UPSAMPLE_FOLDED
-        if (oy < hIn && ox + v < wIn) {
+        if (oy < h / 2 && ox + v < w / 2) {
             int pixel = (n * h + 2 * oy + phaseY) * w + 2 * (ox + v) + phaseX;
 #else
         if (oy < h && ox + v < w) {

@@ -1,7 +1,7 @@
 #version 460
-// 3×3 convolution, stride 1, padding 1, of an NHWC map to OUTPUTS (1 to 8) channels in fp32, on 16×16×16 cooperative matrices:
+// 3×3 convolution, stride 1, of an NHWC map to OUTPUTS (1 to 8) channels in fp32, on 16×16×16 cooperative matrices:
 // the picture at the end of a decoder. ELEMENT_*, NORM and NORM_SILU as in conv3x3_coopmat.comp.
-// x [H][W][C], xStride 16 bytes from pixel to pixel; y [H][W][OUTPUTS] fp32; bias [OUTPUTS] fp32; gn [C] (scale, shift).
+// x [inH][inW][C], read from top rows and left columns outside of it on; xStride 16 bytes from pixel to pixel; y [H][W][OUTPUTS] fp32; bias [OUTPUTS] fp32; gn [C] (scale, shift).
 // w [C/16][9][OUTPUTS][4][4]: of 16 input channels 2 q + {0, 1} and 8 + 2 q + {0, 1}, as lane 4 · output + q holds them.
 // Dispatch (1, ceil(W / 16), ceil(H / 16)); C is a multiple of 32. Subgroups of 32, required and full.
 //
@@ -25,7 +25,7 @@ layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer In8
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF4 { vec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer InF { float v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) writeonly buffer OutF { float v[]; };
-layout(push_constant) uniform Push { In16 x; In8 w; OutF y; InF bias; InF4 gn; int H, W, C, xStride; } p;
+layout(push_constant) uniform Push { In16 x; In8 w; OutF y; InF bias; InF4 gn; int H, W, C, xStride, inH, inW, top, left; } p;
 
 #include "coopmat.glsl"
 #include "coopmat_halo.glsl"
@@ -36,7 +36,7 @@ void main() {
     DECLARE_ELEMENT
     int t = int(gl_LocalInvocationIndex), warp = int(gl_SubgroupID), lane = int(gl_SubgroupInvocationID);
     int x0 = int(gl_WorkGroupID.y) * GRID_COLUMNS, y0 = int(gl_WorkGroupID.z) * 16, stages = p.C / (STAGE_BLOCKS * 16);
-    HALO_BEGIN(y0 - 1, x0 - 1)
+    HALO_BEGIN(y0 - p.top, x0 - p.left)
 
     MatC acc[COLUMNS];
     [[unroll]] for (int i = 0; i < COLUMNS; i++) acc[i] = splatC(0.0);

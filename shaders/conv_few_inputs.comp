@@ -9,7 +9,7 @@ layout(local_size_x = 64) in;
 layout(push_constant, std430) uniform Push {
     uint64_t inAddress, weightAddress, biasAddress, outAddress;
     uint pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels;
-    int pad;
+    int padTop, padLeft;
 };
 
 void main() {
@@ -30,7 +30,7 @@ void main() {
     [[unroll]] for (int p = 0; p < 4; ++p) sum[p] = first;
 
     [[dont_unroll]] for (int tap = 0; tap < KERNEL * KERNEL; ++tap) {
-        int iy = y + tap / KERNEL - pad, ix = x0 + tap % KERNEL - pad;
+        int iy = y + tap / KERNEL - padTop, ix = x0 + tap % KERNEL - padLeft;
         if (iy < 0 || iy >= int(inHeight)) continue;
         uint64_t row = (uint64_t(picture) * inHeight + iy) * inWidth;
         for (uint c = 0; c < inChannels; ++c) {

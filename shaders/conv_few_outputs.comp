@@ -9,8 +9,8 @@ layout(local_size_x = 64) in;
 layout(push_constant, std430) uniform Push {
     uint64_t inAddress, weightAddress, biasAddress, outAddress;
     uint pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels;
-    int pad;
-    uint inStride, unused; // from pixel to pixel, in four channels
+    int padTop, padLeft;
+    uint inStride; // from pixel to pixel, in four channels
     uint64_t coefficientsAddress;
 };
 
@@ -24,7 +24,7 @@ void main() {
     float sum[OUTPUTS];
     [[unroll]] for (int o = 0; o < OUTPUTS; ++o) sum[o] = 0.0;
     [[dont_unroll]] for (int tap = 0; tap < KERNEL * KERNEL; ++tap) {
-        int iy = y + tap / KERNEL - pad, ix = x + tap % KERNEL - pad;
+        int iy = y + tap / KERNEL - padTop, ix = x + tap % KERNEL - padLeft;
         if (iy < 0 || iy >= int(inHeight) || ix < 0 || ix >= int(inWidth)) continue;
         uint64_t pixel = (picture * inHeight + iy) * inWidth + ix;
         [[dont_unroll]] for (uint c = 0; c < inBlocks; ++c) {

@@ -1,7 +1,7 @@
 // What the convolutions on cooperative matrices share: a workgroup's pixels and those around them in shared memory,
 // STAGE_BLOCKS blocks of 16 channels at a time, read through a norm if NORM is defined.
 // Wants TAPS (rows and columns of the kernel), GRID_COLUMNS (of the workgroup's pixels; always 16 rows), STAGE_BLOCKS,
-// THREADS, `sm`, and in `p` x, gn, H, W (rows and columns that the workgroups cover), C and xStride (16 bytes from pixel
+// THREADS, `sm`, and in `p` x, gn, inH, inW (rows and columns that are read), C and xStride (16 bytes from pixel
 // to pixel). Rows of the halo are an odd number of 16 bytes apart: no bank conflicts.
 const int HALO_X = GRID_COLUMNS + TAPS - 1, HALO_Y = 16 + TAPS - 1, PIXEL = STAGE_BLOCKS * 2, ROW = HALO_X * PIXEL + 1;
 const int HALO = HALO_Y * HALO_X * PIXEL, PIECES = (HALO + THREADS - 1) / THREADS, SHARED_IN = HALO_Y * ROW;
@@ -12,14 +12,14 @@ int haloRow(int pixel) { return (pixel * HALO_X_MUL) >> 16; }                   
 // Piece i of this thread is unit t + i THREADS of [HALO_Y][HALO_X][PIXEL]. Pixels outside read pixel 0 and become 0.
 // (firstRow, firstColumn): the halo's first pixel.
 #ifdef UPSAMPLE
-#define STORED(yy, xx) (((yy) >> 1) * (p.W >> 1) + ((xx) >> 1))
+#define STORED(yy, xx) (((yy) >> 1) * (p.inW >> 1) + ((xx) >> 1))
 #else
-#define STORED(yy, xx) ((yy) * p.W + (xx))
+#define STORED(yy, xx) ((yy) * p.inW + (xx))
 #endif
 #define HALO_BEGIN(firstRow, firstColumn) int from[PIECES]; uint inside = 0u; \
     [[unroll]] for (int i = 0; i < PIECES; i++) { \
         int e = t + i * THREADS, px = e / PIXEL, hy = haloRow(px), yy = hy + (firstRow), xx = px - hy * HALO_X + (firstColumn); \
-        bool ok = uint(yy) < uint(p.H) && uint(xx) < uint(p.W) && e < HALO; \
+        bool ok = uint(yy) < uint(p.inH) && uint(xx) < uint(p.inW) && e < HALO; \
         from[i] = (ok ? STORED(yy, xx) * p.xStride : 0) + t % PIXEL; inside |= ok ? 1u << i : 0u; \
     }
 

@@ -9,7 +9,7 @@ layout(local_size_x = 64) in;
 layout(push_constant, std430) uniform Push {
     uint64_t inAddress, columnsAddress;
     uint firstRow, rows, inHeight, inWidth, channels, outHeight, outWidth;
-    int pad;
+    int padTop, padLeft;
 };
 
 #ifdef UPSAMPLE
@@ -34,7 +34,7 @@ void main() {
     int tap = int(rest % 9ul);
     rest /= 9ul;
     uint64_t row = firstRow + rest / outWidth;
-    int iy = int(row % outHeight) * STRIDE + tap / 3 - pad, ix = int(rest % outWidth) * STRIDE + tap % 3 - pad;
+    int iy = int(row % outHeight) * STRIDE + tap / 3 - padTop, ix = int(rest % outWidth) * STRIDE + tap % 3 - padLeft;
     bool inside = iy >= 0 && iy < LIMIT(inHeight) && ix >= 0 && ix < LIMIT(inWidth);
     uint64_t source = 0ul;
     if (inside) source = (((row / outHeight) * inHeight + SOURCE(iy)) * inWidth + SOURCE(ix)) * blocks + block;

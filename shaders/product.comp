@@ -7,8 +7,8 @@
 //   KERNEL    of a convolution, with its STRIDE; weights [tap][in][out]; zeros around the map
 //   UPSAMPLE  the map is read as if doubled by nearest neighbour
 //   FOLDED    a 3×3 convolution after a doubling as four of 2×2 on the stored map (KERNEL 2, STRIDE 1), one for each
-//             parity of output row and column: weights [2 · odd row + odd column][tap][in][out], rows are the stored
-//             map's pixels
+//             parity of output row and column: weights [2 · odd row + odd column][tap][in][out], rows are a quarter of
+//             the output's pixels
 //   NORM      the input is activation(x · scale + shift), fp32 pairs (scale, shift) by [picture][channel] at
 //             coefficientsAddress; with NORM_RELU or NORM_SILU; zeros around the map stay zero
 //   PARTS     pictures are parts of the inner extent innerAll, `inner` (a multiple of DEPTH) each, the last one what is
@@ -45,7 +45,7 @@ layout(push_constant, std430) uniform Push {
     uint pictures, rows, columns, inner; // rows: of a picture; inner: of a tap
     uint inStride, weightStride, outStride, residualStride;
     uint inHeight, inWidth, outHeight, outWidth; // of the stored maps
-    int pad;
+    int padTop, padLeft;
     float scale;
     uint innerAll;
 };
@@ -184,8 +184,9 @@ void put(uint slot) {
 // Where four columns of a row lie in a map of this stride.
 uint64_t fourAt(uint stride, uint picture, uint phase, uint m, uint n) {
 #ifdef FOLDED
-    uint64_t pixel = uint64_t(picture * outHeight + m / inWidth * 2 + (phase >> 1)) * outWidth;
-    pixel += m % inWidth * 2 + (phase & 1);
+    uint width = outWidth / 2;
+    uint64_t pixel = uint64_t(picture * outHeight + m / width * 2 + (phase >> 1)) * outWidth;
+    pixel += m % width * 2 + (phase & 1);
 #elif defined(PARTS)
     uint64_t pixel = uint64_t(m) * pictures + picture;
 #else
@@ -257,11 +258,11 @@ void main() {
     unit = thread % UNITS;
 #ifdef KERNEL
 #ifdef FOLDED
-    const uint width = inWidth;
-    ivec2 before = 1 - ivec2(phase & 1, phase >> 1);
+    const uint width = outWidth / 2;
+    ivec2 before = ivec2(padLeft, padTop) - ivec2(phase & 1, phase >> 1);
 #else
     const uint width = outWidth;
-    ivec2 before = ivec2(pad);
+    ivec2 before = ivec2(padLeft, padTop);
 #endif
     int y0 = max(int(m0 / width) * STRIDE - before.y, 0);
     firstY = min(SOURCE(uint(y0)), inHeight - 1);

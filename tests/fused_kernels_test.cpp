@@ -124,7 +124,7 @@ TEST(InPlaceConv, takesTheFirstChannelsOfItsInput) {
         for (const DType dtype : {DType::F32, DType::F16, DType::BF16})
             for (const std::uint64_t channels : {128, 64}) {
                 OneCall one(choice);
-                ConvCall call{.kernel = 1, .padBegin = 0};
+                ConvCall call{.kernel = 1, .padTop = 0, .padLeft = 0};
                 const Shape in{2, 9, 15, 256}, out{2, 9, 15, channels};
                 call.in = one.add(dtype, in);
                 call.out = one.addWithin(call.in, channels);

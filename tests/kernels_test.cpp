@@ -24,8 +24,12 @@ class ConvTest : public testing::TestWithParam<std::tuple<KernelChoice, ConvCase
 TEST_P(ConvTest, agreesWithTheReference) {
     const auto& [choice, c] = GetParam();
     OneCall one(choice);
-    ConvCall call{
-        .kernel = c.kernel, .stride = c.stride, .padBegin = c.pad, .upsample = c.upsample, .activation = c.activation};
+    ConvCall call{.kernel = c.kernel,
+                  .stride = c.stride,
+                  .padTop = static_cast<std::int32_t>(c.pad),
+                  .padLeft = static_cast<std::int32_t>(c.pad),
+                  .upsample = c.upsample,
+                  .activation = c.activation};
     const std::uint64_t h = c.upsample ? 2 * c.h : c.h, w = c.upsample ? 2 * c.w : c.w, padEnd = c.kernel == 3 ? 1 : 0;
     const Shape in{c.n, c.h, c.w, c.in};
     const Shape out{c.n, (h + c.pad + padEnd - c.kernel) / c.stride + 1, (w + c.pad + padEnd - c.kernel) / c.stride + 1,

@@ -35,7 +35,8 @@ TEST_P(ProductTest, agreesWithTheReference) {
     const auto& [tile, c] = GetParam();
     OneCall one(KernelChoice::Portable);
     constexpr std::uint64_t pictures = 2, height = 13, width = 11, apart = 8;
-    const std::uint32_t scaling = c.upsample ? 2 : 1, pad = c.kernel == 3 ? 1 : 0;
+    const std::uint32_t scaling = c.upsample ? 2 : 1;
+    const std::int32_t pad = c.kernel == 3 ? 1 : 0;
     const Shape in{pictures, height, width, c.in}, stored{pictures, height, width, c.in + apart};
     const Shape out{pictures, (scaling * height - 1) / c.stride + 1, (scaling * width - 1) / c.stride + 1, c.out};
     const std::uint64_t outStride = (c.out + 3) / 4 * 4 + apart;
@@ -67,8 +68,9 @@ TEST_P(ProductTest, agreesWithTheReference) {
     for (std::uint64_t i = 0; i < out.elements(); ++i)
         residual.values.push_back(before[i / c.out * outStride + i % c.out]);
     const reference::Map expected = reference::conv(
-        {.kernel = c.kernel, .stride = c.stride, .padBegin = pad, .activation = Activation::Relu}, map, ordered,
-        {shifts.begin(), shifts.begin() + static_cast<std::ptrdiff_t>(c.out)}, c.keys ? nullptr : &residual, out);
+        {.kernel = c.kernel, .stride = c.stride, .padTop = pad, .padLeft = pad, .activation = Activation::Relu}, map,
+        ordered, {shifts.begin(), shifts.begin() + static_cast<std::ptrdiff_t>(c.out)}, c.keys ? nullptr : &residual,
+        out);
 
     OneProduct kernels(*one.shaders);
     kernels.what = {.in = one.bindings[input.index].address,
@@ -90,7 +92,8 @@ TEST_P(ProductTest, agreesWithTheReference) {
                     .inWidth = width,
                     .outHeight = static_cast<std::uint32_t>(out.h),
                     .outWidth = static_cast<std::uint32_t>(out.w),
-                    .pad = static_cast<std::int32_t>(pad)};
+                    .padTop = pad,
+                    .padLeft = pad};
     const std::string type = shaderType(c.dtype);
     kernels.defines = {{"IN", type}, {"WEIGHT", type}, {"OUT", type}, {"BIAS", "1"}, {"ACTIVATION_RELU", "1"}};
     kernels.defines.push_back(c.keys ? Define{"B_NK", "1"} : Define{"RESIDUAL", type});

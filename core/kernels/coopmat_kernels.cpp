@@ -24,6 +24,18 @@ std::int32_t number(std::uint64_t n) { return static_cast<std::int32_t>(n); }
 // 16 bytes from pixel to pixel.
 std::int32_t strideOf(const Tensor& map) { return number(map.stride() * sizeOf(map.dtype) / 16); }
 
+// What workgroups read of a map, in its rows and columns; of one that is read as if doubled in those of the doubled
+// one.
+struct InputWindow {
+    std::int32_t rows, columns, top, left;
+};
+InputWindow windowOf(const ConvCall& call, const Tensor& in) {
+    if (call.method == ConvMethod::Folded)
+        return {number(in.shape.h), number(in.shape.w), foldedPad(call.padTop), foldedPad(call.padLeft)};
+    const std::uint64_t scaling = call.upsample ? 2 : 1;
+    return {number(scaling * in.shape.h), number(scaling * in.shape.w), call.padTop, call.padLeft};
+}
+
 } // namespace
 
 bool CoopmatKernels::multiplies(const Program& program, std::initializer_list<TensorId> tensors) const {
@@ -32,13 +44,12 @@ bool CoopmatKernels::multiplies(const Program& program, std::initializer_list<Te
            std::ranges::all_of(tensors, [&](TensorId id) { return program.tensor(id).dtype == type; });
 }
 
-// 3×3, stride 1, padded by 1, biased, through no norm or one that the shaders know.
+// 3×3, stride 1, biased, through no norm or one that the shaders know.
 bool CoopmatKernels::isPlain3x3(const ConvCall& call, const Program& program) const {
     const Tensor& in = program.tensor(call.in);
-    return call.kernel == 3 && call.stride == 1 && call.padBegin == 1 && call.bias &&
-           call.activation == Activation::None && multiplies(program, {call.in, call.weight}) && in.shape.c % 32 == 0 &&
-           isCountable(in) && isCountable(program.tensor(call.out)) &&
-           (!call.norm || call.norm->activation != Activation::Relu);
+    return call.kernel == 3 && call.stride == 1 && call.bias && call.activation == Activation::None &&
+           multiplies(program, {call.in, call.weight}) && in.shape.c % 32 == 0 && isCountable(in) &&
+           isCountable(program.tensor(call.out)) && (!call.norm || call.norm->activation != Activation::Relu);
 }
 
 std::optional<CoopmatKernels::ConvTile> CoopmatKernels::tileOf(const ConvCall& call, const Program& program) const {
@@ -61,12 +72,14 @@ bool CoopmatKernels::makesFew(const ConvCall& call, const Program& program) cons
            !call.stats && out.dtype == DType::F32 && out.shape.c <= mostFew;
 }
 
-const Shape& CoopmatKernels::gridOf(const ConvCall& call, const Program& program) {
-    return program.tensor(call.method == ConvMethod::Folded ? call.in : call.out).shape;
+Shape CoopmatKernels::gridOf(const ConvCall& call, const Program& program) {
+    Shape grid = program.tensor(call.out).shape;
+    if (call.method == ConvMethod::Folded) grid = {.n = grid.n, .h = grid.h / 2, .w = grid.w / 2, .c = grid.c};
+    return grid;
 }
 
 std::uint64_t CoopmatKernels::tilesOf(const ConvCall& call, const ConvTile& tile, const Program& program) {
-    const Shape& grid = gridOf(call, program);
+    const Shape grid = gridOf(call, program);
     return (call.method == ConvMethod::Folded ? 4 : 1) * divideUp(grid.h, tileRows) * divideUp(grid.w, tile.columns);
 }
 
@@ -107,9 +120,10 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
     struct Push {
         std::uint64_t x, w, res, y, bias, coefficients, partials;
         std::int32_t h, width, c, k, xStride, yStride, resStride;
+        InputWindow window;
     };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
-    const Shape& grid = gridOf(call, target.program);
+    const Shape grid = gridOf(call, target.program);
     const bool folded = call.method == ConvMethod::Folded;
     std::vector<Define> defines{{"ELEMENT_" + shaderType(in.dtype), "1"},
                                 {"COLUMNS", std::to_string(tile->columns)},
@@ -136,7 +150,8 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
             .k = number(out.shape.c),
             .xStride = strideOf(in),
             .yStride = strideOf(out),
-            .resStride = call.residual ? strideOf(target.tensor(*call.residual)) : 0};
+            .resStride = call.residual ? strideOf(target.tensor(*call.residual)) : 0,
+            .window = windowOf(call, in)};
         TRY(Dispatch dispatch, make("conv3x3_coopmat.comp", defines, push, ShaderLibrary::Inputs::Matrices));
         dispatch.groups = {static_cast<std::uint32_t>((folded ? 4 : 1) * (out.shape.c / tile->channels())),
                            static_cast<std::uint32_t>(divideUp(grid.w, tile->columns)),
@@ -150,6 +165,7 @@ Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& targ
     struct Push {
         std::uint64_t x, w, y, bias, coefficients;
         std::int32_t h, width, c, xStride;
+        InputWindow window;
     };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     std::vector<Define> defines{{"ELEMENT_" + shaderType(in.dtype), "1"}, {"OUTPUTS", std::to_string(out.shape.c)}};
@@ -163,7 +179,8 @@ Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& targ
                         .h = number(out.shape.h),
                         .width = number(out.shape.w),
                         .c = number(in.shape.c),
-                        .xStride = strideOf(in)};
+                        .xStride = strideOf(in),
+                        .window = windowOf(call, in)};
         TRY(Dispatch dispatch, make("conv3x3_few_coopmat.comp", defines, push, ShaderLibrary::Inputs::Matrices));
         dispatch.groups = {1, static_cast<std::uint32_t>(divideUp(out.shape.w, fewColumns)),
                            static_cast<std::uint32_t>(divideUp(out.shape.h, tileRows))};

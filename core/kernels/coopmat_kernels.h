@@ -35,7 +35,7 @@ private:
     // Whether all are of one type that the device multiplies.
     bool multiplies(const Program& program, std::initializer_list<TensorId> tensors) const;
     // Rows and columns that tiles cover: of the output, or of the input of a folded convolution.
-    static const Shape& gridOf(const ConvCall& call, const Program& program);
+    static Shape gridOf(const ConvCall& call, const Program& program);
     static std::uint64_t tilesOf(const ConvCall& call, const ConvTile& tile, const Program& program);
     Result<void> fewOutputs(const ConvCall& call, const Target& target);
 

@@ -50,7 +50,7 @@ TexelView CpuKernels::view(const Target& target, TensorId id) const {
                                 VK_FORMAT_R16G16B16A16_UINT};
     const BoundTensor& bound = target.bound(id);
     return {.buffer = bound.buffer,
-            .offset = bound.offset,
+            .offset = bound.offset + tensor.offset,
             .bytes = texels(tensor) * 4 * sizeOf(tensor.dtype),
             .format = formats[static_cast<int>(tensor.dtype)]};
 }
@@ -71,7 +71,7 @@ bool CpuKernels::hasTile(const ConvCall& call, const Program& program) const {
     if (call.residual && program.tensor(*call.residual).dtype != out.dtype) return false;
     const std::uint64_t tile = convTile(out.shape.c);
     if (tile == 0 || (tile == 3 && (call.residual || call.method == ConvMethod::Folded))) return false;
-    return call.stride == 2 || call.padBegin == 1;
+    return true;
 }
 
 WeightPacking CpuKernels::packing(const ConvCall& call, const Program& program) const {
@@ -101,10 +101,11 @@ Result<void> CpuKernels::directConv(const ConvCall& given, const Target& target)
 Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
     struct Push {
         std::uint64_t y;
-        std::int32_t h, w, hIn, wIn, c, k, inStride, outStride, residualStride;
+        std::int32_t h, w, hIn, wIn, c, k, inStride, outStride, residualStride, top, left;
     };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     const std::uint64_t tile = convTile(out.shape.c);
+    const bool folded = call.method == ConvMethod::Folded;
     const Push push{.y = target.address(call.out),
                     .h = static_cast<std::int32_t>(out.shape.h),
                     .w = static_cast<std::int32_t>(out.shape.w),
@@ -115,15 +116,15 @@ Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
                     .inStride = static_cast<std::int32_t>(in.stride()),
                     .outStride = static_cast<std::int32_t>(out.stride()),
                     .residualStride =
-                        static_cast<std::int32_t>(call.residual ? target.tensor(*call.residual).stride() : 0)};
+                        static_cast<std::int32_t>(call.residual ? target.tensor(*call.residual).stride() : 0),
+                    .top = folded ? foldedPad(call.padTop) : call.padTop,
+                    .left = folded ? foldedPad(call.padLeft) : call.padLeft};
     std::vector<Define> defines{{"ACT_" + shaderType(in.dtype), "1"},
                                 {"OUT_" + shaderType(out.dtype), "1"},
                                 {"W_" + shaderType(target.tensor(call.weight).dtype), "1"},
                                 {"KT", std::to_string(tile)},
                                 {"PV", std::to_string(convColumns(tile))},
-                                {"STRIDE", std::to_string(call.stride)},
-                                {"PAD", std::to_string(call.padBegin)}};
-    const bool folded = call.method == ConvMethod::Folded;
+                                {"STRIDE", std::to_string(call.stride)}};
     if (call.upsample) defines.push_back({folded ? "UPSAMPLE_FOLDED" : "UPSAMPLE", "1"});
     if (call.bias) defines.push_back({"BIAS", "1"});
     if (call.residual) defines.push_back({"RESIDUAL", "1"});
@@ -134,9 +135,9 @@ Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
                   {view(target, call.in), view(target, call.weight), view(target, call.residual.value_or(call.in)),
                    view(target, call.bias.value_or(call.in)),
                    view(target, call.norm ? call.norm->coefficients : call.in)}));
-    const Shape& grid = folded ? in.shape : out.shape;
-    dispatch.groups = {static_cast<std::uint32_t>(divideUp(grid.w, convColumns(tile))),
-                       static_cast<std::uint32_t>(divideUp<std::uint64_t>(grid.h, lanes)),
+    const std::uint64_t phaseRows = folded ? 2 : 1; // and columns
+    dispatch.groups = {static_cast<std::uint32_t>(divideUp(out.shape.w / phaseRows, convColumns(tile))),
+                       static_cast<std::uint32_t>(divideUp<std::uint64_t>(out.shape.h / phaseRows, lanes)),
                        static_cast<std::uint32_t>((folded ? 4 : 1) * out.shape.n * (out.shape.c / tile))};
     target.dispatches.push_back(std::move(dispatch));
     return {};

@@ -79,7 +79,8 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
                             .outHeight = small(out.shape.h),
                             .outWidth = small(out.shape.w),
                             .outChannels = small(out.shape.c),
-                            .pad = static_cast<std::int32_t>(call.padBegin),
+                            .padTop = call.padTop,
+                            .padLeft = call.padLeft,
                             .inStride = small(in.stride() / 4),
                             .coefficients = call.norm ? target.address(call.norm->coefficients) : 0},
                            call.kernel, {in.dtype, weight, out.dtype}, call.activation, call.norm, target);
@@ -106,7 +107,7 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
                     .coefficients = call.norm ? target.address(call.norm->coefficients) : 0,
                     .inApart = in.shape.pixels() * in.stride(),
                     .pictures = small(in.shape.n),
-                    .rows = small((folded ? in : out).shape.pixels()),
+                    .rows = small(out.shape.pixels() / (folded ? 4 : 1)),
                     .columns = small(out.shape.c),
                     .inner = small(in.shape.c),
                     .inStride = small(in.stride()),
@@ -117,7 +118,8 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
                     .inWidth = small(in.shape.w),
                     .outHeight = small(out.shape.h),
                     .outWidth = small(out.shape.w),
-                    .pad = static_cast<std::int32_t>(call.padBegin)},
+                    .padTop = folded ? foldedPad(call.padTop) : call.padTop,
+                    .padLeft = folded ? foldedPad(call.padLeft) : call.padLeft},
                    defines, target, std::nullopt, folded ? 4 : 1);
 }
 
@@ -166,7 +168,7 @@ Result<void> PortableKernels::im2col(const ConvCall& call, const Target& target)
     struct Push {
         std::uint64_t in, columns;
         std::uint32_t firstRow, rows, inHeight, inWidth, channels, outHeight, outWidth;
-        std::int32_t pad;
+        std::int32_t padTop, padLeft;
     };
     const Tensor& in = target.tensor(call.in);
     const Shape& out = target.tensor(call.out).shape;
@@ -193,7 +195,8 @@ Result<void> PortableKernels::im2col(const ConvCall& call, const Target& target)
                        .channels = small(in.shape.c),
                        .outHeight = small(out.h),
                        .outWidth = small(out.w),
-                       .pad = static_cast<std::int32_t>(call.padBegin)},
+                       .padTop = call.padTop,
+                       .padLeft = call.padLeft},
                   rows * out.w * 9 * (few ? in.shape.c : in.shape.c / 4), 64));
         product.outRow = first * out.w;
         product.rows = rows * out.w;
@@ -212,13 +215,15 @@ Result<void> PortableKernels::winograd(const ConvCall& call, const Target& targe
     struct PadPush {
         std::uint64_t in, padded;
         std::uint32_t pictures, inHeight, inWidth, blocks, paddedHeight, paddedWidth;
+        std::int32_t top, left;
     };
     constexpr std::uint64_t padThreads = 256;
     std::vector<Define> padDefines{{"TYPE", type}};
     if (call.upsample) padDefines.push_back({"UPSAMPLE", "1"});
     CHECK(add(target, "winograd_pad.comp", padDefines,
               PadPush{target.address(call.in), target.address(w.padded), small(in.shape.n), small(in.shape.h),
-                      small(in.shape.w), small(inBlocks), small(padded.shape.h), small(padded.shape.w)},
+                      small(in.shape.w), small(inBlocks), small(padded.shape.h), small(padded.shape.w), call.padTop,
+                      call.padLeft},
               padded.shape.n * padded.shape.h * divideUp(padded.shape.w * inBlocks, padThreads), 1));
     struct FilterPush {
         std::uint64_t weight, filters;

@@ -26,7 +26,7 @@ protected:
 
         const Tensor& tensor(TensorId id) const { return program.tensor(id); }
         const BoundTensor& bound(TensorId id) const { return bindings[program.storage(id).index]; }
-        std::uint64_t address(TensorId id) const { return bound(id).address; }
+        std::uint64_t address(TensorId id) const { return bound(id).address + tensor(id).offset; }
         std::uint64_t address(std::optional<TensorId> id) const { return id ? address(*id) : 0; }
     };
 
@@ -54,10 +54,9 @@ protected:
         std::uint32_t pictures = 1, rows, columns, inner;
         std::uint32_t inStride, weightStride, outStride, residualStride = 0;
         std::uint32_t inHeight = 0, inWidth = 0, outHeight = 0, outWidth = 0; // of a convolution
-        std::int32_t pad = 0;
+        std::int32_t padTop = 0, padLeft = 0;
         float scale = 1.0f;
         std::uint32_t innerAll = 0; // of products by parts
-        std::uint32_t unused = 0;
     };
     // Rows and columns that a group makes of it, and that one of its threads makes.
     struct Tile {
@@ -85,9 +84,8 @@ protected:
     struct FewChannels {
         std::uint64_t in, weight, bias, out;
         std::uint32_t pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels;
-        std::int32_t pad;
-        std::uint32_t inStride = 0; // of inputs that are a multiple of four channels, in these
-        std::uint32_t unused = 0;
+        std::int32_t padTop, padLeft;
+        std::uint32_t inStride = 0;     // of inputs that are a multiple of four channels, in these
         std::uint64_t coefficients = 0; // of these too
     };
     struct FewChannelsTypes {
@@ -138,5 +136,7 @@ private:
 std::string shaderType(DType dtype);
 void addActivation(std::vector<Define>& defines, Activation activation);
 void addNorm(std::vector<Define>& defines, const std::optional<ConvCall::NormOnLoad>& norm);
+// What is outside of the stored map of a convolution that folds its doubling, from what is outside of the doubled one.
+inline std::int32_t foldedPad(std::int32_t pad) { return (pad + 1) / 2; }
 
 } // namespace spikescope

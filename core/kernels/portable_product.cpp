@@ -119,7 +119,8 @@ Result<void> PortableKernels::matmul(const Matmul& m, const Target& target) {
                            .outHeight = 1,
                            .outWidth = p.rows,
                            .outChannels = p.columns,
-                           .pad = 0,
+                           .padTop = 0,
+                           .padLeft = 0,
                            .inStride = p.inner / 4},
                           1, {a, b, out}, m.activation, std::nullopt, target));
     }

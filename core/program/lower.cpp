@@ -214,7 +214,10 @@ private:
 
     void lowerNode(std::uint32_t node, const Conv2d& op) {
         const LayerId layer = m_graph.nodes[node].layer;
-        ConvCall conv{.kernel = op.kernel, .stride = op.stride, .padBegin = op.padBegin};
+        ConvCall conv{.kernel = op.kernel,
+                      .stride = op.stride,
+                      .padTop = static_cast<std::int32_t>(op.padBegin),
+                      .padLeft = static_cast<std::int32_t>(op.padBegin)};
         ValueId in = op.in;
         if (const auto* up = producedBy<UpsampleNearest>(in); up && upsampleOnLoad()) {
             in = up->in;

@@ -31,9 +31,10 @@ struct Tensor {
     bool folded = false; // the parameter as the four 2×2 kernels [phase][out][in][2][2] of ConvMethod::Folded
     bool packed = false; // in host memory, but in the order that the device's kernels want
     MemoryKind memory = MemoryKind::Device;
-    // A map that lies in the memory of another one and is neither acquired nor released: its pixels are as far apart as
-    // those of the other one.
+    // A map that lies in the memory of another one and is neither acquired nor released: some of its rows, or the first
+    // channels of its pixels, which are as far apart as those of the other one.
     std::optional<TensorId> within;
+    std::uint64_t offset = 0;      // bytes from where the other one begins
     std::uint64_t pixelStride = 0; // elements from pixel to pixel; 0: as many as channels
 
     std::uint64_t stride() const { return pixelStride ? pixelStride : shape.c; }
@@ -64,7 +65,11 @@ struct GroupNormStatsCall {
 struct ConvCall {
     TensorId in, weight, out;
     std::optional<TensorId> bias, residual;
-    std::uint32_t kernel = 3, stride = 1, padBegin = 1;
+    std::uint32_t kernel = 3, stride = 1;
+    // Rows above and columns left of the input (doubled, if it is) at which the first output pixel begins to read; what
+    // lies outside of the input reads as zero. Below zero: rows and columns of the input that it does not read, when
+    // input and output are parts of larger maps. Of a folded convolution an odd number.
+    std::int32_t padTop = 1, padLeft = 1;
     bool upsample = false; // the input is read as if doubled by nearest neighbour
     Activation activation = Activation::None;
     ConvMethod method = ConvMethod::Direct;

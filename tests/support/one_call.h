@@ -94,7 +94,21 @@ public:
         program.tensors.push_back(std::move(tensor));
         return TensorId{static_cast<std::uint32_t>(program.tensors.size() - 1)};
     }
-    std::byte* data(TensorId id) { return heap->mapped(placements[program.storage(id).index].block.id); }
+    // Some rows of another one, which has one picture.
+    TensorId addRows(TensorId storage, std::uint64_t first, std::uint64_t rows) {
+        Tensor tensor = program.tensor(storage);
+        tensor.offset = tensor.bytes / tensor.shape.h * first;
+        tensor.bytes = tensor.bytes / tensor.shape.h * rows;
+        tensor.shape.h = tensor.dims[1] = rows;
+        tensor.within = storage;
+        placements.push_back({});
+        bindings.push_back({});
+        program.tensors.push_back(std::move(tensor));
+        return TensorId{static_cast<std::uint32_t>(program.tensors.size() - 1)};
+    }
+    std::byte* data(TensorId id) {
+        return heap->mapped(placements[program.storage(id).index].block.id) + program.tensor(id).offset;
+    }
     // Element i of a tensor counts from its memory's beginning on.
     std::uint64_t place(TensorId id, std::uint64_t i) const {
         const Tensor& tensor = program.tensor(id);

@@ -25,8 +25,8 @@ Map conv(const ConvCall& call, const Map& in, const std::vector<double>& weights
                 for (std::uint64_t o = 0; o < shape.c; ++o) {
                     double sum = bias.empty() ? 0.0 : bias[o];
                     for (std::uint64_t tap = 0; tap < taps; ++tap) {
-                        const auto iy = static_cast<std::int64_t>(y * call.stride + tap / call.kernel) - call.padBegin;
-                        const auto ix = static_cast<std::int64_t>(x * call.stride + tap % call.kernel) - call.padBegin;
+                        const auto iy = static_cast<std::int64_t>(y * call.stride + tap / call.kernel) - call.padTop;
+                        const auto ix = static_cast<std::int64_t>(x * call.stride + tap % call.kernel) - call.padLeft;
                         if (iy < 0 || ix < 0 || iy >= height || ix >= width) continue;
                         for (std::uint64_t c = 0; c < in.shape.c; ++c)
                             sum += in.at(n, static_cast<std::uint64_t>(iy / factor),
