@@ -1,11 +1,12 @@
 #version 460
 // Merges the moments of all slices and folds them with gamma and beta: (scale, shift) for each channel of each picture, so
-// that the norm is x * scale + shift. Groups of 256 threads: pictures × groups.
+// that the norm is x * scale + shift. TOTAL: the merged moments themselves instead, to [group] at totalAddress.
+// Groups of 256 threads: pictures × groups.
 #include "common.glsl"
 
 layout(local_size_x = 256) in;
 layout(push_constant, std430) uniform Push {
-    uint64_t partialsAddress, gammaAddress, betaAddress, coefficientsAddress;
+    uint64_t partialsAddress, gammaAddress, betaAddress, coefficientsAddress, totalAddress;
     uint pictures, slices, groups, channels;
     float eps;
 };
@@ -26,6 +27,9 @@ void main() {
         if (thread < half_) moments[thread] = mergeMoments(moments[thread], moments[thread + half_]);
         barrier();
     }
+#ifdef TOTAL
+    if (thread == 0) Words4(totalAddress + workgroup * 16ul).v = vec4(moments[0], 0);
+#else
     float mean = moments[0].y;
     float inverse = inversesqrt(moments[0].z / moments[0].x + eps);
     uint perGroup = channels / groups;
@@ -36,4 +40,5 @@ void main() {
         store1F32(coefficientsAddress, at, scale);
         store1F32(coefficientsAddress, at + 1ul, load1F32(betaAddress, channel) - mean * scale);
     }
+#endif
 }

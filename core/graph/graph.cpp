@@ -33,6 +33,20 @@ WeightId GraphBuilder::weight(std::string name, std::vector<std::uint64_t> dims)
     return WeightId{static_cast<std::uint32_t>(m_graph.weights.size() - 1)};
 }
 
+std::vector<ValueId> inputs(const Op& op) {
+    return std::visit(
+        [](const auto& o) -> std::vector<ValueId> {
+            using T = std::decay_t<decltype(o)>;
+            if constexpr (std::is_same_v<T, Add>)
+                return {o.a, o.b};
+            else if constexpr (std::is_same_v<T, Attention>)
+                return {o.q, o.k, o.v};
+            else
+                return {o.in};
+        },
+        op);
+}
+
 ValueId GraphBuilder::append(Op op, LayerId layer, Shape out) {
     if (out.elements() == 0 || tooLarge(out))
         mistake(
@@ -58,9 +72,9 @@ ValueId GraphBuilder::unary(Op op, ValueId in) {
 }
 
 ValueId GraphBuilder::conv(const std::string& path, ValueId in, std::vector<std::uint64_t> weightDims, Conv2d op,
-                           bool bias) {
+                           std::uint32_t padEnd, bool bias) {
     const Shape from = shape(in);
-    const std::uint64_t padded = op.padBegin + op.padEnd;
+    const std::uint64_t padded = static_cast<std::uint32_t>(op.padTop) + padEnd; // and columns
     if (from.h + padded < op.kernel || from.w + padded < op.kernel) {
         mistake(fmt::format("layer {}: a {}x{} map is smaller than the {}x{} kernel", quote(path), from.h, from.w,
                             op.kernel, op.kernel));
@@ -78,19 +92,23 @@ ValueId GraphBuilder::conv(const std::string& path, ValueId in, std::vector<std:
 
 ValueId GraphBuilder::conv(const std::string& path, ValueId in, std::uint64_t outChannels, std::uint32_t kernel,
                            bool bias) {
-    const std::uint32_t pad = kernel / 2;
+    const auto pad = static_cast<std::int32_t>(kernel / 2);
     return conv(path, in, {outChannels, shape(in).c, kernel, kernel},
-                Conv2d{.kernel = kernel, .stride = 1, .padBegin = pad, .padEnd = pad}, bias);
+                Conv2d{.kernel = kernel, .stride = 1, .padTop = pad, .padLeft = pad}, kernel / 2, bias);
 }
 
 ValueId GraphBuilder::convDown(const std::string& path, ValueId in, std::uint64_t outChannels, std::uint32_t padBegin,
                                bool bias) {
     return conv(path, in, {outChannels, shape(in).c, 3, 3},
-                Conv2d{.kernel = 3, .stride = 2, .padBegin = padBegin, .padEnd = 1}, bias);
+                Conv2d{.kernel = 3,
+                       .stride = 2,
+                       .padTop = static_cast<std::int32_t>(padBegin),
+                       .padLeft = static_cast<std::int32_t>(padBegin)},
+                1, bias);
 }
 
 ValueId GraphBuilder::linear(const std::string& path, ValueId in, std::uint64_t outChannels) {
-    return conv(path, in, {outChannels, shape(in).c}, Conv2d{.kernel = 1, .stride = 1, .padBegin = 0, .padEnd = 0},
+    return conv(path, in, {outChannels, shape(in).c}, Conv2d{.kernel = 1, .stride = 1, .padTop = 0, .padLeft = 0}, 0,
                 true);
 }
 

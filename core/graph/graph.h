@@ -31,7 +31,7 @@ struct Conv2d {
     std::optional<WeightId> bias;
     std::uint32_t kernel = 3;               // 1 or 3, square
     std::uint32_t stride = 1;               // 1 or 2
-    std::uint32_t padBegin = 1, padEnd = 1; // zero rows above and below; columns likewise
+    std::int32_t padTop = 1, padLeft = 1;   // as of ConvCall
 };
 // y = (x - mean) / sqrt(variance + eps) * gamma + beta, mean and variance over a group of channels of one picture.
 struct GroupNorm {
@@ -55,12 +55,19 @@ struct Add {
 struct UpsampleNearest {
     ValueId in;
 };                 // twice the height and width
+struct Rows { // some rows of a map of one picture, where they are
+    ValueId in;
+    std::uint64_t first = 0;
+};
 struct Attention { // softmax(q kᵀ scale) v, one head over all positions of a picture
     ValueId q, k, v;
     float scale = 1.0f;
 };
 
-using Op = std::variant<Conv2d, GroupNorm, Silu, Relu, TanhClamp, Add, UpsampleNearest, Attention>;
+using Op = std::variant<Conv2d, GroupNorm, Silu, Relu, TanhClamp, Add, UpsampleNearest, Rows, Attention>;
+
+// What an op reads.
+std::vector<ValueId> inputs(const Op& op);
 
 struct Node {
     Op op;
@@ -102,7 +109,8 @@ public:
     Result<Graph> finish(ValueId output);
 
 private:
-    ValueId conv(const std::string& path, ValueId in, std::vector<std::uint64_t> weightDims, Conv2d op, bool bias);
+    ValueId conv(const std::string& path, ValueId in, std::vector<std::uint64_t> weightDims, Conv2d op,
+                 std::uint32_t padEnd, bool bias);
     ValueId unary(Op op, ValueId in);
     ValueId append(Op op, LayerId layer, Shape out);
     LayerId layer(const std::string& path);

@@ -43,7 +43,7 @@ Result<void> PortableKernels::conv(const ConvCall& given, const Target& target) 
     if (!given.stats) return {};
     const auto slices = slicesOf(call, target.program);
     if (!slices) CHECK(normStats(*given.stats, target));
-    return normCoefficients(*given.stats, slices.value_or(given.stats->slices), target);
+    return gatherStats(*given.stats, slices.value_or(given.stats->slices), target);
 }
 
 bool PortableKernels::isProduct(const ConvCall& call) { return call.kernel == 1 && call.stride == 1 && !call.upsample; }

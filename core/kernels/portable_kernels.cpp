@@ -45,7 +45,7 @@ Result<void> PortableKernels::encode(const KernelCall& call, const Program& prog
                 return conv(c, target);
             else if constexpr (std::is_same_v<T, GroupNormStatsCall>) {
                 CHECK(normStats(c, target));
-                return normCoefficients(c, c.slices, target);
+                return gatherStats(c, c.slices, target);
             } else if constexpr (std::is_same_v<T, GroupNormApplyCall>)
                 return normApply(c, target);
             else if constexpr (std::is_same_v<T, AttentionCall>)
@@ -81,23 +81,30 @@ Result<void> PortableKernels::normStats(const GroupNormStatsCall& call, const Ta
     return add(target, "group_norm_stats.comp", {{"IN", shaderType(in.dtype)}}, push, in.shape.n * call.slices, 1);
 }
 
-Result<void> PortableKernels::normCoefficients(const GroupNormStatsCall& call, std::uint64_t slices,
-                                               const Target& target) {
+Result<void> PortableKernels::gatherStats(const GroupNormStatsCall& call, std::uint64_t slices, const Target& target) {
     struct Push {
-        std::uint64_t partials, gamma, beta, coefficients;
+        std::uint64_t partials, gamma, beta, coefficients, total;
         std::uint32_t pictures, slices, groups, channels;
         float eps;
     };
     const Tensor& in = target.tensor(call.in);
-    const Push push{.partials = target.address(call.partials),
-                    .gamma = target.address(call.gamma),
-                    .beta = target.address(call.beta),
-                    .coefficients = target.address(call.coefficients),
-                    .pictures = static_cast<std::uint32_t>(in.shape.n),
-                    .slices = static_cast<std::uint32_t>(slices),
-                    .groups = call.groups,
-                    .channels = static_cast<std::uint32_t>(in.shape.c),
-                    .eps = call.eps};
+    Push push{.partials = target.address(call.partials),
+              .gamma = target.address(call.gamma),
+              .beta = target.address(call.beta),
+              .coefficients = target.address(call.coefficients),
+              .total = 0,
+              .pictures = static_cast<std::uint32_t>(in.shape.n),
+              .slices = static_cast<std::uint32_t>(slices),
+              .groups = call.groups,
+              .channels = static_cast<std::uint32_t>(in.shape.c),
+              .eps = call.eps};
+    if (call.totals) {
+        push.total = target.address(*call.totals) + call.slot * call.groups * 4 * sizeof(float);
+        CHECK(add(target, "group_norm_coefficients.comp", {{"TOTAL", "1"}}, push, in.shape.n * call.groups, 1));
+        if (call.slot + 1 < call.slots) return {};
+        push.partials = target.address(*call.totals);
+        push.slices = call.slots;
+    }
     return add(target, "group_norm_coefficients.comp", {}, push, in.shape.n * call.groups, 1);
 }
 

@@ -102,7 +102,8 @@ protected:
     static bool isProduct(const ConvCall& call); // 1×1, pixel by pixel
     static Matmul productOf(const ConvCall& call, const Target& target);
     Result<void> matmulInPlace(const Matmul& product, const Target& target);
-    Result<void> normCoefficients(const GroupNormStatsCall& call, std::uint64_t slices, const Target& target);
+    // From so many slices of partials to coefficients.
+    Result<void> gatherStats(const GroupNormStatsCall& call, std::uint64_t slices, const Target& target);
     Result<void> tanhClamp(const TanhClampCall& call, const Target& target);
 
     // One dispatch of `threads` threads in groups of `groupSize`, without descriptors.

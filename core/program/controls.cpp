@@ -42,6 +42,9 @@ constexpr std::array dtypes{Choice{"bf16", DType::BF16}, Choice{"fp16", DType::F
 constexpr std::array switches{Choice{"off", false}, Choice{"on", true}};
 constexpr std::array lifetimes{Choice{"planned", LifetimePolicy::Planned}, Choice{"stream", LifetimePolicy::Stream},
                                Choice{"lazy", LifetimePolicy::Lazy}};
+constexpr std::array tileNorms{Choice{"own", TileNorm::Own}, Choice{"shared", TileNorm::Shared}};
+constexpr std::array spills{Choice{"device", Spill::Device}, Choice{"recompute-doubled", Spill::RecomputeDoubled},
+                            Choice{"recompute", Spill::Recompute}};
 using At = EvaluatePolicy::At;
 constexpr std::array evaluatePlaces{Choice{"auto", At::Auto}, Choice{"layer", At::Layer}, Choice{"block", At::Block},
                                     Choice{"stage", At::Stage}, Choice{"none", At::None}};
@@ -228,6 +231,24 @@ std::string residentText(const Controls& c) {
     return parts.empty() ? "0" : joined(parts, ",");
 }
 
+Result<void> setTile(Controls& c, std::string_view text) {
+    constexpr std::string_view stripe = "stripe:";
+    if (text == "off") {
+        c.tile = {};
+        return {};
+    }
+    const auto rows = parseInteger(text.starts_with(stripe) ? text.substr(stripe.size()) : "");
+    if (!rows || *rows < fewestTileRows || *rows > 65536)
+        return fail(ErrorCode::BadUsage, "tile: {} is not off or stripe:N with N from {} to 65536", quote(text),
+                    fewestTileRows);
+    c.tile = {.kind = TileChoice::Kind::Stripe, .height = *rows};
+    return {};
+}
+
+std::string tileText(const Controls& c) {
+    return c.tile.kind == TileChoice::Kind::Off ? "off" : fmt::format("stripe:{}", c.tile.height);
+}
+
 Result<void> setAllocator(Controls& c, std::string_view text) {
     constexpr std::string_view limited = "cache-limit:";
     if (text.starts_with(limited)) {
@@ -322,6 +343,13 @@ constexpr std::array table{
                 setResident, residentText},
     choice<"offload", offloads, &Controls::offload>(
         "when resident models are released", "before-load, after-decode, never", "before-load after-decode never"),
+    ControlInfo{"tile", "parts in which the op is run: bands of so many rows of each map", "off, stripe:N",
+                "off stripe:64 stripe:256", setTile, tileText},
+    choice<"tile-norm", tileNorms, &Controls::tileNorm>("statistics of norms: of all tiles together, or of each",
+                                                        "shared, own", ""),
+    choice<"spill", spills, &Controls::spill>(
+        "with tiles: maps between norms stay on the device, or are made again where that lowers the peak",
+        "device, recompute-doubled, recompute", "device recompute-doubled recompute"),
     ControlInfo{"allocator", "how tensors become driver memory",
                 "auto (arena with planned, caching with stream, cache-limit:1 with lazy), arena, direct, caching, "
                 "expandable, cache-limit:GIB",

@@ -41,6 +41,21 @@ struct EvaluatePolicy {
     bool operator==(const EvaluatePolicy&) const = default;
 };
 
+// Parts in which an op is run.
+struct TileChoice {
+    enum class Kind : std::uint8_t { Off, Stripe };
+    Kind kind = Kind::Off;
+    std::uint64_t height = 0; // of stripes, in rows of each map
+    bool operator==(const TileChoice&) const = default;
+};
+constexpr std::uint64_t fewestTileRows = 16;
+enum class TileNorm : std::uint8_t { Own, Shared }; // statistics of each tile, or of all together
+enum class Spill : std::uint8_t {
+    Device,           // maps between norms stay there
+    RecomputeDoubled, // doubled ones, which are the largest, are made again
+    Recompute,        // all are that would raise the peak
+};
+
 struct Controls {
     std::string model;                   // family; empty: from the checkpoint, or flux1
     std::string weights = "synthetic:7"; // synthetic:SEED or a .safetensors file
@@ -64,6 +79,9 @@ struct Controls {
     bool fullLoad = false, dictionary = false;
     std::uint64_t residentText = 0, residentTransformer = 0; // bytes
     Offload offload = Offload::BeforeLoad;
+    TileChoice tile;
+    TileNorm tileNorm = TileNorm::Shared;
+    Spill spill = Spill::Device;
     AllocatorPolicy allocator = AllocatorPolicy::Auto;
     std::uint64_t cacheLimitBytes = 0; // of AllocatorPolicy::CacheLimit
     std::string device;                // index, part of a name, or cpu; empty: the first GPU, else the CPU device

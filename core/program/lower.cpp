@@ -1,6 +1,7 @@
 #include "core/program/lower.h"
 
 #include "core/base/checked.h"
+#include "core/program/bands.h"
 #include "core/program/layer_groups.h"
 #include "core/program/schedule.h"
 
@@ -9,20 +10,6 @@
 namespace spikescope {
 
 namespace {
-
-std::vector<ValueId> inputs(const Op& op) {
-    return std::visit(
-        [](const auto& o) -> std::vector<ValueId> {
-            using T = std::decay_t<decltype(o)>;
-            if constexpr (std::is_same_v<T, Add>)
-                return {o.a, o.b};
-            else if constexpr (std::is_same_v<T, Attention>)
-                return {o.q, o.k, o.v};
-            else
-                return {o.in};
-        },
-        op);
-}
 
 // Rows of queries whose scores exist at a time: 1024 keep a GPU busy; huge pictures get fewer, so that the block stays
 // near 256 MiB.
@@ -42,16 +29,17 @@ constexpr std::uint64_t mostChannelsNormedOnLoad = 256;
 
 // Where MLX takes its Winograd path.
 bool winogradFits(const Conv2d& op, const Shape& in, const Shape& out) {
-    return op.kernel == 3 && op.stride == 1 && op.padBegin == 1 && op.padEnd == 1 && in.c % 32 == 0 &&
-           out.c % 32 == 0 && in.c + out.c >= 256 && out.pixels() >= 4096;
+    return op.kernel == 3 && op.stride == 1 && in.c % 32 == 0 && out.c % 32 == 0 && in.c + out.c >= 256 &&
+           out.pixels() >= 4096;
 }
 
 class Lowering {
 public:
-    Lowering(const Graph& graph, const Controls& controls, std::span<const Weight> unused)
+    Lowering(LoweredCalls& lowered, const Graph& graph, const Controls& controls, const Surroundings& around)
         : m_graph(graph)
         , m_controls(controls)
-        , m_unused(unused)
+        , m_around(around)
+        , m_lowered(lowered)
         , m_fused(graph.nodes.size(), false)
         , m_consumers(graph.values.size())
         , m_producer(graph.values.size(), noNode)
@@ -59,61 +47,36 @@ public:
         , m_normOnLoad(graph.values.size())
         , m_coefficients(graph.nodes.size()) {}
 
-    Program run() {
+    TensorId run() {
         findUses();
-        m_lowered.program.layers = m_graph.layers;
-        m_lowered.program.weights = m_graph.weights;
-        addWeights();
-        const TensorId input =
-            addMap("input", addLayer("input"), Category::Image, DType::F32, m_graph.shape(m_graph.input));
-        m_tensorOf[m_graph.input.index] = input;
+        if (!m_around.coefficients.empty()) m_coefficients = m_around.coefficients;
+        for (std::uint32_t v = 0; v < m_around.tensors.size(); ++v)
+            if (m_producer[v] == noNode && m_around.tensors[v]) {
+                m_tensorOf[v] = *m_around.tensors[v];
+                if (!m_around.usedUp[v]) m_lastUse[v] = noNode;
+            }
         for (std::uint32_t i = 0; i < m_graph.nodes.size(); ++i)
             if (!m_fused[i]) std::visit([&](const auto& op) { lowerNode(i, op); }, m_graph.nodes[i].op);
-        m_lowered.input = input;
-        m_lowered.output = tensorOf(m_graph.output);
-        return schedule(std::move(m_lowered), m_controls);
+        if (m_around.stats && !m_statsMade)
+            call(outputStats(normSlices(m_graph.shape(m_graph.output).pixels())),
+                 m_lowered.program.tensor(m_around.stats->coefficients).layer);
+        return tensorOf(m_graph.output);
     }
 
 private:
     static constexpr std::uint32_t noNode = 0xffffffffu;
 
     bool inPlace() const { return m_controls.lifetime == LifetimePolicy::Planned; }
-    // Scalars in fp32 meet the latents before a KL decoder's first layer; what they touch is fp32 from there on.
-    DType mapType() const {
-        const Family* family = findFamily(m_controls.model);
-        const bool scaled = m_controls.op == VaeOp::Decode && family && family->backbone == Backbone::Kl;
-        return m_controls.promote && scaled ? DType::F32 : m_controls.activations;
-    }
+    DType mapType() const { return spikescope::mapType(m_controls); }
     const Tensor& tensor(TensorId id) const { return m_lowered.program.tensor(id); }
     const std::string& path(LayerId layer) const { return m_lowered.program.layers[layer.index]; }
 
-    LayerId addLayer(std::string name) {
-        m_lowered.program.layers.push_back(std::move(name));
-        return LayerId{static_cast<std::uint32_t>(m_lowered.program.layers.size() - 1)};
-    }
-    TensorId addTensor(Tensor tensor) {
-        m_lowered.program.tensors.push_back(std::move(tensor));
-        return TensorId{static_cast<std::uint32_t>(m_lowered.program.tensors.size() - 1)};
-    }
     TensorId addMap(std::string name, LayerId layer, Category category, DType dtype, Shape shape) {
-        return addTensor({.name = std::move(name),
-                          .layer = layer,
-                          .category = category,
-                          .dtype = dtype,
-                          .shape = shape,
-                          .dims = {shape.n, shape.h, shape.w, shape.c},
-                          .bytes = shape.elements() * sizeOf(dtype)});
+        return m_lowered.add(mapTensor(std::move(name), layer, category, dtype, shape));
     }
     TensorId addWorkspace(std::string_view what, LayerId layer, std::vector<std::uint64_t> dims,
                           DType dtype = DType::F32) {
-        std::uint64_t bytes = sizeOf(dtype);
-        for (const std::uint64_t dim : dims) bytes *= dim;
-        return addTensor({.name = fmt::format("{}.{}", path(layer), what),
-                          .layer = layer,
-                          .category = Category::Workspace,
-                          .dtype = dtype,
-                          .dims = std::move(dims),
-                          .bytes = bytes});
+        return m_lowered.add(workspaceTensor(fmt::format("{}.{}", path(layer), what), layer, std::move(dims), dtype));
     }
 
     void findUses() {
@@ -126,6 +89,10 @@ private:
         for (std::size_t v = 0; v < m_graph.values.size(); ++v)
             if (!m_consumers[v].empty()) m_lastUse[v] = m_consumers[v].back();
         m_lastUse[m_graph.output.index] = noNode;
+        // Rows of a map are used as the map itself is; neither is written over.
+        for (const Node& node : m_graph.nodes)
+            if (const auto* rows = std::get_if<Rows>(&node.op))
+                m_lastUse[rows->in.index] = m_lastUse[node.out.index] = noNode;
         if (m_controls.holdInputs) holdInputs();
     }
     // What comes into a block from outside is used as long as the block runs.
@@ -145,29 +112,6 @@ private:
         return users.size() == 1 && value != m_graph.output ? users.front() : noNode;
     }
 
-    void addWeights() {
-        for (const Weight& weight : m_graph.weights) addWeight(weight);
-        if (m_unused.empty()) return;
-        const LayerId other = addLayer(m_controls.op == VaeOp::Decode ? "encoder" : "decoder");
-        for (const Weight& weight : m_unused) {
-            m_lowered.program.weights.push_back(weight);
-            m_lowered.program.tensors[addWeight(weight).index].layer = other;
-        }
-    }
-    TensorId addWeight(const Weight& weight) {
-        // One-dimensional parameters are a few hundredths of a percent of the bytes and stay fp32.
-        const DType dtype = weight.dims.size() == 1 ? DType::F32 : m_controls.weightType();
-        std::uint64_t elements = 1;
-        for (const std::uint64_t dim : weight.dims) elements *= dim;
-        m_lowered.weights.push_back(
-            addTensor({.name = weight.name,
-                       .category = Category::Weights,
-                       .dtype = dtype,
-                       .dims = weight.dims,
-                       .bytes = elements * sizeOf(dtype),
-                       .weight = WeightId{static_cast<std::uint32_t>(m_lowered.weights.size())}}));
-        return m_lowered.weights.back();
-    }
     TensorId weightTensor(WeightId weight, LayerId layer) {
         const TensorId id = m_lowered.weights[weight.index];
         m_lowered.program.tensors[id.index].layer = layer;
@@ -176,6 +120,7 @@ private:
     // Kernels summed for each parity of the doubled map's rows and columns: 4 times 2×2 of 3×3.
     void foldWeight(TensorId id) {
         Tensor& weight = m_lowered.program.tensors[id.index];
+        if (weight.folded) return; // by another part of the map
         weight.folded = true;
         weight.dims = {4, weight.dims[0], weight.dims[1], 2, 2};
         weight.bytes = 16 * weight.dims[1] * weight.dims[2] * sizeOf(weight.dtype);
@@ -186,6 +131,8 @@ private:
     TensorId tensorOf(ValueId value) const { return m_tensorOf[value.index]; }
 
     TensorId outputFor(ValueId value, LayerId layer) {
+        if (!m_around.tensors.empty() && m_around.tensors[value.index])
+            return m_tensorOf[value.index] = *m_around.tensors[value.index];
         const bool last = value == m_graph.output;
         const TensorId id = addMap(path(layer), layer, last ? Category::Image : Category::Activation,
                                    last ? DType::F32 : mapType(), m_graph.shape(value));
@@ -214,10 +161,7 @@ private:
 
     void lowerNode(std::uint32_t node, const Conv2d& op) {
         const LayerId layer = m_graph.nodes[node].layer;
-        ConvCall conv{.kernel = op.kernel,
-                      .stride = op.stride,
-                      .padTop = static_cast<std::int32_t>(op.padBegin),
-                      .padLeft = static_cast<std::int32_t>(op.padBegin)};
+        ConvCall conv{.kernel = op.kernel, .stride = op.stride, .padTop = op.padTop, .padLeft = op.padLeft};
         ValueId in = op.in;
         if (const auto* up = producedBy<UpsampleNearest>(in); up && upsampleOnLoad()) {
             in = up->in;
@@ -260,9 +204,14 @@ private:
         }
         chooseMethod(conv, op, layer);
         addLayoutCopies(conv, op, layer);
-        if (m_controls.norm == NormLowering::OnLoad)
-            if (const std::uint32_t norm = normOf(out); norm != noNode)
+        if (m_controls.norm == NormLowering::OnLoad) {
+            if (const std::uint32_t norm = normOf(out); norm != noNode && !m_coefficients[norm])
                 conv.stats = statsOf(norm, convSlices(m_graph.shape(out)));
+            if (m_around.stats && out == m_graph.output) {
+                conv.stats = outputStats(convSlices(m_graph.shape(out)));
+                m_statsMade = true;
+            }
+        }
         call(conv, layer);
     }
     // The convolution that can norm what it reads instead of the norm at `node`.
@@ -325,6 +274,15 @@ private:
                                        .slices = slices,
                                        .eps = op.eps};
         m_coefficients[node] = stats.coefficients;
+        return stats;
+    }
+    // Of the output, for a norm that is not in this graph.
+    GroupNormStatsCall outputStats(std::uint64_t slices) {
+        GroupNormStatsCall stats = *m_around.stats;
+        stats.in = tensorOf(m_graph.output);
+        stats.slices = slices;
+        stats.partials =
+            addWorkspace("partials", tensor(stats.coefficients).layer, {std::uint64_t{1}, slices, stats.groups, 4});
         return stats;
     }
     void chooseMethod(ConvCall& conv, const Conv2d& op, LayerId layer) {
@@ -435,6 +393,10 @@ private:
         }
         call(CopyCall{.in = from, .out = outputFor(value, layer), .upsample = !doubled}, layer);
     }
+    void lowerNode(std::uint32_t node, const Rows& op) {
+        const ValueId value = m_graph.nodes[node].out;
+        m_tensorOf[value.index] = m_lowered.addRows(tensorOf(op.in), op.first, m_graph.shape(value).h);
+    }
     void activate(std::uint32_t node, ValueId in, Activation activation) {
         const LayerId layer = m_graph.nodes[node].layer;
         const TensorId from = tensorOf(in);
@@ -449,8 +411,9 @@ private:
 
     const Graph& m_graph;
     const Controls& m_controls;
-    std::span<const Weight> m_unused;
-    LoweredCalls m_lowered;
+    const Surroundings& m_around;
+    LoweredCalls& m_lowered;
+    bool m_statsMade = false;                            // those of the output
     std::vector<bool> m_fused;                           // by node: part of an earlier call
     std::vector<std::vector<std::uint32_t>> m_consumers; // by value: nodes
     std::vector<std::uint32_t> m_producer, m_lastUse;    // by value: node
@@ -465,8 +428,20 @@ private:
 
 } // namespace
 
+TensorId lowerInto(LoweredCalls& lowered, const Graph& graph, const Controls& controls, const Surroundings& around) {
+    return Lowering(lowered, graph, controls, around).run();
+}
+
 Program lower(const Graph& graph, const Controls& controls, std::span<const Weight> unused) {
-    return Lowering(graph, controls, unused).run();
+    if (controls.tile.kind != TileChoice::Kind::Off && controls.tileNorm == TileNorm::Shared)
+        return schedule(lowerInBands(graph, controls, unused), controls);
+    LoweredCalls lowered = lowerWeights(graph, controls, unused);
+    Surroundings around;
+    around.tensors.resize(graph.values.size());
+    around.usedUp.resize(graph.values.size());
+    around.tensors[graph.input.index] = lowered.input;
+    lowered.output = lowerInto(lowered, graph, controls, around);
+    return schedule(std::move(lowered), controls);
 }
 
 } // namespace spikescope

@@ -8,6 +8,13 @@ namespace {
 
 template <class... Handlers> struct Overload : Handlers... { using Handlers::operator()...; };
 
+std::vector<TensorId> made(const GroupNormStatsCall& call) {
+    std::vector<TensorId> ids{call.partials};
+    if (call.totals) ids.push_back(*call.totals);
+    ids.push_back(call.coefficients);
+    return ids;
+}
+
 std::vector<TensorId> workspaces(const ConvCall& call) {
     std::vector<TensorId> ids;
     ids.reserve(8);
@@ -16,7 +23,8 @@ std::vector<TensorId> workspaces(const ConvCall& call) {
     if (const auto& w = call.winograd)
         for (const TensorId id : {w->padded, w->filters, w->inputs, w->products}) ids.push_back(id);
     if (call.outCopy) ids.push_back(*call.outCopy);
-    if (call.stats) ids.insert(ids.end(), {call.stats->partials, call.stats->coefficients});
+    if (call.stats)
+        for (const TensorId id : made(*call.stats)) ids.push_back(id);
     return ids;
 }
 
@@ -90,9 +98,7 @@ std::vector<TensorId> writes(const KernelCall& call) {
                               ids.push_back(c.out);
                               return ids;
                           },
-                          [](const GroupNormStatsCall& c) {
-                              return std::vector<TensorId>{c.partials, c.coefficients};
-                          },
+                          [](const GroupNormStatsCall& c) { return made(c); },
                           [](const AttentionCall& c) {
                               return std::vector<TensorId>{c.scores, c.out};
                           },

@@ -59,6 +59,10 @@ struct GroupNormStatsCall {
     std::uint32_t groups = 32;
     std::uint64_t slices = 1;
     float eps = 1e-6f;
+    // Of a map of one picture whose parts are summed one after another: the moments of this part go to totals
+    // [slots, groups, 4], the coefficients come out with the last one.
+    std::optional<TensorId> totals = std::nullopt;
+    std::uint32_t slot = 0, slots = 1;
 };
 // out = activation(conv(upsampled in) + bias + residual); out may be the residual. A 1×1 convolution to at most
 // mostChannelsInPlace channels may write within its input.

@@ -3,7 +3,7 @@
 // are decided here; what is computed is decided in lower.cpp.
 
 #include "core/program/controls.h"
-#include "core/program/program.h"
+#include "core/program/lowered_calls.h"
 
 namespace spikescope {
 
@@ -11,13 +11,6 @@ namespace spikescope {
 constexpr std::uint64_t stagingBytes = std::uint64_t{8} << 20;
 // Other models are taken in blocks of this size, in bytes, as models of many tensors are.
 constexpr std::uint64_t residentBlock = std::uint64_t{1} << 30;
-
-struct LoweredCalls {
-    Program program; // without steps
-    std::vector<DispatchStep> calls;
-    TensorId input, output;
-    std::vector<TensorId> weights; // in the order of loading
-};
 
 Program schedule(LoweredCalls lowered, const Controls& controls);
 

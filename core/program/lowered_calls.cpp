@@ -1,0 +1,90 @@
+#include "core/program/lowered_calls.h"
+
+namespace spikescope {
+
+LayerId LoweredCalls::addLayer(std::string name) {
+    program.layers.push_back(std::move(name));
+    return LayerId{static_cast<std::uint32_t>(program.layers.size() - 1)};
+}
+
+TensorId LoweredCalls::add(Tensor tensor) {
+    program.tensors.push_back(std::move(tensor));
+    return TensorId{static_cast<std::uint32_t>(program.tensors.size() - 1)};
+}
+
+TensorId LoweredCalls::addRows(TensorId map, std::uint64_t first, std::uint64_t rows) {
+    Tensor tensor = program.tensor(map);
+    if (first == 0 && rows == tensor.shape.h) return map;
+    const std::uint64_t rowElements = tensor.shape.w * tensor.shape.c;
+    tensor.offset += first * tensor.shape.w * tensor.stride() * sizeOf(tensor.dtype);
+    tensor.bytes = rows * rowElements * sizeOf(tensor.dtype);
+    tensor.shape.h = rows;
+    tensor.dims = {tensor.shape.n, rows, tensor.shape.w, tensor.shape.c};
+    tensor.within = program.storage(map);
+    return add(std::move(tensor));
+}
+
+Tensor mapTensor(std::string name, LayerId layer, Category category, DType dtype, Shape shape) {
+    return {.name = std::move(name),
+            .layer = layer,
+            .category = category,
+            .dtype = dtype,
+            .shape = shape,
+            .dims = {shape.n, shape.h, shape.w, shape.c},
+            .bytes = shape.elements() * sizeOf(dtype)};
+}
+
+Tensor workspaceTensor(std::string name, LayerId layer, std::vector<std::uint64_t> dims, DType dtype) {
+    std::uint64_t bytes = sizeOf(dtype);
+    for (const std::uint64_t dim : dims) bytes *= dim;
+    return {.name = std::move(name),
+            .layer = layer,
+            .category = Category::Workspace,
+            .dtype = dtype,
+            .dims = std::move(dims),
+            .bytes = bytes};
+}
+
+DType mapType(const Controls& controls) {
+    // Scalars in fp32 meet the latents before a KL decoder's first layer; what they touch is fp32 from there on.
+    const Family* family = findFamily(controls.model);
+    const bool scaled = controls.op == VaeOp::Decode && family && family->backbone == Backbone::Kl;
+    return controls.promote && scaled ? DType::F32 : controls.activations;
+}
+
+namespace {
+
+TensorId addWeight(LoweredCalls& lowered, const Weight& weight, const Controls& controls) {
+    // One-dimensional parameters are a few hundredths of a percent of the bytes and stay fp32.
+    const DType dtype = weight.dims.size() == 1 ? DType::F32 : controls.weightType();
+    std::uint64_t elements = 1;
+    for (const std::uint64_t dim : weight.dims) elements *= dim;
+    lowered.weights.push_back(lowered.add({.name = weight.name,
+                                           .category = Category::Weights,
+                                           .dtype = dtype,
+                                           .dims = weight.dims,
+                                           .bytes = elements * sizeOf(dtype),
+                                           .weight = WeightId{static_cast<std::uint32_t>(lowered.weights.size())}}));
+    return lowered.weights.back();
+}
+
+} // namespace
+
+LoweredCalls lowerWeights(const Graph& graph, const Controls& controls, std::span<const Weight> unused) {
+    LoweredCalls lowered;
+    lowered.program.layers = graph.layers;
+    lowered.program.weights = graph.weights;
+    for (const Weight& weight : graph.weights) addWeight(lowered, weight, controls);
+    if (!unused.empty()) {
+        const LayerId other = lowered.addLayer(controls.op == VaeOp::Decode ? "encoder" : "decoder");
+        for (const Weight& weight : unused) {
+            lowered.program.weights.push_back(weight);
+            lowered.program.tensors[addWeight(lowered, weight, controls).index].layer = other;
+        }
+    }
+    lowered.input = lowered.add(
+        mapTensor("input", lowered.addLayer("input"), Category::Image, DType::F32, graph.shape(graph.input)));
+    return lowered;
+}
+
+} // namespace spikescope
