@@ -33,6 +33,9 @@ struct Dispatch {
     std::vector<TexelView> views; // bindings 0, 1, …; empty: the kernel has no descriptors
 };
 
+// Descriptors and views that it needs live until the commands being recorded have run.
+Result<void> recordDispatch(Device& device, VkCommandBuffer commands, const Dispatch& dispatch);
+
 enum class KernelChoice : std::uint8_t { Best, Portable };
 
 // One way of computing every call.
