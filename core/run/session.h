@@ -60,6 +60,9 @@ public:
     const Device& device() const { return *m_device; }
     std::string_view kernelSet() const { return m_kernels->name(); }
     const VulkanHeap& heap() const { return *m_heap; }
+    // For work that is no run: calls that are timed alone.
+    VulkanHeap& heap() { return *m_heap; }
+    Kernels& kernels() { return *m_kernels; }
     int validationMessages() const { return m_device->instance().validationMessages(); }
 
 private:
