@@ -3,6 +3,7 @@
 // many workgroups. Kernels take exactly the tensors that the Program names and nothing else.
 
 #include "core/gpu/shader_library.h"
+#include "core/kernels/tile_choices.h"
 #include "core/kernels/weight_packing.h"
 #include "core/memory/allocator.h"
 #include "core/program/program.h"
@@ -52,6 +53,12 @@ public:
     // Appends the call's dispatches; each waits for the one before. Pipelines are made at first need.
     virtual Result<void> encode(const KernelCall& call, const Program& program, const Bindings& bindings,
                                 std::vector<Dispatch>& dispatches) = 0;
+
+    TileChoices& tiles() { return m_tiles; }
+    const TileChoices& tiles() const { return m_tiles; }
+
+protected:
+    TileChoices m_tiles; // of all shaders that have more than one
 };
 
 } // namespace spikescope

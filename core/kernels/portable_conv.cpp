@@ -118,7 +118,7 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
                     .outHeight = small(out.shape.h),
                     .outWidth = small(out.shape.w),
                     .pad = static_cast<std::int32_t>(call.padBegin)},
-                   defines, target, std::nullopt, folded ? 4 : 1);
+                   defines, target, folded ? 4 : 1);
 }
 
 Result<void> PortableKernels::fewChannels(const FewChannels& push, std::uint32_t kernel, const FewChannelsTypes& types,
