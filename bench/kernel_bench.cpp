@@ -227,7 +227,8 @@ Result<void> bench(const Options& options) {
     TRY(const auto timer, CallTimer::create(session->device()));
     TRY(const Ceilings most, ceilings(*session, *timer, matrices));
     if (!options.json) {
-        fmt::print("{}, driver {}, kernels: {}\n", report.name, report.driver, session->kernelSet());
+        fmt::print("{}, driver {}, kernels: {}, {} tiles tuned\n", report.name, report.driver, session->kernelSet(),
+                   session->tunedTiles());
         fmt::print("ceilings: copy {:.1f} GB/s, fp32 fma {:.2f} TFLOP/s", most.bytes, most.fma / 1e3);
         if (matrices) fmt::print(", {} matrices {:.2f} TFLOP/s", name(*matrices), most.matrices / 1e3);
         fmt::print("\n");
@@ -250,6 +251,7 @@ Result<void> bench(const Options& options) {
             line["device"] = report.name;
             line["driver"] = report.driver;
             line["kernels_of"] = session->kernelSet();
+            line["tuned_tiles"] = session->tunedTiles();
             line["kernel"] = kernelName(one.calls.back());
             line["case"] = c.name();
             line["dtype"] = name(dtype);
