@@ -2,8 +2,9 @@
 // share of what this device can do at most, which is measured in the same run: bytes of a streaming copy, operations in
 // registers (fp32 multiply-adds, or products of matrices where the kernels use them). The share is the time at the
 // ceilings over the time taken, of the ceiling that is nearer. Calls are lowered as in a decode; --conv and --upsample
-// choose other lowerings. --small divides sizes by 8, for a CPU device. Floor
-// to pass there, on two cores: 3x3 128→128 in fp32 at 80 GFLOP/s.
+// choose other lowerings. --small divides sizes by 8, for a CPU device: on Mesa's, two cores, 3x3 128→128 in fp32 has
+// to pass 80 GFLOP/s; bytes are the host's copies there, and the fp32 ceiling is what the driver's compiler makes of
+// the loop, which the best kernels reach.
 //   kernel_bench --dtype bf16 --only 3x3
 
 #include "core/base/checked.h"
