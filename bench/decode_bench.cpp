@@ -79,6 +79,7 @@ Result<void> bench(Session& session, const Controls& controls, const Options& op
         line["device"] = session.device().report().name;
         line["driver"] = session.device().report().driver;
         line["kernels_of"] = session.kernelSet();
+        line["tuned_tiles"] = session.tunedTiles();
         line["family"] = controls.model;
         line["size"] = controls.width;
         line["ms"] = median(times);
@@ -112,8 +113,8 @@ Result<void> benchAll(const Options& options) {
     TRY(const auto session, Session::open({.device = controls.device,
                                            .kernels = options.portable ? KernelChoice::Portable : KernelChoice::Best}));
     if (!options.json)
-        fmt::print("{}, driver {}, kernels: {}\n", session->device().report().name, session->device().report().driver,
-                   session->kernelSet());
+        fmt::print("{}, driver {}, kernels: {}, {} tiles tuned\n", session->device().report().name,
+                   session->device().report().driver, session->kernelSet(), session->tunedTiles());
     for (const std::uint64_t size : options.sizes) {
         controls.width = controls.height = size;
         if (controls.model.empty()) controls.model = families().front().name;

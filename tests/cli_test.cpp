@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -289,6 +290,30 @@ TEST_F(CliTest, adviceIsSortedAndFlipsAreSingle) {
         }
     }
     EXPECT_TRUE(direct);
+}
+
+TEST_F(CliTest, tunedTilesAreKeptAndDamagedOnesIgnored) {
+    const char* before = std::getenv("XDG_CACHE_HOME");
+    const std::string kept = before ? before : "";
+    setenv("XDG_CACHE_HOME", file("cache").c_str(), 1);
+    const std::vector<std::string> tune{"tune", "--device", "cpu", "--model", "taesd", "--size", "32x32"};
+    const auto table = [&]() -> std::string {
+        for (const auto& entry : fs::directory_iterator(folder / "cache" / "spikescope"))
+            if (entry.path().filename().string().starts_with("tiles-")) return entry.path().string();
+        return {};
+    };
+    const Outcome outcome = run(tune);
+    EXPECT_EQ(outcome.code, 0) << outcome.error;
+    EXPECT_NE(outcome.out, ""); // a line a shape, or that there is nothing to choose
+    ASSERT_NE(table(), "");
+    const std::string whole = slurp(table());
+    EXPECT_EQ(nlohmann::json::parse(whole)["schema"], "spikescope.tiles/1");
+    std::ofstream(table(), std::ios::trunc) << "{\"schema\":";
+    EXPECT_EQ(run(decode({"--model", "taesd", "--seed", "1"})).code, 0);
+    EXPECT_EQ(run(tune).code, 0);
+    EXPECT_EQ(slurp(table()), whole);
+    expectRefusal({"tune", "--model", "nothing"}, {"model", "nothing"});
+    before ? setenv("XDG_CACHE_HOME", kept.c_str(), 1) : unsetenv("XDG_CACHE_HOME");
 }
 
 TEST_F(CliTest, otherExitCodes) {

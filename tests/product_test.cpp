@@ -3,6 +3,8 @@
 #include "core/kernels/portable_kernels.h"
 #include "tests/support/one_call.h"
 
+#include <set>
+
 namespace spikescope {
 namespace {
 
@@ -10,16 +12,14 @@ class OneProduct final : public PortableKernels {
 public:
     using PortableKernels::PortableKernels;
     using PortableKernels::Product;
-    using PortableKernels::Tile;
 
     Result<void> encode(const KernelCall&, const Program& program, const Bindings& bindings,
                         std::vector<Dispatch>& dispatches) override {
-        return product(what, defines, {program, bindings, dispatches}, tile);
+        return product(what, defines, {program, bindings, dispatches});
     }
 
     Product what;
     std::vector<Define> defines;
-    Tile tile;
 };
 
 struct ProductCase {
@@ -29,10 +29,10 @@ struct ProductCase {
     std::optional<Activation> norm;
     DType dtype;
 };
-class ProductTest : public testing::TestWithParam<std::tuple<OneProduct::Tile, ProductCase>> {};
+class ProductTest : public testing::TestWithParam<ProductCase> {};
 
 TEST_P(ProductTest, agreesWithTheReference) {
-    const auto& [tile, c] = GetParam();
+    const ProductCase& c = GetParam();
     OneCall one(KernelChoice::Portable);
     constexpr std::uint64_t pictures = 2, height = 13, width = 11, apart = 8;
     const std::uint32_t scaling = c.upsample ? 2 : 1;
@@ -105,22 +105,37 @@ TEST_P(ProductTest, agreesWithTheReference) {
     if (c.norm) kernels.defines.push_back({"NORM", "1"});
     if (c.norm == Activation::Silu) kernels.defines.push_back({"NORM_SILU", "1"});
     if (c.norm == Activation::Relu) kernels.defines.push_back({"NORM_RELU", "1"});
-    kernels.tile = tile;
     one.kernels = &kernels;
-    one.run(ActivationCall{.in = input, .out = output});
+    const ActivationCall any{.in = input, .out = output};
+    std::vector<TileQuestion> asked;
+    std::vector<Dispatch> dispatches;
+    kernels.tiles().listen(&asked);
+    ASSERT_TRUE(kernels.encode(any, one.program, one.bindings, dispatches));
+    kernels.tiles().listen(nullptr);
+    ASSERT_EQ(asked.size(), 1u);
+    EXPECT_GE(asked[0].tiles.size(), 3u);
+    std::set<VkPipeline> pipelines;
+    for (const std::string& tile : asked[0].tiles) {
+        SCOPED_TRACE(tile);
+        kernels.tiles().set(asked[0].key, tile);
+        dispatches.clear();
+        ASSERT_TRUE(kernels.encode(any, one.program, one.bindings, dispatches));
+        EXPECT_TRUE(pipelines.insert(dispatches.at(0).pipeline.handle).second) << "the choice was not obeyed";
+        for (std::uint64_t i = 0; i < before.size(); ++i) one.set(output, i, before[i]);
+        one.run(any);
 
-    const std::vector<double> after = one.read(output);
-    std::vector<double> found;
-    for (std::uint64_t i = 0; i < after.size(); ++i) {
-        if (i % outStride < c.out) found.push_back(after[i]);
-        if (i % outStride >= outStride - apart) {
-            ASSERT_EQ(after[i], before[i]) << "between rows";
+        const std::vector<double> after = one.read(output);
+        std::vector<double> found;
+        for (std::uint64_t i = 0; i < after.size(); ++i) {
+            if (i % outStride < c.out) found.push_back(after[i]);
+            if (i % outStride >= outStride - apart) {
+                ASSERT_EQ(after[i], before[i]) << "between rows";
+            }
         }
+        EXPECT_LE(reference::relativeError(found, expected.values), tolerance(c.dtype));
     }
-    EXPECT_LE(reference::relativeError(found, expected.values), tolerance(c.dtype));
 }
 
-const OneProduct::Tile productTiles[] = {{128, 128, 8, 8}, {128, 64, 8, 8}, {64, 64, 4, 8}};
 const ProductCase productCases[] = {
     {24, 136, 1, 1, false, false, Activation::Silu, DType::F32},
     {20, 64, 1, 1, false, false, Activation::None, DType::BF16},
@@ -130,8 +145,7 @@ const ProductCase productCases[] = {
     {24, 131, 1, 1, false, true, std::nullopt, DType::F32}, // columns no multiple of four
     {20, 65, 1, 1, false, true, std::nullopt, DType::BF16},
 };
-INSTANTIATE_TEST_SUITE_P(Kernels, ProductTest,
-                         testing::Combine(testing::ValuesIn(productTiles), testing::ValuesIn(productCases)));
+INSTANTIATE_TEST_SUITE_P(Kernels, ProductTest, testing::ValuesIn(productCases));
 
 } // namespace
 } // namespace spikescope

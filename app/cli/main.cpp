@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
     addCompare(app, result);
     addAdvise(app, result);
     addReplay(app, result);
+    addTune(app, result);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -15,10 +15,33 @@ constexpr std::uint64_t blocksDepth = 64, rowsDepth = 32;
 // What conv3x3_few_coopmat.comp makes: pixels in each direction, and channels at most.
 constexpr std::uint64_t fewColumns = 16, mostFew = 8;
 
+// Of CoopmatKernels::convTiles, what the rule takes but for the first one.
+constexpr std::size_t deepTile = 1, wideTile = 2;
+
 // Shaders count 16 bytes in an int.
 bool isCountable(const Tensor& map) {
     return map.shape.pixels() * map.stride() * sizeOf(map.dtype) / 16 < std::uint64_t{1} << 31;
 }
+
+constexpr std::string_view convShader = "conv3x3_coopmat.comp", productShader = "gemm_coopmat.comp";
+
+// Of gemm_coopmat.comp: 16 × 16 blocks of a warp in each direction, warps side by side of four, and steps that blocks
+// of b are asked for ahead.
+struct MatrixTile {
+    std::string_view name;
+    std::uint64_t blocks, warpsN, ahead;
+
+    std::uint64_t rows() const { return 4 / warpsN * blocks * 16; }
+    std::uint64_t columns() const { return warpsN * blocks * 16; }
+};
+constexpr MatrixTile matrixTiles[] = {{"128x128", 4, 2, 1},
+                                      {"64x256", 4, 4, 1},
+                                      {"64x64", 2, 2, 1},
+                                      {"32x128", 2, 4, 1},
+                                      {"128x128 two ahead", 4, 2, 2},
+                                      {"64x256 two ahead", 4, 4, 2},
+                                      {"64x64 two ahead", 2, 2, 2},
+                                      {"32x128 two ahead", 2, 4, 2}};
 
 std::int32_t number(std::uint64_t n) { return static_cast<std::int32_t>(n); }
 // 16 bytes from pixel to pixel.
@@ -37,6 +60,12 @@ InputWindow windowOf(const ConvCall& call, const Tensor& in) {
 }
 
 } // namespace
+
+// Slices of statistics are counted by the smallest of them: see convSlices().
+const CoopmatKernels::ConvTile CoopmatKernels::convTiles[] = {{"8x16 pixels, 128 channels", 8, 2, 2},
+                                                              {"8x16 pixels, 128 channels, 64 deep", 8, 2, 4},
+                                                              {"4x16 pixels, 256 channels, 64 deep", 4, 4, 4},
+                                                              {"4x16 pixels, 256 channels", 4, 4, 2}};
 
 bool CoopmatKernels::multiplies(const Program& program, std::initializer_list<TensorId> tensors) const {
     const DType type = program.tensor(*tensors.begin()).dtype;
@@ -59,11 +88,28 @@ std::optional<CoopmatKernels::ConvTile> CoopmatKernels::tileOf(const ConvCall& c
                       multiplies(program, {call.in, call.out, call.residual.value_or(call.out)}) &&
                       (call.method == ConvMethod::Direct || !call.norm);
     if (!fits) return std::nullopt;
-    // Wide tiles norm each element for more channels.
+    // Wide tiles norm each element for more channels. Four taps a stage are few between barriers.
+    std::size_t rule = 0;
     if (call.norm && out.shape.c % 256 == 0 && in.shape.c % 64 == 0)
-        return ConvTile{.columns = 4, .blocks = 4, .stageBlocks = 4};
-    // Four taps a stage are few between barriers.
-    return ConvTile{.stageBlocks = call.method == ConvMethod::Folded && in.shape.c % 64 == 0 ? 4u : 2u};
+        rule = wideTile;
+    else if (call.method == ConvMethod::Folded && in.shape.c % 64 == 0)
+        rule = deepTile;
+    const auto tileFits = [&](const ConvTile& tile) {
+        return out.shape.c % tile.channels() == 0 && in.shape.c % (16 * tile.stageBlocks) == 0;
+    };
+    return m_tiles.choose(convTiles, rule, tileFits, [&] {
+        return TileChoices::keyOf(convShader, convDefines(call, program), in.shape.c, out.shape.c,
+                                  gridOf(call, program).pixels());
+    });
+}
+
+// All but those of the tile and of the statistics.
+std::vector<Define> CoopmatKernels::convDefines(const ConvCall& call, const Program& program) {
+    std::vector<Define> defines{{"ELEMENT_" + shaderType(program.tensor(call.in).dtype), "1"}};
+    if (call.upsample) defines.push_back({call.method == ConvMethod::Folded ? "FOLDED" : "UPSAMPLE", "1"});
+    if (call.residual) defines.push_back({"RESIDUAL", "1"});
+    addNorm(defines, call.norm);
+    return defines;
 }
 
 bool CoopmatKernels::makesFew(const ConvCall& call, const Program& program) const {
@@ -125,13 +171,10 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     const Shape grid = gridOf(call, target.program);
     const bool folded = call.method == ConvMethod::Folded;
-    std::vector<Define> defines{{"ELEMENT_" + shaderType(in.dtype), "1"},
-                                {"COLUMNS", std::to_string(tile->columns)},
-                                {"BLOCKS", std::to_string(tile->blocks)},
-                                {"STAGE_BLOCKS", std::to_string(tile->stageBlocks)}};
-    if (call.upsample) defines.push_back({folded ? "FOLDED" : "UPSAMPLE", "1"});
-    if (call.residual) defines.push_back({"RESIDUAL", "1"});
-    addNorm(defines, call.norm);
+    std::vector<Define> defines = convDefines(call, target.program);
+    for (const auto& [name, value] :
+         {std::pair{"COLUMNS", tile->columns}, {"BLOCKS", tile->blocks}, {"STAGE_BLOCKS", tile->stageBlocks}})
+        defines.push_back({name, std::to_string(value)});
     const auto slices = slicesOf(call, target.program);
     if (slices) defines.push_back({"PER_GROUP", std::to_string(out.shape.c / call.stats->groups)});
     const auto bytesOf = [](const Tensor& map) { return map.shape.pixels() * map.stride() * sizeOf(map.dtype); };
@@ -152,7 +195,7 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
             .yStride = strideOf(out),
             .resStride = call.residual ? strideOf(target.tensor(*call.residual)) : 0,
             .window = windowOf(call, in)};
-        TRY(Dispatch dispatch, make("conv3x3_coopmat.comp", defines, push, ShaderLibrary::Inputs::Matrices));
+        TRY(Dispatch dispatch, make(convShader, defines, push, ShaderLibrary::Inputs::Matrices));
         dispatch.groups = {static_cast<std::uint32_t>((folded ? 4 : 1) * (out.shape.c / tile->channels())),
                            static_cast<std::uint32_t>(divideUp(grid.w, tile->columns)),
                            static_cast<std::uint32_t>(divideUp(grid.h, tileRows))};
@@ -196,22 +239,30 @@ Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define
         float alpha;
     };
     const bool blocks = p.blockStepN != 0;
-    // Blocks are best used by four warps side by side; small tiles are for what would leave most of the device idle.
-    const std::uint64_t warpsN = blocks && (p.n % 256 == 0 || p.blocks) ? 4 : 2, warpsM = 4 / warpsN;
-    constexpr std::uint64_t fewGroups = 128, large = 4, small = 2;
-    const auto rowsOf = [&](std::uint64_t size) { return warpsM * size * 16; };
-    const auto columnsOf = [&](std::uint64_t size) { return warpsN * size * 16; };
-    const bool few = divideUp(p.m, rowsOf(large)) * divideUp(p.n, columnsOf(large)) * p.parts < fewGroups;
-    const std::uint64_t size = few && !p.largeTiles ? small : large;
-    defines.push_back({"BLOCKS", std::to_string(size)});
-    defines.push_back({"WARPS_M", std::to_string(warpsM)});
-    defines.push_back({"WARPS_N", std::to_string(warpsN)});
-    const bool rowsFirst = divideUp(p.m, rowsOf(size)) < divideUp(p.n, columnsOf(size));
-    if (rowsFirst) defines.push_back({"ROWS_FIRST", "1"});
-    // Long products have time to ask for more.
-    defines.push_back({"AHEAD", p.parts > 1 ? "2" : "1"});
     if (!blocks) defines.push_back({"B_ROWS", "1"});
-    TRY(Dispatch dispatch, make("gemm_coopmat.comp", defines,
+    // Blocks are best used by four warps side by side; small tiles are for what would leave most of the device idle;
+    // long products have time to ask for more.
+    constexpr std::uint64_t fewGroups = 128;
+    constexpr std::size_t besides = 1, smaller = 2, ahead = 4; // places from the large tile in matrixTiles
+    std::size_t rule = blocks && (p.n % 256 == 0 || p.blocks) ? besides : 0;
+    const MatrixTile& most = matrixTiles[rule];
+    if (!p.largeTiles && divideUp(p.m, most.rows()) * divideUp(p.n, most.columns()) * p.parts < fewGroups)
+        rule += smaller;
+    if (p.parts > 1) rule += ahead;
+    const auto fits = [&](const MatrixTile& tile) {
+        return (tile.blocks == 4 || !p.largeTiles) && (tile.ahead == 1 || blocks);
+    };
+    const MatrixTile& tile = m_tiles.choose(
+        matrixTiles, rule, fits, [&] { return TileChoices::keyOf(productShader, defines, p.k, p.n, p.m * p.parts); });
+    for (const auto& [name, value] : {std::pair{"BLOCKS", tile.blocks},
+                                      {"WARPS_M", 4 / tile.warpsN},
+                                      {"WARPS_N", tile.warpsN},
+                                      {"AHEAD", tile.ahead}})
+        defines.push_back({name, std::to_string(value)});
+    const std::uint64_t rowGroups = divideUp(p.m, tile.rows()), columnGroups = divideUp(p.n, tile.columns());
+    const bool rowsFirst = rowGroups < columnGroups;
+    if (rowsFirst) defines.push_back({"ROWS_FIRST", "1"});
+    TRY(Dispatch dispatch, make(productShader, defines,
                                 Push{.a = p.a,
                                      .b = p.b,
                                      .c = p.c,
@@ -232,8 +283,8 @@ Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define
                                      .tailAt = p.tailAt,
                                      .alpha = p.alpha},
                                 ShaderLibrary::Inputs::Matrices));
-    dispatch.groups = {static_cast<std::uint32_t>(divideUp(p.n, columnsOf(size))),
-                       static_cast<std::uint32_t>(divideUp(p.m, rowsOf(size))), static_cast<std::uint32_t>(p.parts)};
+    dispatch.groups = {static_cast<std::uint32_t>(columnGroups), static_cast<std::uint32_t>(rowGroups),
+                       static_cast<std::uint32_t>(p.parts)};
     if (rowsFirst) std::swap(dispatch.groups[0], dispatch.groups[1]);
     target.dispatches.push_back(std::move(dispatch));
     return {};

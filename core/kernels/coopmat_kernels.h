@@ -23,13 +23,17 @@ protected:
     Result<void> attention(const AttentionCall& call, const Target& target) override;
 
 private:
-    // What a workgroup of conv3x3_coopmat.comp makes: `columns` × 16 pixels in 64 `blocks` channels.
+    // What a workgroup of conv3x3_coopmat.comp makes: `columns` × 16 pixels in 64 `blocks` channels, from 16
+    // `stageBlocks` channels at a time.
     struct ConvTile {
-        std::uint64_t columns = 8, blocks = 2, stageBlocks = 2;
+        std::string_view name;
+        std::uint64_t columns, blocks, stageBlocks;
 
         std::uint64_t channels() const { return 64 * blocks; }
     };
+    static const ConvTile convTiles[];
     std::optional<ConvTile> tileOf(const ConvCall& call, const Program& program) const;
+    static std::vector<Define> convDefines(const ConvCall& call, const Program& program);
     bool makesFew(const ConvCall& call, const Program& program) const;
     bool isPlain3x3(const ConvCall& call, const Program& program) const;
     // Whether all are of one type that the device multiplies.

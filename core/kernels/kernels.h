@@ -3,6 +3,7 @@
 // many workgroups. Kernels take exactly the tensors that the Program names and nothing else.
 
 #include "core/gpu/shader_library.h"
+#include "core/kernels/tile_choices.h"
 #include "core/kernels/weight_packing.h"
 #include "core/memory/allocator.h"
 #include "core/program/program.h"
@@ -33,6 +34,9 @@ struct Dispatch {
     std::vector<TexelView> views; // bindings 0, 1, …; empty: the kernel has no descriptors
 };
 
+// Descriptors and views that it needs live until the commands being recorded have run.
+Result<void> recordDispatch(Device& device, VkCommandBuffer commands, const Dispatch& dispatch);
+
 enum class KernelChoice : std::uint8_t { Best, Portable };
 
 // One way of computing every call.
@@ -49,6 +53,12 @@ public:
     // Appends the call's dispatches; each waits for the one before. Pipelines are made at first need.
     virtual Result<void> encode(const KernelCall& call, const Program& program, const Bindings& bindings,
                                 std::vector<Dispatch>& dispatches) = 0;
+
+    TileChoices& tiles() { return m_tiles; }
+    const TileChoices& tiles() const { return m_tiles; }
+
+protected:
+    TileChoices m_tiles; // of all shaders that have more than one
 };
 
 } // namespace spikescope

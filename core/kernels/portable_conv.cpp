@@ -120,7 +120,7 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
                     .outWidth = small(out.shape.w),
                     .padTop = folded ? foldedPad(call.padTop) : call.padTop,
                     .padLeft = folded ? foldedPad(call.padLeft) : call.padLeft},
-                   defines, target, std::nullopt, folded ? 4 : 1);
+                   defines, target, folded ? 4 : 1);
 }
 
 Result<void> PortableKernels::fewChannels(const FewChannels& push, std::uint32_t kernel, const FewChannelsTypes& types,

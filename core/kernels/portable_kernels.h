@@ -58,15 +58,10 @@ protected:
         float scale = 1.0f;
         std::uint32_t innerAll = 0; // of products by parts
     };
-    // Rows and columns that a group makes of it, and that one of its threads makes.
-    struct Tile {
-        std::uint32_t rows, columns, threadRows, threadColumns;
-    };
     // Of rows that follow each other closely.
     static Product denseProduct(const Matmul& m, const Target& target);
-    // `tile`: nothing for the one that suits the product.
     Result<void> product(const Product& product, std::vector<Define> defines, const Target& target,
-                         std::optional<Tile> tile = std::nullopt, std::uint32_t phases = 1);
+                         std::uint32_t phases = 1);
     virtual Result<void> directConv(const ConvCall& call, const Target& target); // Folded too
     // Slices of call.stats that directConv() writes itself; nothing when it leaves the statistics to normStats().
     virtual std::optional<std::uint64_t> slicesOf(const ConvCall& /*call*/, const Program& /*program*/) const {

@@ -14,12 +14,24 @@ std::uint32_t small(std::uint64_t extent) { return static_cast<std::uint32_t>(ex
 
 constexpr std::uint64_t rowsAtOnce = std::uint64_t{1} << 30; // of a product: shaders count them in 32 bits
 
-// Inner elements that product.comp takes at a time, and 2 where the next are stored while these are read.
-constexpr std::uint32_t productDepth = 8, productBuffers = 2;
+// Rows and columns that a group makes of a product, those that one of its threads makes, inner elements at a time, and
+// 2 buffers where the next are stored while these are read.
+struct ProductTile {
+    std::string_view name;
+    std::uint32_t rows, columns, threadRows, threadColumns, depth = 8, buffers = 2;
+};
+enum : std::size_t { large, narrow, fine }; // what the rule takes
+constexpr ProductTile productTiles[] = {
+    {"128x128", 128, 128, 8, 8},
+    {"128x64", 128, 64, 8, 8},
+    {"64x64", 64, 64, 4, 8},
+    {"64x128", 64, 128, 8, 8},
+    {"64x64 by 64 threads", 64, 64, 8, 8},
+    {"128x128 16 deep, one buffer", 128, 128, 8, 8, 16, 1},
+};
+constexpr std::uint32_t productDepth = productTiles[large].depth; // suits all parts of an inner extent
 
-// Rows and columns of the largest tile; fewer groups than these leave part of a device idle, more than enough do not
-// help.
-constexpr std::uint32_t largeTile = 128;
+// Fewer groups than these leave part of a device idle, more than enough do not help.
 constexpr std::uint64_t fewGroups = 192, enoughGroups = 256;
 
 // Queries of an attention whose scores exist at a time, and parts of the keys whose products with the values are made
@@ -30,6 +42,7 @@ struct AttentionBlock {
 };
 AttentionBlock attentionBlock(std::uint64_t mostRows, std::uint64_t keys, std::uint64_t channels) {
     constexpr std::uint64_t shortest = 128; // part
+    constexpr std::uint32_t largeTile = productTiles[large].rows;
     const auto tilesOf = [&](std::uint64_t rows) {
         return divideUp<std::uint64_t>(rows, largeTile) * divideUp<std::uint64_t>(channels, largeTile);
     };
@@ -50,24 +63,30 @@ AttentionBlock attentionBlock(std::uint64_t mostRows, std::uint64_t keys, std::u
 } // namespace
 
 Result<void> PortableKernels::product(const Product& p, std::vector<Define> defines, const Target& target,
-                                      std::optional<Tile> given, std::uint32_t phases) {
-    static constexpr Tile large{largeTile, largeTile, 8, 8}, narrow{128, 64, 8, 8}, fine{64, 64, 4, 8};
-    const auto groupsOf = [&](const Tile& tile) {
+                                      std::uint32_t phases) {
+    constexpr std::string_view shader = "product.comp";
+    const auto groupsOf = [&](const ProductTile& tile) {
         return std::uint64_t{divideUp(p.rows, tile.rows)} * divideUp(p.columns, tile.columns) * p.pictures * phases;
     };
-    const std::uint32_t over = p.columns % large.columns;
-    Tile tile = over > 0 && over <= narrow.columns ? narrow : large;
-    if (groupsOf(tile) < fewGroups) tile = fine;
-    if (given) tile = *given;
+    const std::uint32_t over = p.columns % productTiles[large].columns;
+    std::size_t rule = over > 0 && over <= productTiles[narrow].columns ? narrow : large;
+    if (groupsOf(productTiles[rule]) < fewGroups) rule = fine;
+    // Parts end where the inner extent does only if all of them are whole.
+    const auto fits = [&](const ProductTile& t) {
+        return p.innerAll % t.depth == 0 && (p.innerAll == 0 || p.inner % t.depth == 0);
+    };
+    const ProductTile& tile = m_tiles.choose(productTiles, rule, fits, [&] {
+        return TileChoices::keyOf(shader, defines, p.inner, p.columns, std::uint64_t{p.rows} * p.pictures * phases);
+    });
     for (const auto& [name, value] : {std::pair{"TILE_M", tile.rows},
                                       {"TILE_N", tile.columns},
                                       {"THREAD_M", tile.threadRows},
                                       {"THREAD_N", tile.threadColumns},
-                                      {"DEPTH", productDepth},
-                                      {"BUFFERS", productBuffers}})
+                                      {"DEPTH", tile.depth},
+                                      {"BUFFERS", tile.buffers}})
         defines.push_back({name, std::to_string(value)});
-    if (p.inner % productDepth != 0) defines.push_back({"RAGGED", "1"});
-    return add(target, "product.comp", defines, p, groupsOf(tile), 1);
+    if (p.inner % tile.depth != 0) defines.push_back({"RAGGED", "1"});
+    return add(target, shader, defines, p, groupsOf(tile), 1);
 }
 
 PortableKernels::Product PortableKernels::denseProduct(const Matmul& m, const Target& target) {

@@ -66,10 +66,7 @@ private:
         TRY(const VkCommandBuffer commands, m_device.beginCommands());
         for (const Dispatch& dispatch : dispatches) {
             recordBarrier(m_device, commands);
-            m_device.vk.CmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.handle);
-            m_device.vk.CmdPushConstants(commands, dispatch.pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
-                                         dispatch.pushSize, dispatch.push.data());
-            m_device.vk.CmdDispatch(commands, dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
+            CHECK(recordDispatch(m_device, commands, dispatch));
         }
         const VkMemoryBarrier toHost{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                      .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,

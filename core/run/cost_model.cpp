@@ -55,14 +55,6 @@ Result<Rates> measure(Session& session) {
     return Rates::fit(runs);
 }
 
-std::string ratesFile(const Session& session, const std::string& cacheFolder) {
-    // Any change of driver or device changes the identifier of its pipeline caches.
-    const Device& device = session.device();
-    std::string uuid;
-    for (std::size_t i = 0; i < VK_UUID_SIZE; ++i) uuid += fmt::format("{:02x}", device.cacheUuid()[i]);
-    return fmt::format("{}/rates-{}-{}-{}.json", cacheFolder, uuid, session.kernelSet(), SPIKESCOPE_VERSION);
-}
-
 } // namespace
 
 Rates Rates::fit(std::span<const Recording> runs) {
@@ -157,7 +149,7 @@ Result<Rates> Rates::fromJson(std::string_view text) {
 
 std::optional<Rates> keptRates(Session& session, const std::string& cacheFolder) {
     if (cacheFolder.empty()) return std::nullopt;
-    const auto file = MappedFile::open(ratesFile(session, cacheFolder));
+    const auto file = MappedFile::open(session.cacheFile("rates", cacheFolder));
     if (!file) return std::nullopt;
     const auto bytes = file->bytes();
     auto kept = Rates::fromJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
@@ -167,7 +159,7 @@ std::optional<Rates> keptRates(Session& session, const std::string& cacheFolder)
 
 Result<Rates> ratesOf(Session& session, const std::string& cacheFolder, const std::function<void()>& beforeMeasuring) {
     if (auto kept = keptRates(session, cacheFolder)) return std::move(*kept);
-    const std::string path = cacheFolder.empty() ? std::string() : ratesFile(session, cacheFolder);
+    const std::string path = cacheFolder.empty() ? std::string() : session.cacheFile("rates", cacheFolder);
     if (beforeMeasuring) beforeMeasuring();
     TRY(Rates rates, measure(session));
     if (!path.empty()) {

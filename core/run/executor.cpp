@@ -202,47 +202,6 @@ Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
     return {};
 }
 
-Result<void> Executor::record(VkCommandBuffer commands, const Dispatch& dispatch) {
-    const VulkanFunctions& vk = m_device.vk;
-    vk.CmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.handle);
-    if (!dispatch.views.empty()) {
-        const VkDescriptorSetAllocateInfo allocate{.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
-                                                   .descriptorPool = m_device.descriptorPool(),
-                                                   .descriptorSetCount = 1,
-                                                   .pSetLayouts = &dispatch.pipeline.texelSet};
-        VkDescriptorSet set = VK_NULL_HANDLE;
-        CHECK_VULKAN(vk.AllocateDescriptorSets(m_device.handle(), &allocate, &set), "making a descriptor set");
-        std::array<VkBufferView, texelBuffers> views{};
-        std::array<VkWriteDescriptorSet, texelBuffers> writes{};
-        for (std::uint32_t i = 0; i < texelBuffers; ++i) {
-            // Bindings that a kernel does not use repeat its first one.
-            if (i < dispatch.views.size()) {
-                const TexelView& view = dispatch.views[i];
-                TRY(views[i], m_device.temporaryView({.sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
-                                                      .buffer = view.buffer,
-                                                      .format = view.format,
-                                                      .offset = view.offset,
-                                                      .range = view.bytes}));
-            } else {
-                views[i] = views[0];
-            }
-            writes[i] = {.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-                         .dstSet = set,
-                         .dstBinding = i,
-                         .descriptorCount = 1,
-                         .descriptorType = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER,
-                         .pTexelBufferView = &views[i]};
-        }
-        vk.UpdateDescriptorSets(m_device.handle(), texelBuffers, writes.data(), 0, nullptr);
-        vk.CmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.layout, 0, 1, &set, 0,
-                                 nullptr);
-    }
-    vk.CmdPushConstants(commands, dispatch.pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, dispatch.pushSize,
-                        dispatch.push.data());
-    vk.CmdDispatch(commands, dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
-    return {};
-}
-
 Result<void> Executor::dispatch(const DispatchStep& step, std::uint32_t op) {
     report(op, step.layer);
     m_dispatches.clear();
@@ -254,7 +213,7 @@ Result<void> Executor::dispatch(const DispatchStep& step, std::uint32_t op) {
     for (std::size_t i = 0; i < m_dispatches.size(); ++i) {
         TRY(VkCommandBuffer commands, begin());
         if (i == 0) beginOp(commands, op);
-        CHECK(record(commands, m_dispatches[i]));
+        CHECK(recordDispatch(m_device, commands, m_dispatches[i]));
         const bool last = i + 1 == m_dispatches.size();
         if (last) endOp(commands, op);
         m_recordedFlops += flopsEach;

@@ -54,7 +54,6 @@ private:
     Result<void> submit();           // it, if there is any
     void beginOp(VkCommandBuffer commands, std::uint32_t op);
     void endOp(VkCommandBuffer commands, std::uint32_t op);
-    Result<void> record(VkCommandBuffer commands, const Dispatch& dispatch);
     void writeSource(const UploadStep& step, std::uint64_t begin, std::uint64_t count, std::byte* out) const;
     void pack(const Tensor& tensor, std::optional<TensorId> from, std::uint64_t begin, std::uint64_t count,
               std::byte* out) const;

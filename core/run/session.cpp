@@ -2,6 +2,7 @@
 
 #include "core/base/text.h"
 #include "core/program/lower.h"
+#include "core/run/tuning.h"
 #include "core/timeline/peak.h"
 
 #include <sys/resource.h>
@@ -149,7 +150,14 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options) {
     TRY(session->m_heap, VulkanHeap::create(*session->m_device));
     TRY(session->m_shaders, ShaderLibrary::create(*session->m_device, options.cacheFolder));
     session->m_kernels = Kernels::create(*session->m_device, *session->m_shaders, options.kernels);
+    session->m_kernels->tiles() = keptTiles(*session, options.cacheFolder);
     return session;
+}
+
+std::string Session::cacheFile(std::string_view what, const std::string& folder) const {
+    std::string uuid;
+    for (std::size_t i = 0; i < VK_UUID_SIZE; ++i) uuid += fmt::format("{:02x}", m_device->cacheUuid()[i]);
+    return fmt::format("{}/{}-{}-{}-{}.json", folder, what, uuid, kernelSet(), SPIKESCOPE_VERSION);
 }
 
 Result<void> Session::runSteps(const Job& job, const ExecutorIo& io, Recording& recording) {

@@ -59,7 +59,13 @@ public:
     Device& device() { return *m_device; }
     const Device& device() const { return *m_device; }
     std::string_view kernelSet() const { return m_kernels->name(); }
+    std::size_t tunedTiles() const { return m_kernels->tiles().size(); } // kinds of calls whose tiles were chosen
     const VulkanHeap& heap() const { return *m_heap; }
+    // For work that is no run: calls that are timed alone.
+    VulkanHeap& heap() { return *m_heap; }
+    Kernels& kernels() { return *m_kernels; }
+    // Where something measured of this device is kept: any change of driver, device, kernels or program changes it.
+    std::string cacheFile(std::string_view what, const std::string& folder) const;
     int validationMessages() const { return m_device->instance().validationMessages(); }
 
 private:

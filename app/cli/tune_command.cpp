@@ -1,0 +1,44 @@
+// tune: measures which tiles of the kernels suit a program's calls on this device, and keeps them.
+
+#include "app/cli/commands.h"
+#include "app/cli/options.h"
+
+#include "core/base/text.h"
+#include "core/run/tuning.h"
+
+#include <cstdio>
+
+namespace spikescope::cli {
+
+namespace {
+
+Result<int> tuneFor(const ControlOptions& options) {
+    TRY(const Controls controls, options.controls());
+    TRY(const Job job, prepare(controls, {}));
+    TRY(const auto session, Session::open({.device = controls.device}));
+    bool any = false;
+    CHECK(tune(*session, job.program, [&](const TunedTile& tuned) {
+        any = true;
+        fmt::print("{:<16} {}: {} {}", tuned.kernel, tuned.call, tuned.rule, formatDuration(tuned.ruleMs));
+        if (tuned.chosen != tuned.rule) fmt::print(" → {} {}", tuned.chosen, formatDuration(tuned.chosenMs));
+        fmt::print("\n");
+        std::fflush(stdout); // some take seconds
+    }));
+    if (!any) fmt::print("the {} kernels have one tile for each of these calls\n", session->kernelSet());
+    CHECK(keepTiles(*session, defaultCacheFolder()));
+    return 0;
+}
+
+} // namespace
+
+void addTune(CLI::App& app, int& result) {
+    CLI::App* sub = app.add_subcommand("tune", "Measure which tiles suit these calls on this device, and keep them");
+    auto options = std::make_shared<ControlOptions>();
+    options->addTo(*sub, true);
+    sub->callback([options, &result] {
+        const Result<int> code = tuneFor(*options);
+        result = code ? *code : exitWith(code.error());
+    });
+}
+
+} // namespace spikescope::cli

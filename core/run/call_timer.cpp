@@ -1,0 +1,146 @@
+#include "core/run/call_timer.h"
+
+#include "core/base/checked.h"
+#include "core/graph/float_convert.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <random>
+
+namespace spikescope {
+
+namespace {
+
+constexpr std::uint64_t stagingBytes = std::uint64_t{4} << 20;
+
+// -1 to 1; weights less, so that maps which are read and written over and over stay finite for a while.
+void writeRandom(std::byte* out, std::uint64_t elements, DType dtype, float scale) {
+    std::minstd_rand random(7);
+    std::uniform_real_distribution<float> values(-scale, scale);
+    for (std::uint64_t i = 0; i < elements; ++i) {
+        const float value = values(random);
+        const std::uint16_t half = dtype == DType::F16 ? floatToFp16(value) : floatToBf16(value);
+        dtype == DType::F32 ? std::memcpy(out + 4 * i, &value, 4) : std::memcpy(out + 2 * i, &half, 2);
+    }
+}
+
+Result<void> copyOver(Device& device, VkBuffer from, VkBuffer to, std::uint64_t bytes) {
+    std::vector<VkBufferCopy> regions;
+    for (std::uint64_t done = 0; done < bytes; done += stagingBytes)
+        regions.push_back({.srcOffset = 0, .dstOffset = done, .size = std::min(stagingBytes, bytes - done)});
+    TRY(const VkCommandBuffer commands, device.beginCommands());
+    recordBarrier(device, commands);
+    device.vk.CmdCopyBuffer(commands, from, to, static_cast<std::uint32_t>(regions.size()), regions.data());
+    CHECK(device.submit());
+    return device.waitAll();
+}
+
+} // namespace
+
+Result<std::unique_ptr<CallMemory>> CallMemory::create(Device& device, VulkanHeap& heap, const Program& program,
+                                                       std::span<const KernelCall> calls) {
+    auto memory = std::unique_ptr<CallMemory>(new CallMemory(heap));
+    memory->m_bindings.resize(program.tensors.size());
+    const auto allocate = [&](std::uint64_t bytes, MemoryKind kind) -> Result<HeapBlock> {
+        TRY(const HeapBlock block, heap.allocate(roundUp(bytes, heap.traits().granularity), kind));
+        memory->m_blocks.push_back(block);
+        return block;
+    };
+    TRY(const HeapBlock staging, allocate(stagingBytes, MemoryKind::HostVisible));
+    for (const KernelCall& call : calls) {
+        std::vector<TensorId> ids = reads(call);
+        const std::vector<TensorId> written = writes(call);
+        ids.insert(ids.end(), written.begin(), written.end());
+        for (const TensorId id : ids) {
+            const TensorId stored = program.storage(id);
+            BoundTensor& bound = memory->m_bindings[stored.index];
+            if (bound.buffer) continue;
+            const Tensor& tensor = program.tensor(stored);
+            TRY(const HeapBlock block, allocate(tensor.bytes, MemoryKind::Device));
+            bound = {.buffer = heap.buffer(block.id), .offset = 0, .address = block.address};
+            const std::uint64_t bytes = std::min(stagingBytes, tensor.bytes);
+            writeRandom(heap.mapped(staging.id), bytes / sizeOf(tensor.dtype), tensor.dtype,
+                        tensor.category == Category::Weights && tensor.dims.size() > 1 ? 1.0f / 32.0f : 1.0f);
+            CHECK(copyOver(device, heap.buffer(staging.id), bound.buffer, tensor.bytes));
+        }
+    }
+    return memory;
+}
+
+CallMemory::~CallMemory() {
+    for (const HeapBlock& block : m_blocks) m_heap.free(block);
+}
+
+Result<std::unique_ptr<CallTimer>> CallTimer::create(Device& device) {
+    auto timer = std::unique_ptr<CallTimer>(new CallTimer(device));
+    const VkQueryPoolCreateInfo queries{
+        .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = 2};
+    CHECK_VULKAN(device.vk.CreateQueryPool(device.handle(), &queries, nullptr, &timer->m_queries), "making timestamps");
+    return timer;
+}
+
+CallTimer::~CallTimer() {
+    if (m_queries) m_device.vk.DestroyQueryPool(m_device.handle(), m_queries, nullptr);
+}
+
+Result<double> CallTimer::sample(const std::vector<Dispatch>& list, std::uint64_t passes) {
+    TRY(const VkCommandBuffer commands, m_device.beginCommands());
+    m_device.vk.CmdResetQueryPool(commands, m_queries, 0, 2);
+    recordBarrier(m_device, commands);
+    const auto stamp = [&](std::uint32_t query) {
+        m_device.vk.CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, m_queries, query);
+    };
+    stamp(0);
+    for (std::uint64_t pass = 0; pass < passes; ++pass)
+        for (const Dispatch& dispatch : list) {
+            recordBarrier(m_device, commands);
+            CHECK(recordDispatch(m_device, commands, dispatch));
+        }
+    stamp(1);
+    CHECK(m_device.submit());
+    CHECK(m_device.waitAll());
+    std::array<std::uint64_t, 2> ticks{};
+    CHECK_VULKAN(m_device.vk.GetQueryPoolResults(m_device.handle(), m_queries, 0, 2, sizeof ticks, ticks.data(),
+                                                 sizeof ticks[0], VK_QUERY_RESULT_64_BIT),
+                 "reading timestamps");
+    const double ns =
+        static_cast<double>((ticks[1] - ticks[0]) & m_device.timestampMask()) * m_device.limits().timestampPeriod;
+    return ns / static_cast<double>(passes);
+}
+
+Result<std::vector<double>> CallTimer::medians(std::span<const std::vector<Dispatch>> lists) {
+    // A CPU device has no clock to wake and its calls are long.
+    constexpr double sampleNs = 1e7, wakingNs = 1e9;
+    constexpr std::size_t rounds = 9, mostPasses = 1000;
+    const bool cpu = m_device.report().cpu;
+    std::vector<std::uint64_t> passes(lists.size(), 1);
+    for (std::size_t i = 0; i < lists.size(); ++i) {
+        CHECK(sample(lists[i], 1)); // the first one of a pipeline is slow
+        TRY(const double ns, sample(lists[i], 1));
+        if (!cpu) passes[i] = static_cast<std::uint64_t>(std::clamp<double>(sampleNs / ns, 1.0, mostPasses));
+    }
+    for (double spent = 0; !cpu && !m_warm;) {
+        TRY(const double ns, sample(lists.front(), passes.front()));
+        spent += std::max(ns, 1.0) * static_cast<double>(passes.front());
+        m_warm = spent >= wakingNs;
+    }
+    std::vector<std::array<double, rounds>> samples(lists.size());
+    for (std::size_t round = 0; round < rounds; ++round)
+        for (std::size_t i = 0; i < lists.size(); ++i) {
+            TRY(samples[i][round], sample(lists[i], passes[i]));
+        }
+    std::vector<double> medians;
+    for (auto& of : samples) {
+        std::ranges::sort(of);
+        medians.push_back(of[rounds / 2]);
+    }
+    return medians;
+}
+
+Result<double> CallTimer::median(std::vector<Dispatch> list) {
+    TRY(const std::vector<double> times, medians(std::span(&list, 1)));
+    return times.front();
+}
+
+} // namespace spikescope
