@@ -103,6 +103,8 @@ CONV(3x3_128_128_at_128_fp16, 128, 128, 128, 3, false, DType::F16);
 CONV(1x1_256_128_at_256, 256, 256, 128, 1, false, DType::F32);
 CONV(3x3_im2col_128_128_at_128, 128, 128, 128, 3, false, DType::F32, ConvLowering::Im2col);
 CONV(3x3_winograd_128_128_at_128, 128, 128, 128, 3, false, DType::F32, ConvLowering::Winograd);
+CONV(3x3_winograd_128_128_at_256, 256, 128, 128, 3, false, DType::F32, ConvLowering::Winograd);
+CONV(3x3_winograd_512_512_at_64, 64, 512, 512, 3, false, DType::F32, ConvLowering::Winograd);
 CONV(3x3_folded_256_256_at_128, 64, 256, 256, 3, true, DType::F32, ConvLowering::Direct, UpsampleLowering::Folded);
 CONV(large_3x3_128_128_at_1024, 1024, 128, 128, 3, false, DType::F32);
 CONV(large_3x3_256_256_at_512, 512, 256, 256, 3, false, DType::F32);
