@@ -12,6 +12,9 @@
 //   defines   B_KN or B_NK, BIAS, RESIDUAL, RELU, ALPHA (else alpha is not read), KT 32|16|8 (32 as it stands), PV rows a lane (5),
 //             KU texels of k a step (1; k / 4 % KU == 0), IN_PLACE: C is the first COLUMNS of A's columns, a multiple of KT;
 //             a group makes all of its rows, in groups ceil(m / (8 * PV)), and writes when it has read all of them; with B_KN
+//             WINOGRAD: a product for each workgroup along z, of parts that lie as a group takes them: A by blocks of 8 * PV rows
+//             [z][m by blocks][k / 4][rows of the block][4], B [z][n / KT][k][KT], C [m][n / KT][z][KT]; KT 32, n % KT == 0, rows
+//             begin at 0; with B_KN
 //
 // A lane keeps PV x KT sums; its rows are 8 apart. A step of four k fetches one texel for each row, and all of B's tile with
 // KT / 8 fetches spread over the lanes.
@@ -49,12 +52,23 @@ void main() {
 
     float acc[PV][KT];
     int aAt[PV], bAt[NB];
+#ifdef WINOGRAD
+    const int plane = int(gl_WorkGroupID.z), aFirst = rowTile * PV * 8, aStep = min(PV * 8, m - aFirst), bStep = KT / 4;
+#else
+    const int aStep = 1, bStep = n4;
+#endif
     [[unroll]] for (int v = 0; v < PV; v++) {
+#ifdef WINOGRAD
+        aAt[v] = (plane * m + aFirst) * k4 + min(v * 8 + lane, aStep - 1);
+#else
         aAt[v] = (int(p.aRow) + min((rowTile * PV + v) * 8 + lane, m - 1)) * k4;
+#endif
         [[unroll]] for (int j = 0; j < KT; j++) acc[v][j] = 0.0;
     }
     [[unroll]] for (int i = 0; i < NB; i++) {
-#ifdef B_NK
+#if defined(WINOGRAD)
+        bAt[i] = (plane * n4 + column) * k4 * 4 + i * 8 + lane;
+#elif defined(B_NK)
         bAt[i] = (int(p.bRow) + min(column * 4 + i * 8 + lane, int(p.n) - 1)) * k4;
 #else
         bAt[i] = (int(p.bRow) + (i * 8 + lane) / (KT / 4)) * n4 + min(column + lane % (KT / 4), n4 - 1);
@@ -63,11 +77,11 @@ void main() {
     [[dont_unroll]] for (int k = 0; k < k4; k += KU) {
         vec4 a[KU][PV], b[KU][NB];
         [[unroll]] for (int u = 0; u < KU; u++) {
-            [[unroll]] for (int v = 0; v < PV; v++) a[u][v] = ACT_LOAD(aMap, aAt[v] + k + u);
+            [[unroll]] for (int v = 0; v < PV; v++) a[u][v] = ACT_LOAD(aMap, aAt[v] + (k + u) * aStep);
 #ifdef B_NK
             [[unroll]] for (int i = 0; i < NB; i++) b[u][i] = W_LOAD(bMap, bAt[i] + k + u);
 #else
-            [[unroll]] for (int i = 0; i < NB; i++) b[u][i] = W_LOAD(bMap, bAt[i] + (k + u) * 4 * n4);
+            [[unroll]] for (int i = 0; i < NB; i++) b[u][i] = W_LOAD(bMap, bAt[i] + (k + u) * 4 * bStep);
 #endif
         }
         [[unroll]] for (int j = 0; j < KT; j++) {
@@ -100,7 +114,11 @@ void main() {
     [[unroll]] for (int v = 0; v < PV; v++) {
         int row = (rowTile * PV + v) * 8 + lane;
         if (row < m) {
+#ifdef WINOGRAD
+            int at = (row * n4 + column) * int(gl_NumWorkGroups.z) + plane * (KT / 4);
+#else
             int at = (int(p.cRow) + row) * outStep + column;
+#endif
             [[unroll]] for (int j = 0; j < KT / 4; j++) {
                 if (column + j < n4) {
                     vec4 s = vec4(acc[v][4 * j], acc[v][4 * j + 1], acc[v][4 * j + 2], acc[v][4 * j + 3]);

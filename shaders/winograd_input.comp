@@ -5,6 +5,7 @@
 // Defines: TYPE, PAIRS (16-bit types need it). Groups of 4 tiles × 32 values, values fastest.
 #include "common.glsl"
 #include "winograd.glsl"
+#include "winograd_values.glsl"
 
 layout(local_size_x = 32, local_size_y = 4) in;
 layout(push_constant, std430) uniform Push {

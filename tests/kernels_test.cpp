@@ -126,6 +126,9 @@ const ConvCase convCases[] = {
     {1, 16, 16, 64, 64, 3, 1, 1, false, true, ConvCase::NoResidual, Activation::None, DType::BF16, winograd},
     {1, 5, 7, 32, 32, 3, 1, 1, true, true, ConvCase::NoResidual, Activation::None, DType::F32, winograd},
     {1, 1, 1, 32, 32, 3, 1, 1, false, true, ConvCase::NoResidual, Activation::None, DType::F32, winograd},
+    {1, 87, 30, 32, 96, 3, 1, 1, false, true, ConvCase::Residual, Activation::None, DType::F32, winograd},
+    {2, 31, 25, 64, 64, 3, 1, 1, false, false, ConvCase::ResidualInPlace, Activation::Relu, DType::BF16, winograd},
+    {2, 16, 17, 96, 32, 3, 1, 1, true, true, ConvCase::NoResidual, Activation::Relu, DType::F16, winograd},
     // Folded doublings.
     {1, 5, 7, 32, 32, 3, 1, 1, true, true, ConvCase::NoResidual, Activation::None, DType::F32, foldedMethod},
     {2, 3, 9, 64, 16, 3, 1, 1, true, false, ConvCase::NoResidual, Activation::Relu, DType::BF16, foldedMethod},

@@ -21,6 +21,12 @@ std::uint64_t convColumns(std::uint64_t tile) { return tile > 8 ? 4 : 6; } // pi
 // Rows of a lane and columns of a tile in gemm_cpu.comp.
 constexpr std::uint64_t gemmRows = 5, gemmColumns = 32;
 
+// Rows of a group that makes Winograd's products: those that leave the fewest over.
+std::uint64_t winogradRows(std::uint64_t tiles) {
+    constexpr std::uint64_t most = lanes * gemmRows, fewer = most - lanes;
+    return divideUp(tiles, fewer) * fewer < divideUp(tiles, most) * most ? fewer : most;
+}
+
 struct GemmPush {
     std::uint64_t c;
     std::uint32_t aRow, bRow, cRow, m, n, k;
@@ -140,6 +146,81 @@ Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
                        static_cast<std::uint32_t>(divideUp<std::uint64_t>(out.shape.h / phaseRows, lanes)),
                        static_cast<std::uint32_t>((folded ? 4 : 1) * out.shape.n * (out.shape.c / tile))};
     target.dispatches.push_back(std::move(dispatch));
+    return {};
+}
+
+// Tiles, filters and products lie in their workspaces as these shaders stream through them, and not by planes. The
+// padded copy, which the plan has because MLX makes one, stays unwritten: tiles are read from the map itself.
+Result<void> CpuKernels::winograd(const ConvCall& call, const Target& target) {
+    const ConvCall::Winograd& w = *call.winograd;
+    const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out), &padded = target.tensor(w.padded);
+    // The maps and the weights have fewer elements than these.
+    const bool fits = out.shape.c % gemmColumns == 0 && call.activation != Activation::Silu &&
+                      viewable(target.tensor(w.filters)) && viewable(target.tensor(w.inputs)) &&
+                      viewable(target.tensor(w.products)) &&
+                      (!call.residual || target.tensor(*call.residual).dtype == out.dtype);
+    if (!fits) return PortableKernels::winograd(call, target);
+    const std::uint64_t tilesY = (padded.shape.h - 2) / winogradTile, tilesX = (padded.shape.w - 2) / winogradTile,
+                        tiles = padded.shape.n * tilesY * tilesX, c4 = in.shape.c / 4,
+                        columns = out.shape.c / gemmColumns, rows = winogradRows(tiles);
+    const auto signedOf = [](std::uint64_t extent) { return static_cast<std::int32_t>(extent); };
+    const std::string type = shaderType(in.dtype);
+    struct MapPush {
+        std::uint64_t to;
+        std::int32_t h, w, c, tilesY, tilesX, tiles, top, left;
+    };
+    const auto mapPush = [&](TensorId to, const Shape& map) {
+        return MapPush{target.address(to), signedOf(map.h), signedOf(map.w), signedOf(map.c), signedOf(tilesY),
+                       signedOf(tilesX),   signedOf(tiles), call.padTop,     call.padLeft};
+    };
+    const auto add = [&](Dispatch dispatch, std::uint64_t groups, std::uint64_t planes = 1) {
+        setGroups(dispatch, groups, 1);
+        dispatch.groups[2] = static_cast<std::uint32_t>(planes);
+        target.dispatches.push_back(std::move(dispatch));
+    };
+
+    std::vector<Define> inputDefines{{"ACT_" + type, "1"}, {"OUT_" + type, "1"}, {"ROWS", std::to_string(rows)}};
+    if (call.upsample) inputDefines.push_back({"UPSAMPLE", "1"});
+    TRY(Dispatch input,
+        makeTexel("winograd_input_cpu.comp", inputDefines, mapPush(w.inputs, in.shape), {view(target, call.in)}));
+    add(std::move(input), tiles * divideUp<std::uint64_t>(c4, lanes));
+
+    struct FilterPush {
+        std::uint64_t to;
+        std::int32_t inChannels, outChannels;
+    };
+    TRY(Dispatch filter, makeTexel("winograd_filter_cpu.comp",
+                                   {{"W_" + shaderType(target.tensor(call.weight).dtype), "1"}, {"OUT_" + type, "1"}},
+                                   FilterPush{target.address(w.filters), signedOf(in.shape.c), signedOf(out.shape.c)},
+                                   {view(target, call.weight)}));
+    add(std::move(filter), in.shape.c * columns);
+
+    TRY(Dispatch products, makeTexel("gemm_cpu.comp",
+                                     {{"ACT_" + type, "1"},
+                                      {"OUT_" + type, "1"},
+                                      {"W_" + type, "1"},
+                                      {"B_KN", "1"},
+                                      {"WINOGRAD", "1"},
+                                      {"PV", std::to_string(rows / lanes)}},
+                                     GemmPush{.c = target.address(w.products),
+                                              .aRow = 0,
+                                              .bRow = 0,
+                                              .cRow = 0,
+                                              .m = static_cast<std::uint32_t>(tiles),
+                                              .n = static_cast<std::uint32_t>(out.shape.c),
+                                              .k = static_cast<std::uint32_t>(in.shape.c),
+                                              .alpha = 1.0f},
+                                     {view(target, w.inputs), view(target, w.filters)}));
+    add(std::move(products), divideUp(tiles, rows) * columns, winogradReach * winogradReach);
+
+    std::vector<Define> outputDefines{{"ACT_" + type, "1"}, {"OUT_" + shaderType(out.dtype), "1"}};
+    if (call.bias) outputDefines.push_back({"BIAS", "1"});
+    if (call.residual) outputDefines.push_back({"RESIDUAL", "1"});
+    if (call.activation == Activation::Relu) outputDefines.push_back({"RELU", "1"});
+    TRY(Dispatch output, makeTexel("winograd_output_cpu.comp", outputDefines, mapPush(call.out, out.shape),
+                                   {view(target, w.products), view(target, call.residual.value_or(w.products)),
+                                    view(target, call.bias.value_or(w.products))}));
+    add(std::move(output), tiles * columns);
     return {};
 }
 

@@ -22,6 +22,7 @@ protected:
         return matmulEach(first, planes, target);
     }
     Result<void> directConv(const ConvCall& call, const Target& target) override;
+    Result<void> winograd(const ConvCall& call, const Target& target) override;
     Result<void> normStats(const GroupNormStatsCall& call, const Target& target) override;
     Result<void> normApply(const GroupNormApplyCall& call, const Target& target) override;
     Result<void> attention(const AttentionCall& call, const Target& target) override;

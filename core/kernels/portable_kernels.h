@@ -91,7 +91,7 @@ protected:
                              const Target& target);
     Result<void> conv(const ConvCall& call, const Target& target);
     Result<void> im2col(const ConvCall& call, const Target& target);
-    Result<void> winograd(const ConvCall& call, const Target& target);
+    virtual Result<void> winograd(const ConvCall& call, const Target& target);
     Result<void> copy(const CopyCall& call, const Target& target);
     Result<void> activation(const ActivationCall& call, const Target& target);
     static bool isProduct(const ConvCall& call); // 1×1, pixel by pixel
