@@ -123,10 +123,8 @@ Result<Calls> calls(const Case& c, Controls controls) {
     if (c.out % 4 == 0) x = builder.conv("behind", x, 4, 1); // else it is the output
     TRY(const Graph graph, builder.finish(x));
     Calls made{.program = lower(graph, controls), .calls = {}};
-    for (const Step& step : made.program.steps)
-        if (const auto* dispatch = std::get_if<DispatchStep>(&step);
-            dispatch && made.program.layers[dispatch->layer.index] == "measured")
-            made.calls.push_back(dispatch->call);
+    for (const Call& call : made.program.calls)
+        if (made.program.layers[call.layer.index] == "measured") made.calls.push_back(call.kernel);
     return made;
 }
 

@@ -41,8 +41,8 @@ void walkProgram(benchmark::State& state) {
     program.steps.push_back(AcquireStep{TensorId{0}});
     for (std::uint32_t i = 0; i < ops; ++i) {
         program.steps.push_back(AcquireStep{TensorId{i + 1}});
-        program.steps.push_back(
-            DispatchStep{.call = CopyCall{.in = TensorId{i}, .out = TensorId{i + 1}}, .layer = LayerId{0}});
+        program.calls.push_back({.kernel = CopyCall{.in = TensorId{i}, .out = TensorId{i + 1}}, .layer = LayerId{0}});
+        program.steps.push_back(DispatchStep{i});
         program.steps.push_back(ReleaseStep{TensorId{i}});
     }
     program.steps.push_back(ReleaseStep{TensorId{ops}});

@@ -33,7 +33,7 @@ namespace spikescope {
                                         X(DestroyQueryPool) X(GetQueryPoolResults) X(CmdResetQueryPool)                \
                                             X(CmdWriteTimestamp) X(CmdBindPipeline) X(CmdBindDescriptorSets)           \
                                                 X(CmdPushConstants) X(CmdDispatch) X(CmdPipelineBarrier)               \
-                                                    X(CmdCopyBuffer) X(QueueBindSparse)
+                                                    X(CmdCopyBuffer) X(CmdFillBuffer) X(QueueBindSparse)
 // clang-format on
 
 struct VulkanFunctions {

@@ -29,9 +29,9 @@ struct Conv2d {
     ValueId in;
     WeightId weight;
     std::optional<WeightId> bias;
-    std::uint32_t kernel = 3;               // 1 or 3, square
-    std::uint32_t stride = 1;               // 1 or 2
-    std::int32_t padTop = 1, padLeft = 1;   // as of ConvCall
+    std::uint32_t kernel = 3;             // 1 or 3, square
+    std::uint32_t stride = 1;             // 1 or 2
+    std::int32_t padTop = 1, padLeft = 1; // as of ConvCall
 };
 // y = (x - mean) / sqrt(variance + eps) * gamma + beta, mean and variance over a group of channels of one picture.
 struct GroupNorm {
@@ -54,7 +54,7 @@ struct Add {
 };
 struct UpsampleNearest {
     ValueId in;
-};                 // twice the height and width
+};            // twice the height and width
 struct Rows { // some rows of a map of one picture, where they are
     ValueId in;
     std::uint64_t first = 0;

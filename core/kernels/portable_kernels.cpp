@@ -54,6 +54,8 @@ Result<void> PortableKernels::encode(const KernelCall& call, const Program& prog
                 return tanhClamp(c, target);
             else if constexpr (std::is_same_v<T, ActivationCall>)
                 return activation(c, target);
+            else if constexpr (std::is_same_v<T, BlendCall>)
+                return blend(c, target);
             else
                 return copy(c, target);
         },
@@ -145,6 +147,30 @@ Result<void> PortableKernels::tanhClamp(const TanhClampCall& call, const Target&
     const std::uint64_t blocks = in.shape.elements() / 4;
     return add(target, "tanh_clamp.comp", {{"IN", shaderType(in.dtype)}, {"OUT", shaderType(out.dtype)}},
                Push{target.address(call.in), target.address(call.out), blocks}, blocks, 64);
+}
+
+Result<void> PortableKernels::blend(const BlendCall& call, const Target& target) {
+    struct Push {
+        std::uint64_t in, rowWeights, columnWeights, band;
+        std::uint32_t height, width, channels, bandRow, bandRows, bandWidth, column, crossing;
+    };
+    const Shape &in = target.tensor(call.in).shape, &band = target.tensor(call.out).shape;
+    const auto small = [](std::uint64_t extent) { return static_cast<std::uint32_t>(extent); };
+    const std::uint64_t weights = target.address(call.weights);
+    return add(target, "blend.comp", {},
+               Push{.in = target.address(call.in),
+                    .rowWeights = weights + call.rowWeights * sizeof(float),
+                    .columnWeights = weights + call.columnWeights * sizeof(float),
+                    .band = target.address(call.out),
+                    .height = small(in.h),
+                    .width = small(in.w),
+                    .channels = small(in.c),
+                    .bandRow = small(call.bandRow),
+                    .bandRows = small(band.h),
+                    .bandWidth = small(band.w),
+                    .column = small(call.column),
+                    .crossing = small(call.crossing)},
+               in.elements(), 64);
 }
 
 Result<void> PortableKernels::activation(const ActivationCall& call, const Target& target) {

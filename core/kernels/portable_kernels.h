@@ -100,6 +100,7 @@ protected:
     // From so many slices of partials to coefficients.
     Result<void> gatherStats(const GroupNormStatsCall& call, std::uint64_t slices, const Target& target);
     Result<void> tanhClamp(const TanhClampCall& call, const Target& target);
+    Result<void> blend(const BlendCall& call, const Target& target);
 
     // One dispatch of `threads` threads in groups of `groupSize`, without descriptors.
     template <class Push>

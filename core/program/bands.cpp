@@ -55,7 +55,7 @@ public:
         planChains();
         makeKeptMaps();
         for (std::uint32_t s = 0; s < m_stages.size(); ++s) lowerStage(s);
-        m_lowered.output = m_tensorOf[m_graph.output.index];
+        m_lowered.addWhole(m_tensorOf[m_graph.input.index], m_tensorOf[m_graph.output.index]);
         return std::move(m_lowered);
     }
 
@@ -319,7 +319,7 @@ private:
             tensor.bytes = chain.bytes;
             chain.tensor = m_lowered.add(std::move(tensor));
         }
-        m_tensorOf[m_graph.input.index] = m_lowered.input;
+        m_tensorOf[m_graph.input.index] = m_lowered.addInput(shape(m_graph.input));
         for (std::uint32_t v = 0; v < m_place.size(); ++v) {
             if (m_place[v].chain == noIndex32) continue;
             const Chain& chain = m_chains[m_place[v].chain];

@@ -149,7 +149,7 @@ private:
         return tensorOf(in);
     }
     void call(KernelCall kernel, LayerId layer) {
-        m_lowered.calls.push_back({.call = std::move(kernel), .layer = layer});
+        m_lowered.program.calls.push_back({.kernel = std::move(kernel), .layer = layer});
     }
     template <class Op> const Op* producedBy(ValueId value) const {
         const std::uint32_t producer = m_producer[value.index];
@@ -439,8 +439,9 @@ Program lower(const Graph& graph, const Controls& controls, std::span<const Weig
     Surroundings around;
     around.tensors.resize(graph.values.size());
     around.usedUp.resize(graph.values.size());
-    around.tensors[graph.input.index] = lowered.input;
-    lowered.output = lowerInto(lowered, graph, controls, around);
+    const TensorId input = lowered.addInput(graph.shape(graph.input));
+    around.tensors[graph.input.index] = input;
+    lowered.addWhole(input, lowerInto(lowered, graph, controls, around));
     return schedule(std::move(lowered), controls);
 }
 

@@ -1,5 +1,8 @@
 #include "core/program/lowered_calls.h"
 
+#include <algorithm>
+#include <numeric>
+
 namespace spikescope {
 
 LayerId LoweredCalls::addLayer(std::string name) {
@@ -22,6 +25,30 @@ TensorId LoweredCalls::addRows(TensorId map, std::uint64_t first, std::uint64_t 
     tensor.dims = {tensor.shape.n, rows, tensor.shape.w, tensor.shape.c};
     tensor.within = program.storage(map);
     return add(std::move(tensor));
+}
+
+TensorId LoweredCalls::addInput(Shape shape) {
+    const auto known = std::ranges::find(program.layers, "input");
+    const LayerId layer = known == program.layers.end()
+                              ? addLayer("input")
+                              : LayerId{static_cast<std::uint32_t>(known - program.layers.begin())};
+    return add(mapTensor("input", layer, Category::Image, DType::F32, shape));
+}
+
+std::vector<std::uint32_t> LoweredCalls::callsFrom(std::size_t first) const {
+    std::vector<std::uint32_t> calls(program.calls.size() - first);
+    std::iota(calls.begin(), calls.end(), static_cast<std::uint32_t>(first));
+    return calls;
+}
+
+void LoweredCalls::addWhole(TensorId input, TensorId output) {
+    const Shape in = program.tensor(input).shape, out = program.tensor(output).shape;
+    // What is lowered for one picture runs for each.
+    for (std::uint64_t picture = 0; picture < program.input.n; picture += in.n)
+        parts.push_back({.input = input,
+                         .from = {.picture = picture, .again = picture > 0},
+                         .calls = callsFrom(0),
+                         .outputs = {{.tensor = output, .rows = out.h, .picture = picture}}});
 }
 
 Tensor mapTensor(std::string name, LayerId layer, Category category, DType dtype, Shape shape) {
@@ -82,8 +109,9 @@ LoweredCalls lowerWeights(const Graph& graph, const Controls& controls, std::spa
             lowered.program.tensors[addWeight(lowered, weight, controls).index].layer = other;
         }
     }
-    lowered.input = lowered.add(
-        mapTensor("input", lowered.addLayer("input"), Category::Image, DType::F32, graph.shape(graph.input)));
+    lowered.program.input = graph.shape(graph.input);
+    lowered.program.output = graph.shape(graph.output);
+    lowered.program.input.n = lowered.program.output.n = controls.batch;
     return lowered;
 }
 

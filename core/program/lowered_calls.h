@@ -8,14 +8,31 @@
 
 namespace spikescope {
 
+// Calls between a transfer in and transfers out.
+struct Part {
+    TensorId input;
+    InputPart from;
+    std::vector<std::uint32_t> calls;
+    std::vector<OutputRows> outputs; // that are complete behind them
+};
+
 struct LoweredCalls {
-    Program program; // without steps
-    std::vector<DispatchStep> calls;
-    TensorId input, output;
+    Program program;               // without steps
     std::vector<TensorId> weights; // in the order of loading
+    std::vector<Part> parts;       // of a run of the op
+    // Alive as long as the parts are: constants, and maps that parts add to, which begin as zeros and whose rows become
+    // zeros again when they have been handed out.
+    std::vector<TensorId> lasting;
+
+    // All calls from the input, as it comes in, to the output as one part.
+    void addWhole(TensorId input, TensorId output);
+    // The numbers of the calls from this one on.
+    std::vector<std::uint32_t> callsFrom(std::size_t first) const;
 
     LayerId addLayer(std::string name);
     TensorId add(Tensor tensor);
+    // A map for the op's input or a part of it.
+    TensorId addInput(Shape shape);
     // Rows of a map of one picture, where they are.
     TensorId addRows(TensorId map, std::uint64_t first, std::uint64_t rows);
 };

@@ -27,7 +27,8 @@ struct Tensor {
     Shape shape;                     // of maps; weights and workspaces have dims alone
     std::vector<std::uint64_t> dims; // as shown to people
     std::uint64_t bytes = 0;
-    std::optional<WeightId> weight; // the parameter it holds
+    std::optional<WeightId> weight;                       // the parameter it holds
+    std::optional<std::uint32_t> constant = std::nullopt; // of the program's, that it holds
     bool folded = false; // the parameter as the four 2×2 kernels [phase][out][in][2][2] of ConvMethod::Folded
     bool packed = false; // in host memory, but in the order that the device's kernels want
     MemoryKind memory = MemoryKind::Device;
@@ -127,9 +128,16 @@ struct CopyCall {
     TensorId in, out;
     bool upsample = false;
 };
+// band[(bandRow + y) % band rows][column + x] += in[y][x] rowWeights[y] columnWeights[x], fp32; from row `crossing` on
+// with the second line of columnWeights. The weights are [h] and [2, w], at elements of a constant.
+struct BlendCall {
+    TensorId in, weights, out;
+    std::uint64_t rowWeights = 0, columnWeights = 0;
+    std::uint64_t bandRow = 0, column = 0, crossing = 0;
+};
 
 using KernelCall = std::variant<ConvCall, GroupNormStatsCall, GroupNormApplyCall, AttentionCall, TanhClampCall,
-                                ActivationCall, CopyCall>;
+                                ActivationCall, CopyCall, BlendCall>;
 
 struct PhaseStep {
     Phase phase;
@@ -145,34 +153,59 @@ struct FillStep {
     TensorId tensor;
     std::optional<TensorId> from;
 };
-// Fills a tensor through the staging buffer: with a parameter, or the input of the op. `from`: a host tensor that holds
-// the parameter; without one it is read where it is stored.
+// Where in the op's input a part of it begins: pictures, rows and columns.
+struct InputPart {
+    std::uint64_t picture = 0, y = 0, x = 0;
+    bool again = false; // an earlier upload of the same run of the op brought another part
+};
+// Fills a tensor through the staging buffer: with a parameter, a constant, or a part of the op's input. `from`: a host
+// tensor that holds the parameter; without one it is read where it is stored.
 struct UploadStep {
     TensorId tensor, staging;
     std::optional<TensorId> from;
+    InputPart part;
 };
 struct DispatchStep {
-    KernelCall call;
-    LayerId layer;
+    std::uint32_t call; // of the program's
 };
-// Hands the output of the op to the host through the staging buffer.
+// Rows of the op's output.
+struct OutputRows {
+    TensorId tensor;
+    std::uint64_t firstRow = 0, rows = 0; // of each picture of the tensor
+    std::uint64_t picture = 0, y = 0;     // what they are in the output
+};
+// Hands rows of the output to the host through the staging buffer.
 struct DownloadStep {
-    TensorId tensor, staging;
+    TensorId staging;
+    OutputRows output;
+};
+// Sets rows of a map to zero.
+struct ClearStep {
+    TensorId tensor;
+    std::uint64_t firstRow = 0, rows = 0;
 };
 // Ends a batch and waits for the batch `ahead` batches before it; with 0, for all that was submitted.
 struct EvaluateStep {
     std::uint32_t ahead = 0;
 };
 
-using Step =
-    std::variant<PhaseStep, AcquireStep, ReleaseStep, FillStep, UploadStep, DispatchStep, DownloadStep, EvaluateStep>;
+using Step = std::variant<PhaseStep, AcquireStep, ReleaseStep, FillStep, UploadStep, DispatchStep, DownloadStep,
+                          ClearStep, EvaluateStep>;
+
+struct Call {
+    KernelCall kernel;
+    LayerId layer;
+};
 
 struct Program {
     bool retiredReleases = false;    // the device is done with a tensor whenever it is released
     std::vector<std::string> layers; // the graph's, then "input", "weights" and "output" for what has no module
     std::vector<Weight> weights;
     std::vector<Tensor> tensors;
+    std::vector<std::vector<float>> constants;
+    std::vector<Call> calls;
     std::vector<Step> steps;
+    Shape input, output; // of the op, all pictures
 
     const Tensor& tensor(TensorId id) const { return tensors[id.index]; }
     // Whose memory holds the tensor.

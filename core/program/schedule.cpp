@@ -16,9 +16,8 @@ class Schedule {
 public:
     Schedule(LoweredCalls lowered, const Controls& controls)
         : m_program(std::move(lowered.program))
-        , m_calls(std::move(lowered.calls))
-        , m_in(lowered.input)
-        , m_out(lowered.output)
+        , m_parts(std::move(lowered.parts))
+        , m_lasting(std::move(lowered.lasting))
         , m_weights(std::move(lowered.weights))
         , m_controls(controls) {}
 
@@ -147,27 +146,74 @@ private:
 
     // The same tensors each time: an arena's layout of one run is that of all.
     void emitOps() {
-        const TensorId staging = addStaging(m_program.tensor(m_in).layer, m_program.tensor(m_in).bytes);
-        const Uses uses = findUses();
+        std::uint64_t largestInput = 0;
+        for (const Part& part : m_parts) largestInput = std::max(largestInput, m_program.tensor(part.input).bytes);
+        const TensorId staging = addStaging(m_program.tensor(m_parts.front().input).layer, largestInput);
         for (std::uint64_t i = 0; i < m_controls.repeat; ++i) {
-            if (i > 0) step(ReleaseStep{m_out});
+            const bool last = i + 1 == m_controls.repeat;
             step(PhaseStep{m_controls.op == VaeOp::Decode ? Phase::Decode : Phase::Encode});
-            step(AcquireStep{m_in});
-            step(AcquireStep{staging});
-            step(UploadStep{.tensor = m_in, .staging = staging, .from = std::nullopt});
-            step(EvaluateStep{});
-            step(ReleaseStep{staging});
-            emitCalls(uses);
+            // Of many parts the staging buffer stays: the next one is written while the device is busy.
+            const bool many = m_parts.size() > 1;
+            if (many) step(AcquireStep{staging});
+            for (const TensorId id : m_lasting) emitLasting(id, staging);
+            for (const Part& part : m_parts) {
+                emitPart(part, staging);
+                const bool ended = &part == &m_parts.back();
+                // What nothing adds to any more is written when the op has ended and other models may be gone.
+                if (last && !(ended && m_lasting.empty())) emitOutputs(part);
+                if (!(last && ended)) releaseOutputs(part);
+            }
+            releaseAll(m_lasting);
+            if (many) step(ReleaseStep{staging});
         }
+    }
+    void emitLasting(TensorId id, TensorId staging) {
+        step(AcquireStep{id});
+        const Tensor& tensor = m_program.tensor(id);
+        if (!tensor.constant) {
+            step(ClearStep{.tensor = id, .firstRow = 0, .rows = tensor.shape.h});
+            return;
+        }
+        emitUpload({.tensor = id, .staging = staging, .from = std::nullopt, .part = {.again = true}});
+    }
+    void emitUpload(const UploadStep& upload) {
+        if (m_parts.size() > 1) {
+            step(upload);
+            return;
+        }
+        step(AcquireStep{upload.staging});
+        step(upload);
+        step(EvaluateStep{});
+        step(ReleaseStep{upload.staging});
+    }
+    void emitPart(const Part& part, TensorId staging) {
+        step(AcquireStep{part.input});
+        emitUpload({.tensor = part.input, .staging = staging, .from = std::nullopt, .part = part.from});
+        emitCalls(part);
+    }
+    bool isLasting(TensorId id) const { return std::ranges::find(m_lasting, id) != m_lasting.end(); }
+    void emitOutputs(const Part& part) {
+        if (part.outputs.empty()) return;
+        const TensorId first = part.outputs.front().tensor;
+        if (!m_outStaging.valid()) m_outStaging = addStaging(addLayer("output"), m_program.tensor(first).bytes);
+        step(AcquireStep{m_outStaging});
+        for (const OutputRows& output : part.outputs) {
+            step(DownloadStep{.staging = m_outStaging, .output = output});
+            if (isLasting(output.tensor))
+                step(ClearStep{.tensor = output.tensor, .firstRow = output.firstRow, .rows = output.rows});
+        }
+        step(EvaluateStep{});
+        step(ReleaseStep{m_outStaging});
+    }
+    void releaseOutputs(const Part& part) {
+        for (const OutputRows& output : part.outputs)
+            if (!isLasting(output.tensor)) step(ReleaseStep{output.tensor});
     }
 
     void emitWrite() {
         step(PhaseStep{Phase::Write});
-        const TensorId staging = acquireStaging(addLayer("output"), m_program.tensor(m_out).bytes);
-        step(DownloadStep{.tensor = m_out, .staging = staging});
-        step(EvaluateStep{});
-        step(ReleaseStep{staging});
-        step(ReleaseStep{m_out});
+        if (m_lasting.empty()) emitOutputs(m_parts.back());
+        releaseOutputs(m_parts.back());
         releaseAll(m_weights);
     }
 
@@ -175,48 +221,50 @@ private:
     struct Uses {
         std::vector<std::uint32_t> first, last;
     };
-    Uses findUses() const {
+    Uses findUses(const std::vector<std::uint32_t>& calls) const {
         const std::size_t count = m_program.tensors.size();
         Uses uses{std::vector<std::uint32_t>(count, never), std::vector<std::uint32_t>(count, 0)};
         std::vector<std::string_view> layers;
-        for (const DispatchStep& call : m_calls) layers.push_back(m_program.layers[call.layer.index]);
-        for (std::uint32_t i = 0; i < m_calls.size(); ++i) {
+        for (const std::uint32_t call : calls) layers.push_back(m_program.layers[m_program.calls[call].layer.index]);
+        for (std::uint32_t i = 0; i < calls.size(); ++i) {
+            const KernelCall& kernel = m_program.calls[calls[i]].kernel;
             const auto use = [&](TensorId used, std::uint32_t last) {
                 const TensorId id = m_program.storage(used);
                 uses.first[id.index] = std::min(uses.first[id.index], i);
                 uses.last[id.index] = std::max(uses.last[id.index], last);
             };
-            for (const TensorId id : reads(m_calls[i].call)) {
+            for (const TensorId id : reads(kernel)) {
                 const std::uint32_t first = uses.first[m_program.storage(id).index];
                 const auto maker = first == never ? std::nullopt : std::optional(first);
                 use(id, m_controls.holdInputs ? heldUntil(layers, i, maker) : i);
             }
-            for (const TensorId id : writes(m_calls[i].call)) use(id, i);
+            for (const TensorId id : writes(kernel)) use(id, i);
         }
         return uses;
     }
 
     // By call: a batch ends behind it. The last call always ends one.
-    std::vector<bool> batchEnds() const {
-        std::vector<bool> ends(m_calls.size(), false);
+    std::vector<bool> batchEnds(const std::vector<std::uint32_t>& calls) const {
+        std::vector<bool> ends(calls.size(), false);
         const auto group = [&](std::size_t i) -> std::string {
-            const std::string& layer = m_program.layers[m_calls[i].layer.index];
+            const Call& call = m_program.calls[calls[i]];
+            const std::string& layer = m_program.layers[call.layer.index];
             switch (m_controls.evaluateAt()) {
             case EvaluatePolicy::At::Layer: return layer;
             case EvaluatePolicy::At::Block: return std::string(blockOf(layer));
-            case EvaluatePolicy::At::Stage: return stageOf(layer, m_program.tensor(output(m_calls[i].call)).shape);
+            case EvaluatePolicy::At::Stage: return stageOf(layer, m_program.tensor(output(call.kernel)).shape);
             default: return {};
             }
         };
         const EvaluatePolicy& policy = m_controls.evaluate;
         std::uint64_t ops = 0, bytes = 0;
         std::set<std::uint32_t> read; // by the batch
-        for (std::size_t i = 0; i < m_calls.size(); ++i) {
+        for (std::size_t i = 0; i < calls.size(); ++i) {
             ++ops;
-            for (const TensorId id : reads(m_calls[i].call))
+            for (const TensorId id : reads(m_program.calls[calls[i]].kernel))
                 if (read.insert(id.index).second) bytes += m_program.tensor(id).bytes;
             const bool counted = (policy.ops && ops >= policy.ops) || (policy.bytes && bytes > policy.bytes);
-            ends[i] = i + 1 == m_calls.size() || group(i) != group(i + 1) || counted;
+            ends[i] = i + 1 == calls.size() || group(i) != group(i + 1) || counted;
             if (!ends[i]) continue;
             ops = bytes = 0;
             read.clear();
@@ -225,26 +273,31 @@ private:
     }
 
     // Acquires before the first use; releases after the last, or, lazily, after the batch that has it was waited for.
-    void emitCalls(const Uses& uses) {
-        const std::vector<bool> ends = batchEnds();
-        std::vector<std::vector<TensorId>> begins(m_calls.size()), dying(m_calls.size());
+    void emitCalls(const Part& part) {
+        const std::vector<std::uint32_t>& calls = part.calls;
+        const Uses uses = findUses(calls);
+        const std::vector<bool> ends = batchEnds(calls);
+        const auto isOutput = [&](TensorId id) {
+            return std::ranges::find(part.outputs, id, &OutputRows::tensor) != part.outputs.end();
+        };
+        std::vector<std::vector<TensorId>> begins(calls.size()), dying(calls.size());
         for (std::uint32_t t = 0; t < uses.first.size(); ++t) {
             const TensorId id{t};
             const Tensor& tensor = m_program.tensor(id);
-            if (uses.first[t] == never || tensor.category == Category::Weights) continue;
-            if (id != m_in) begins[uses.first[t]].push_back(id);
-            if (id != m_out) dying[uses.last[t]].push_back(id);
+            if (uses.first[t] == never || tensor.category == Category::Weights || isLasting(id)) continue;
+            if (id != part.input) begins[uses.first[t]].push_back(id);
+            if (!isOutput(id)) dying[uses.last[t]].push_back(id);
         }
         std::vector<std::vector<TensorId>> batches(1); // what each batch releases
-        for (std::size_t i = 0; i < m_calls.size(); ++i) {
+        for (std::size_t i = 0; i < calls.size(); ++i) {
             for (const TensorId id : begins[i]) step(AcquireStep{id});
-            step(m_calls[i]);
+            step(DispatchStep{calls[i]});
             if (lazy())
                 batches.back().insert(batches.back().end(), dying[i].begin(), dying[i].end());
             else
                 releaseAll(dying[i]);
             if (!ends[i]) continue;
-            const bool last = i + 1 == m_calls.size();
+            const bool last = i + 1 == calls.size();
             step(EvaluateStep{.ahead = last ? 0 : m_controls.ahead});
             if (!last && batches.size() > m_controls.ahead) {
                 std::vector<TensorId>& retired = batches[batches.size() - 1 - m_controls.ahead];
@@ -257,8 +310,9 @@ private:
     }
 
     Program m_program;
-    std::vector<DispatchStep> m_calls;
-    TensorId m_in, m_out;
+    std::vector<Part> m_parts;
+    std::vector<TensorId> m_lasting;
+    TensorId m_outStaging;
     std::vector<TensorId> m_weights;
     const Controls& m_controls;
 };

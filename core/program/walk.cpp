@@ -75,20 +75,22 @@ private:
         return m_machine.fill(step, recordTransfer(step.from ? "transpose" : "read", step.tensor));
     }
     Result<void> carryOut(const UploadStep& step) {
-        return m_machine.upload(step, recordTransfer("upload", step.tensor));
+        return m_machine.upload(step, recordTransfer(step.part.again ? "upload_part" : "upload", step.tensor));
     }
     Result<void> carryOut(const DownloadStep& step) {
-        return m_machine.download(step, recordTransfer("download", step.tensor));
+        return m_machine.download(step, recordTransfer("download", step.output.tensor));
     }
+    Result<void> carryOut(const ClearStep& step) { return m_machine.clear(step); }
     Result<void> carryOut(const DispatchStep& step) {
-        tensor = output(step.call);
-        layer = step.layer;
+        const Call& call = m_program.calls[step.call];
+        tensor = output(call.kernel);
+        layer = call.layer;
         const Tensor& out = m_program.tensor(tensor);
-        return m_machine.dispatch(step, m_recorder.op({.name = kernelName(step.call),
-                                                       .layer = step.layer.index,
-                                                       .flops = flops(step.call, m_program),
+        return m_machine.dispatch(call, m_recorder.op({.name = kernelName(call.kernel),
+                                                       .layer = call.layer.index,
+                                                       .flops = flops(call.kernel, m_program),
                                                        .outputBytes = out.bytes,
-                                                       .traffic = traffic(step.call, m_program),
+                                                       .traffic = traffic(call.kernel, m_program),
                                                        .dtype = std::string(name(out.dtype))}));
     }
     Result<void> carryOut(const EvaluateStep& step) {

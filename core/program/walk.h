@@ -20,8 +20,9 @@ public:
     // `op` is the index in the Recording under which the op's times are wanted.
     virtual Result<void> fill(const FillStep&, std::uint32_t /*op*/) { return {}; }
     virtual Result<void> upload(const UploadStep&, std::uint32_t /*op*/) { return {}; }
-    virtual Result<void> dispatch(const DispatchStep&, std::uint32_t /*op*/) { return {}; }
+    virtual Result<void> dispatch(const Call&, std::uint32_t /*op*/) { return {}; }
     virtual Result<void> download(const DownloadStep&, std::uint32_t /*op*/) { return {}; }
+    virtual Result<void> clear(const ClearStep&) { return {}; }
     // Ends a batch, and waits until at most `ahead` of the ended batches run.
     virtual Result<void> evaluate(std::uint32_t /*ahead*/) { return {}; }
     // What the system says now; nothing from a machine that is none.

@@ -15,7 +15,8 @@ namespace spikescope {
 namespace {
 
 bool ofOp(const RecordedOp& op) {
-    return (op.phase == Phase::Decode || op.phase == Phase::Encode) && op.name != "upload" && op.name != "download";
+    return (op.phase == Phase::Decode || op.phase == Phase::Encode) && !op.name.starts_with("upload") &&
+           op.name != "download";
 }
 bool isHeavy(const RecordedOp& op) { return op.name.starts_with("conv") || op.name == "attention"; }
 

@@ -40,13 +40,13 @@ Result<std::unique_ptr<Executor>> Executor::create(Device& device, VulkanHeap& h
     for (const Step& step : program.steps) {
         executor->m_opCount += std::holds_alternative<DispatchStep>(step) || std::holds_alternative<FillStep>(step) ||
                                std::holds_alternative<UploadStep>(step) || std::holds_alternative<DownloadStep>(step);
-        const auto* dispatch = std::get_if<DispatchStep>(&step);
-        if (!dispatch) continue;
-        if (const auto* conv = std::get_if<ConvCall>(&dispatch->call))
+    }
+    for (const Call& call : program.calls) {
+        if (const auto* conv = std::get_if<ConvCall>(&call.kernel))
             if (const auto weight = program.tensor(conv->weight).weight)
                 executor->m_packings[weight->index] = kernels.packing(*conv, program);
         // Pipelines are made now, outside of every op's time; the addresses do not matter yet.
-        CHECK(kernels.encode(dispatch->call, program, executor->m_bindings, executor->m_dispatches));
+        CHECK(kernels.encode(call.kernel, program, executor->m_bindings, executor->m_dispatches));
         executor->m_dispatches.clear();
     }
     const VkQueryPoolCreateInfo queries{.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
@@ -159,12 +159,30 @@ Result<void> Executor::fill(const FillStep& step, std::uint32_t op) {
     return {};
 }
 
+// Elements of a part of the op's input, or of a constant.
+void Executor::readInput(const Tensor& tensor, const InputPart& part, std::uint64_t begin, std::span<float> out) const {
+    if (tensor.constant) {
+        std::ranges::copy_n(m_program.constants[*tensor.constant].begin() + static_cast<std::ptrdiff_t>(begin),
+                            static_cast<std::ptrdiff_t>(out.size()), out.begin());
+        return;
+    }
+    const Shape &whole = m_program.input, &shape = tensor.shape;
+    const std::uint64_t rowElements = shape.w * shape.c;
+    for (std::uint64_t done = 0; done < out.size();) {
+        const std::uint64_t at = begin + done, row = at / rowElements, within = at % rowElements,
+                            count = std::min(rowElements - within, out.size() - done),
+                            picture = part.picture + row / shape.h, y = part.y + row % shape.h;
+        m_io.input.read(((picture * whole.h + y) * whole.w + part.x) * whole.c + within, out.subspan(done, count));
+        done += count;
+    }
+}
+
 // Elements [begin, begin + count) of what an upload carries, as the tensor on the device has them.
 void Executor::writeSource(const UploadStep& step, std::uint64_t begin, std::uint64_t count, std::byte* out) const {
     const Tensor& tensor = m_program.tensor(step.tensor);
     const std::uint64_t size = sizeOf(tensor.dtype);
     if (!tensor.weight)
-        m_io.input.read(begin, std::span(reinterpret_cast<float*>(out), count));
+        readInput(tensor, step.part, begin, std::span(reinterpret_cast<float*>(out), count));
     else if (step.from && m_program.tensor(*step.from).packed)
         std::memcpy(out, hostData(*step.from) + begin * size, count * size);
     else
@@ -202,14 +220,14 @@ Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
     return {};
 }
 
-Result<void> Executor::dispatch(const DispatchStep& step, std::uint32_t op) {
-    report(op, step.layer);
+Result<void> Executor::dispatch(const Call& call, std::uint32_t op) {
+    report(op, call.layer);
     m_dispatches.clear();
-    CHECK(m_kernels.encode(step.call, m_program, m_bindings, m_dispatches));
+    CHECK(m_kernels.encode(call.kernel, m_program, m_bindings, m_dispatches));
     // Submissions cost a GPU some of its time, so small ops share one; long ones, such as attention over a large
     // picture, go out in pieces, so that a cancel is soon heard and no system takes the device for hung.
     constexpr std::uint64_t mostFlops = 1'000'000'000'000;
-    const std::uint64_t flopsEach = flops(step.call, m_program) / std::max<std::uint64_t>(m_dispatches.size(), 1);
+    const std::uint64_t flopsEach = flops(call.kernel, m_program) / std::max<std::uint64_t>(m_dispatches.size(), 1);
     for (std::size_t i = 0; i < m_dispatches.size(); ++i) {
         TRY(VkCommandBuffer commands, begin());
         if (i == 0) beginOp(commands, op);
@@ -232,37 +250,50 @@ void Executor::countNonFinite(const Tensor& output, std::span<const float> value
                                            i / shape.c % shape.w, i % shape.c);
 }
 
-Result<void> Executor::download(const DownloadStep& step, std::uint32_t op) {
+Result<void> Executor::clear(const ClearStep& step) {
     const Tensor& tensor = m_program.tensor(step.tensor);
+    const std::uint64_t rowBytes = tensor.bytes / tensor.shape.h;
+    TRY(VkCommandBuffer commands, begin());
+    m_device.vk.CmdFillBuffer(commands, m_bindings[step.tensor.index].buffer,
+                              m_placements[step.tensor.index].offset + step.firstRow * rowBytes, step.rows * rowBytes,
+                              0);
+    return {};
+}
+
+Result<void> Executor::download(const DownloadStep& step, std::uint32_t op) {
+    const OutputRows& output = step.output;
+    const Tensor& tensor = m_program.tensor(output.tensor);
     const Placement& staging = m_placements[step.staging.index];
     const std::uint64_t rowBytes = tensor.shape.w * tensor.shape.c * sizeOf(tensor.dtype),
                         rowsAtOnce = staging.bytes / rowBytes;
     report(op, tensor.layer);
     for (std::uint64_t n = 0; n < tensor.shape.n; ++n)
-        for (std::uint64_t y = 0; y < tensor.shape.h; y += rowsAtOnce) {
+        for (std::uint64_t y = 0; y < output.rows; y += rowsAtOnce) {
             if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
-            const std::uint64_t rows = std::min(rowsAtOnce, tensor.shape.h - y);
+            const std::uint64_t rows = std::min(rowsAtOnce, output.rows - y);
             TRY(VkCommandBuffer commands, begin());
             if (n == 0 && y == 0) beginOp(commands, op);
-            const VkBufferCopy region{.srcOffset =
-                                          m_placements[step.tensor.index].offset + (n * tensor.shape.h + y) * rowBytes,
+            const VkBufferCopy region{.srcOffset = m_placements[output.tensor.index].offset +
+                                                   (n * tensor.shape.h + output.firstRow + y) * rowBytes,
                                       .dstOffset = staging.offset,
                                       .size = rows * rowBytes};
-            m_device.vk.CmdCopyBuffer(commands, m_bindings[step.tensor.index].buffer,
+            m_device.vk.CmdCopyBuffer(commands, m_bindings[output.tensor.index].buffer,
                                       m_bindings[step.staging.index].buffer, 1, &region);
             const VkMemoryBarrier toHost{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                          .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
                                          .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
             m_device.vk.CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
                                            &toHost, 0, nullptr, 0, nullptr);
-            if (n + 1 == tensor.shape.n && y + rows == tensor.shape.h) endOp(commands, op);
+            if (n + 1 == tensor.shape.n && y + rows == output.rows) endOp(commands, op);
             CHECK(submit());
             CHECK(m_device.waitAll());
             const auto* values = reinterpret_cast<const float*>(m_heap.mapped(staging.block.id) + staging.offset);
             const std::span<const float> band(values, rows * tensor.shape.w * tensor.shape.c);
-            countNonFinite(tensor, band, n, y);
-            for (const auto& sink : m_io.sinks) CHECK(sink->write(n, y, rows, band));
+            countNonFinite(tensor, band, output.picture + n, output.y + y);
+            for (const auto& sink : m_io.sinks) CHECK(sink->write(output.picture + n, output.y + y, rows, band));
         }
+    const Shape& all = m_program.output;
+    if (output.picture + tensor.shape.n < all.n || output.y + output.rows < all.h) return {};
     report(m_opCount, tensor.layer);
     // A picture with holes in it is not a result: nothing is saved and the reason is said.
     if (m_nonFinite)

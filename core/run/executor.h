@@ -39,8 +39,9 @@ public:
     void unbind(TensorId tensor) override;
     Result<void> fill(const FillStep& step, std::uint32_t op) override;
     Result<void> upload(const UploadStep& step, std::uint32_t op) override;
-    Result<void> dispatch(const DispatchStep& step, std::uint32_t op) override;
+    Result<void> dispatch(const Call& call, std::uint32_t op) override;
     Result<void> download(const DownloadStep& step, std::uint32_t op) override;
+    Result<void> clear(const ClearStep& step) override;
     Result<void> evaluate(std::uint32_t ahead) override;
     std::optional<Sample> sample() override;
 
@@ -54,6 +55,7 @@ private:
     Result<void> submit();           // it, if there is any
     void beginOp(VkCommandBuffer commands, std::uint32_t op);
     void endOp(VkCommandBuffer commands, std::uint32_t op);
+    void readInput(const Tensor& tensor, const InputPart& part, std::uint64_t begin, std::span<float> out) const;
     void writeSource(const UploadStep& step, std::uint64_t begin, std::uint64_t count, std::byte* out) const;
     void pack(const Tensor& tensor, std::optional<TensorId> from, std::uint64_t begin, std::uint64_t count,
               std::byte* out) const;

@@ -77,12 +77,8 @@ Result<void> bindHalf(Job& job, std::vector<Weight>& weights, VaeOp op) {
 } // namespace
 
 OutputShape Job::outputShape() const {
-    for (const Step& step : program.steps)
-        if (const auto* download = std::get_if<DownloadStep>(&step)) {
-            const Shape& shape = program.tensor(download->tensor).shape;
-            return {.n = shape.n, .h = shape.h, .w = shape.w, .c = shape.c};
-        }
-    return {};
+    const Shape& shape = program.output;
+    return {.n = shape.n, .h = shape.h, .w = shape.w, .c = shape.c};
 }
 
 Result<Job> prepare(Controls controls, const InputChoice& choice) {

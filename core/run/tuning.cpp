@@ -64,10 +64,7 @@ Result<void> tune(Session& session, const Program& program, const std::function<
     Kernels& kernels = session.kernels();
     const Bindings nowhere(program.tensors.size());
     std::set<std::string> known;
-    for (const Step& step : program.steps) {
-        const auto* dispatch = std::get_if<DispatchStep>(&step);
-        if (!dispatch) continue;
-        const KernelCall& call = dispatch->call;
+    for (const auto& [call, layer] : program.calls) {
         // Only calls with something new get memory; there they ask again, for kernels may look at addresses.
         TRY(std::vector<TileQuestion> questions, newQuestions(kernels, program, call, nowhere, known));
         if (questions.empty()) continue;

@@ -169,7 +169,8 @@ public:
     void run(const KernelCall& call) {
         program.layers = {"layer"};
         for (Tensor& tensor : program.tensors) tensor.layer = LayerId{0};
-        program.steps = {DispatchStep{.call = call, .layer = LayerId{0}}};
+        program.calls = {{.kernel = call, .layer = LayerId{0}}};
+        program.steps = {DispatchStep{0}};
         const Parameters parameters(7);
         const Input input;
         const CancelFlag cancel;
@@ -178,7 +179,7 @@ public:
         ASSERT_TRUE(executor) << executor.error().message;
         for (std::uint32_t i = 0; i < placements.size(); ++i)
             if (!program.tensors[i].within) (*executor)->bind(TensorId{i}, placements[i]);
-        const auto done = (*executor)->dispatch(std::get<DispatchStep>(program.steps[0]), 0);
+        const auto done = (*executor)->dispatch(program.calls[0], 0);
         ASSERT_TRUE(done) << done.error().message;
         ASSERT_TRUE((*executor)->evaluate(0));
     }
