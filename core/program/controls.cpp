@@ -11,13 +11,6 @@ namespace spikescope {
 
 namespace {
 
-std::optional<std::uint64_t> parseInteger(std::string_view text) {
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    return value;
-}
-
 template <class T> struct Choice {
     std::string_view name;
     T value;
@@ -93,13 +86,11 @@ Result<void> setWeights(Controls& c, std::string_view text) {
 }
 
 Result<void> setSize(Controls& c, std::string_view text) {
-    const auto cross = text.find('x');
-    const auto width = parseInteger(text.substr(0, cross));
-    const auto height = cross == std::string_view::npos ? std::nullopt : parseInteger(text.substr(cross + 1));
-    if (!width || !height || *width == 0 || *height == 0 || *width > 65536 || *height > 65536)
+    const auto sides = parseSides(text);
+    if (!sides)
         return fail(ErrorCode::BadUsage, "size: {} is not WIDTHxHEIGHT with 1 to 65536 pixels to a side", quote(text));
-    c.width = *width;
-    c.height = *height;
+    c.width = sides->width;
+    c.height = sides->height;
     return {};
 }
 
@@ -441,6 +432,21 @@ std::vector<std::pair<std::string, std::string>> controlValues(const Controls& c
     std::vector<std::pair<std::string, std::string>> values;
     for (const ControlInfo& info : table) values.emplace_back(info.name, info.get(controls));
     return values;
+}
+
+std::optional<std::uint64_t> parseInteger(std::string_view text) {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return value;
+}
+
+std::optional<Sides> parseSides(std::string_view text) {
+    const auto cross = text.find('x');
+    const auto width = parseInteger(text.substr(0, cross));
+    const auto height = cross == std::string_view::npos ? std::nullopt : parseInteger(text.substr(cross + 1));
+    if (!width || !height || *width == 0 || *height == 0 || *width > 65536 || *height > 65536) return std::nullopt;
+    return Sides{.width = *width, .height = *height};
 }
 
 Result<std::uint64_t> parseGiB(std::string_view what, std::string_view text) {

@@ -116,6 +116,12 @@ Result<void> checkControls(const Controls& controls);
 std::optional<std::string> controlValue(const Controls& controls, std::string_view name);
 // All controls with their values, in the table's order.
 std::vector<std::pair<std::string, std::string>> controlValues(const Controls& controls);
+std::optional<std::uint64_t> parseInteger(std::string_view text); // of decimal digits alone
+// "WIDTHxHEIGHT", each 1 to 65536 pixels.
+struct Sides {
+    std::uint64_t width = 0, height = 0;
+};
+std::optional<Sides> parseSides(std::string_view text);
 // GiB with a decimal point to bytes; `what` is named in refusals.
 Result<std::uint64_t> parseGiB(std::string_view what, std::string_view text);
 

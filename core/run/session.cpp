@@ -51,8 +51,7 @@ Result<std::optional<Input>> readInput(const Family& family, const Controls& con
     }
     const auto* file = std::get_if<InputFile>(&choice);
     if (!file) return std::optional<Input>{};
-    const bool png = file->path.ends_with(".png") || file->path.ends_with(".PNG");
-    if (controls.op == VaeOp::Encode && png) {
+    if (controls.op == VaeOp::Encode && isPngName(file->path)) {
         TRY(Picture picture, readPng(file->path));
         return pictureInput(family, std::move(picture));
     }
