@@ -1,6 +1,8 @@
 // The program as its users meet it: exit codes, one sentence for each bad input, files whole or not at all. Runs the
 // built spikescope-cli at the smallest sizes.
 
+#include "core/run/picture.h"
+
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -10,6 +12,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -361,6 +364,84 @@ TEST_F(CliTest, summaryHasTheContractsFields) {
     EXPECT_EQ(compared.code, 0) << compared.error;
     EXPECT_NE(compared.out.find("allocated"), std::string::npos);
     expectRefusal({"compare", file("plan.json"), file("x.png")}, {"x.png"});
+}
+
+TEST_F(CliTest, comparesImages) {
+    constexpr std::uint32_t side = 160;
+    std::vector<float> flat(side * side * 3, 0.4f), seams = flat;
+    for (std::size_t i = 0; i < seams.size(); ++i)
+        if (const std::size_t x = i / 3 % side; x == 80) seams[i] = 0.6f;
+    const auto png = [&](const std::string& name, const std::vector<float>& rgb) {
+        auto writer = spikescope::PngWriter::create(file(name), side, side, 8);
+        EXPECT_TRUE(writer && writer->writeRows(rgb) && writer->commit());
+        return file(name);
+    };
+    const auto tensor = [&](const std::string& name, float value, std::size_t pixels) {
+        const std::vector<float> values(3 * pixels, value);
+        const std::string data(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+        return safetensors(
+            name,
+            {{"decoded",
+              {{"dtype", "F32"}, {"shape", {1, 3, pixels / side, side}}, {"data_offsets", {0, data.size()}}}}},
+            data);
+    };
+    const std::string a = png("a.png", flat), b = png("b.png", seams), heat = file("heat.png");
+
+    const Outcome same = run({"compare-images", a, a});
+    EXPECT_EQ(same.code, 0) << same.error;
+    EXPECT_NE(same.out.find("psnr       identical\n"), std::string::npos) << same.out;
+    const Outcome text = run({"compare-images", a, b, "--tile", "80x160", "--heatmap", heat});
+    EXPECT_EQ(text.code, 0) << text.error;
+    for (const char* part : {"psnr       36.02 dB", "maximum    0.2 at x 80, y 0, red", "64+", "seams      inf",
+                             "heat.png, white is 0.2\n"})
+        EXPECT_NE(text.out.find(part), std::string::npos) << part << " is not in " << text.out;
+    EXPECT_TRUE(fs::exists(heat));
+
+    const auto json = [&](std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), "compare-images");
+        arguments.emplace_back("--json");
+        const Outcome outcome = run(arguments);
+        EXPECT_EQ(outcome.code, 0) << outcome.error;
+        return nlohmann::json::parse(outcome.out);
+    };
+    const auto measured = json({a, b, "--tile", "100", "--overlap", "40", "--heatmap", heat});
+    EXPECT_NEAR(measured["maximum"].get<double>(), 0.2, 1e-6);
+    EXPECT_EQ(measured["maximum_at"]["x"], 80);
+    EXPECT_NEAR(measured["mean"].get<double>(), 0.2 / side, 1e-6);
+    EXPECT_NEAR(measured["relative_l2"].get<double>(), 0.5 / std::sqrt(side), 1e-6);
+    EXPECT_EQ(measured["tiles"]["overlap"], 40);
+    EXPECT_EQ(measured["tiles"]["by_distance"].size(), 7u);
+    // Edges at 60 and 100: along an axis 96 pixels are at least 16 from both, 56 at least 32.
+    EXPECT_EQ(measured["tiles"]["by_distance"][4]["pixels"], 96 * 96 - 56 * 56) << measured;
+    EXPECT_EQ(measured["heatmap"]["white"], measured["maximum"]);
+
+    const std::string decoded = tensor("t.safetensors", -0.2f, side * side);
+    EXPECT_LT(json({a, decoded + ":decoded"})["maximum"].get<double>(), 1e-6);
+    EXPECT_NEAR(json({decoded, a, "--range", "unit"})["maximum"].get<double>(), 0.6, 1e-6);
+    const std::string broken = tensor("nan.safetensors", std::nanf(""), side * side);
+    EXPECT_NE(run({"compare-images", a, broken}).out.find("psnr       -inf dB"), std::string::npos);
+    EXPECT_TRUE(json({a, broken})["maximum"].is_null());
+    EXPECT_EQ(json({a, broken})["non_finite_values"], side * side * 3);
+
+    fs::remove(heat);
+    const auto refused = [&](std::vector<std::string> more, const std::vector<std::string>& parts) {
+        more.insert(more.begin(), "compare-images");
+        expectRefusal(std::move(more), parts);
+    };
+    refused({a}, {"b is required"});
+    refused({a, file("absent.png"), "--heatmap", heat}, {"absent.png", "No such file"});
+    refused({write("damaged.png", slurp(a).substr(0, slurp(a).size() - 8)), a}, {"damaged.png", "PNG"});
+    refused({a, tensor("low.safetensors", 0, 2 * side)}, {"160x160", "160x2"});
+    refused({a, b, "--tile", "161"}, {"tile", "161x161", "160x160"});
+    refused({a, b, "--tile", "160"}, {"tile", "160x160"});
+    refused({a, b, "--tile", "wide"}, {"tile", "'wide'", "WIDTHxHEIGHT"});
+    refused({a, b, "--tile", "0"}, {"tile", "'0'"});
+    refused({a, b, "--tile", "80", "--overlap", "80", "--heatmap", heat}, {"overlap", "80"});
+    refused({a, b, "--tile", "80", "--overlap", "-1"}, {"overlap", "-1"});
+    refused({a, b, "--overlap", "8"}, {"--overlap", "--tile"});
+    refused({a, decoded, "--range", "full"}, {"range", "full", "signed, unit"});
+    refused({a, b, "--heatmap", file("no/heat.png")}, {"no/heat.png", "No such file"});
+    refused({a, b, "--heatmap", "/dev/full"}, {"/dev/full", "No space"});
 }
 
 TEST_F(CliTest, anInterruptLeavesNothingBehind) {

@@ -73,6 +73,12 @@ TEST(Latents, ofTheWrongKindAreRefused) {
     refused("sd15", {1, 4, 0, 2}, true, "empty");
 }
 
+TEST(Pictures, thatAreEmptyAreRefused) {
+    const auto input = imageInput(counting({3, 0, 4}), "image.npy");
+    ASSERT_FALSE(input);
+    EXPECT_EQ(input.error().message, "file 'image.npy', tensor 'z': shape [3, 0, 4] is empty");
+}
+
 TEST(Pictures, takeTheFamilysRange) {
     const Picture picture{.width = 1, .height = 1, .rgb = {0.0f, 0.5f, 1.0f}};
     EXPECT_EQ(all(pictureInput(*findFamily("flux1"), picture), 3), (std::vector<float>{-1.0f, 0.0f, 1.0f}));

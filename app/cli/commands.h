@@ -8,6 +8,7 @@ namespace spikescope::cli {
 void addDevices(CLI::App& app, int& result);
 void addInspect(CLI::App& app, int& result);
 void addCompare(CLI::App& app, int& result);
+void addCompareImages(CLI::App& app, int& result);
 void addReplay(CLI::App& app, int& result);
 void addAdvise(CLI::App& app, int& result);
 void addTune(CLI::App& app, int& result);

@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
     addDecode(app, result);
     addEncode(app, result);
     addCompare(app, result);
+    addCompareImages(app, result);
     addAdvise(app, result);
     addReplay(app, result);
     addTune(app, result);

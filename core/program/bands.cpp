@@ -235,10 +235,17 @@ private:
         }
         m_lastStage[m_graph.output.index] = noIndex32;
     }
+    std::uint64_t mostRows() const {
+        if (m_controls.tile.parts == 0) return roundUp<std::uint64_t>(m_controls.tile.height, 2);
+        // Of the picture; kernels make tiles of 16 rows and, of doubled maps, 32.
+        constexpr std::uint64_t unit = 32;
+        const std::uint64_t picture = std::max(shape(m_graph.input).h, shape(m_graph.output).h);
+        return roundUp(divideUp(picture, m_controls.tile.parts), unit);
+    }
     // So many that no map on the way to a band has more rows than the controls say: kernels make tiles of a power of
     // two.
     std::uint64_t bandRows(ValueId target) const {
-        const std::uint64_t rows = roundUp<std::uint64_t>(m_controls.tile.height, 2), h = shape(target).h;
+        const std::uint64_t rows = mostRows(), h = shape(target).h;
         if (rows >= h) return h;
         const RowSpan probe{h / 4 * 2, h / 4 * 2 + 2};
         std::uint64_t most = probe.count();

@@ -11,13 +11,6 @@ namespace spikescope {
 
 namespace {
 
-std::optional<std::uint64_t> parseInteger(std::string_view text) {
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    return value;
-}
-
 template <class T> struct Choice {
     std::string_view name;
     T value;
@@ -42,7 +35,14 @@ constexpr std::array dtypes{Choice{"bf16", DType::BF16}, Choice{"fp16", DType::F
 constexpr std::array switches{Choice{"off", false}, Choice{"on", true}};
 constexpr std::array lifetimes{Choice{"planned", LifetimePolicy::Planned}, Choice{"stream", LifetimePolicy::Stream},
                                Choice{"lazy", LifetimePolicy::Lazy}};
-constexpr std::array tileNorms{Choice{"own", TileNorm::Own}, Choice{"shared", TileNorm::Shared}};
+constexpr std::array tileNorms{Choice{"auto", TileNorm::Auto}, Choice{"own", TileNorm::Own},
+                               Choice{"shared", TileNorm::Shared}};
+constexpr std::array arrangements{Choice{"even", TileArrangement::Even}, Choice{"cut", TileArrangement::Cut},
+                                  Choice{"diffusers", TileArrangement::Diffusers},
+                                  Choice{"three-passes", TileArrangement::ThreePasses}};
+constexpr std::array blends{Choice{"linear", Blend::Linear}, Choice{"cosine", Blend::Cosine},
+                            Choice{"smootherstep", Blend::Smootherstep}, Choice{"crop", Blend::Crop},
+                            Choice{"feather", Blend::Feather}};
 constexpr std::array spills{Choice{"device", Spill::Device}, Choice{"recompute-doubled", Spill::RecomputeDoubled},
                             Choice{"recompute", Spill::Recompute}};
 using At = EvaluatePolicy::At;
@@ -93,13 +93,11 @@ Result<void> setWeights(Controls& c, std::string_view text) {
 }
 
 Result<void> setSize(Controls& c, std::string_view text) {
-    const auto cross = text.find('x');
-    const auto width = parseInteger(text.substr(0, cross));
-    const auto height = cross == std::string_view::npos ? std::nullopt : parseInteger(text.substr(cross + 1));
-    if (!width || !height || *width == 0 || *height == 0 || *width > 65536 || *height > 65536)
+    const auto sides = parseSides(text);
+    if (!sides)
         return fail(ErrorCode::BadUsage, "size: {} is not WIDTHxHEIGHT with 1 to 65536 pixels to a side", quote(text));
-    c.width = *width;
-    c.height = *height;
+    c.width = sides->width;
+    c.height = sides->height;
     return {};
 }
 
@@ -232,21 +230,55 @@ std::string residentText(const Controls& c) {
 }
 
 Result<void> setTile(Controls& c, std::string_view text) {
-    constexpr std::string_view stripe = "stripe:";
-    if (text == "off") {
-        c.tile = {};
+    constexpr std::string_view stripe = "stripe:", share = "1/";
+    constexpr std::uint64_t most = 65536, mostParts = 64;
+    c.tile = {};
+    if (text == "off") return {};
+    if (text.starts_with(stripe)) {
+        std::string_view height = text.substr(stripe.size());
+        const bool isShare = height.starts_with(share);
+        if (isShare) height.remove_prefix(share.size());
+        const auto number = parseInteger(height);
+        if (!number || *number < (isShare ? 2 : fewestTileRows) || *number > (isShare ? mostParts : most))
+            return fail(ErrorCode::BadUsage,
+                        "tile: {} is not stripe:N with N from {} to {} rows, or stripe:1/N with N from 2 to {}",
+                        quote(text), fewestTileRows, most, mostParts);
+        c.tile = {.kind = TileChoice::Kind::Stripe, .width = 0, .height = isShare ? 0 : *number};
+        if (isShare) c.tile.parts = *number;
         return {};
     }
-    const auto rows = parseInteger(text.starts_with(stripe) ? text.substr(stripe.size()) : "");
-    if (!rows || *rows < fewestTileRows || *rows > 65536)
-        return fail(ErrorCode::BadUsage, "tile: {} is not off or stripe:N with N from {} to 65536", quote(text),
-                    fewestTileRows);
-    c.tile = {.kind = TileChoice::Kind::Stripe, .height = *rows};
+    const auto cross = text.find('x');
+    const auto width = parseInteger(text.substr(0, cross)),
+               height = cross == std::string_view::npos ? width : parseInteger(text.substr(cross + 1));
+    const auto isSide = [&](const auto& side) {
+        return side && *side >= smallestTile && *side <= most && *side % spatialFactor == 0;
+    };
+    if (!isSide(width) || !isSide(height))
+        return fail(ErrorCode::BadUsage,
+                    "tile: {} is not off, N, WxH or stripe:N; sides of tiles are multiples of {} from {} to {} pixels",
+                    quote(text), spatialFactor, smallestTile, most);
+    c.tile = {.kind = TileChoice::Kind::Tiles, .width = *width, .height = *height};
     return {};
 }
 
 std::string tileText(const Controls& c) {
-    return c.tile.kind == TileChoice::Kind::Off ? "off" : fmt::format("stripe:{}", c.tile.height);
+    switch (c.tile.kind) {
+    case TileChoice::Kind::Off: return "off";
+    case TileChoice::Kind::Stripe:
+        return c.tile.parts ? fmt::format("stripe:1/{}", c.tile.parts) : fmt::format("stripe:{}", c.tile.height);
+    case TileChoice::Kind::Tiles: break;
+    }
+    return c.tile.width == c.tile.height ? std::to_string(c.tile.width)
+                                         : fmt::format("{}x{}", c.tile.width, c.tile.height);
+}
+
+Result<void> setOverlap(Controls& c, std::string_view text) {
+    const auto pixels = parseInteger(text);
+    if (!pixels || *pixels > 65536 || *pixels % spatialFactor != 0)
+        return fail(ErrorCode::BadUsage, "overlap: {} is not a multiple of {} from 0 to 65536 pixels", quote(text),
+                    spatialFactor);
+    c.overlap = *pixels;
+    return {};
 }
 
 Result<void> setAllocator(Controls& c, std::string_view text) {
@@ -343,12 +375,21 @@ constexpr std::array table{
                 setResident, residentText},
     choice<"offload", offloads, &Controls::offload>(
         "when resident models are released", "before-load, after-decode, never", "before-load after-decode never"),
-    ControlInfo{"tile", "parts in which the op is run: bands of so many rows of each map", "off, stripe:N",
-                "off stripe:64 stripe:256", setTile, tileText},
-    choice<"tile-norm", tileNorms, &Controls::tileNorm>("statistics of norms: of all tiles together, or of each",
-                                                        "shared, own", ""),
+    ControlInfo{"tile", "parts in which the op is run: tiles of output pixels, or stripes of rows of each map",
+                "off, N, WxH, stripe:N, stripe:1/N (of the picture)", "off 512 stripe:64 stripe:1/4", setTile,
+                tileText},
+    ControlInfo{"overlap", "output pixels that neighbouring tiles share", "0 to less than a tile", "", setOverlap,
+                [](const Controls& c) { return std::to_string(c.overlap); }},
+    choice<"tile-grid", arrangements, &Controls::tileGrid>(
+        "where tiles begin, and what becomes of the last ones: as ours, as in SeedVR2, diffusers or ComfyUI",
+        "even, cut, diffusers, three-passes", ""),
+    choice<"blend", blends, &Controls::blend>("weights where tiles overlap",
+                                              "linear, cosine, smootherstep, crop, feather", ""),
+    choice<"tile-norm", tileNorms, &Controls::tileNorm>(
+        "statistics of norms: of all tiles together, which is exact and takes stripes, or of each",
+        "auto (shared with stripes, else own), shared, own", ""),
     choice<"spill", spills, &Controls::spill>(
-        "with tiles: maps between norms stay on the device, or are made again where that lowers the peak",
+        "with shared statistics: maps between norms stay on the device, or are made again where that lowers the peak",
         "device, recompute-doubled, recompute", "device recompute-doubled recompute"),
     ControlInfo{"allocator", "how tensors become driver memory",
                 "auto (arena with planned, caching with stream, cache-limit:1 with lazy), arena, direct, caching, "
@@ -370,6 +411,8 @@ constexpr std::array table{
 };
 
 } // namespace
+
+bool Controls::isExactlyTiled() const { return tile.kind == TileChoice::Kind::Stripe && tileNorm != TileNorm::Own; }
 
 AllocatorPolicy Controls::allocatorPolicy() const {
     if (allocator != AllocatorPolicy::Auto) return allocator;
@@ -426,6 +469,27 @@ Result<void> checkControls(const Controls& c) {
         return fail(
             ErrorCode::BadUsage,
             "promote on contradicts activations fp32: nothing is left to promote; with promote on go bf16, fp16");
+    if (c.tile.kind == TileChoice::Kind::Tiles && c.tileNorm == TileNorm::Shared)
+        return fail(ErrorCode::BadUsage,
+                    "tile {} contradicts tile-norm shared: exact tiles are stripes of whole rows; "
+                    "with tile-norm shared go stripe:N, stripe:1/N",
+                    tileText(c));
+    if (c.isTiled() && !c.isExactlyTiled()) {
+        if (c.tile.parts || c.tile.height % spatialFactor != 0 || c.tile.height < smallestTile)
+            return fail(ErrorCode::BadUsage,
+                        "tile {} contradicts tile-norm own: tiles of their own are multiples of {} from {} pixels on",
+                        tileText(c), spatialFactor, smallestTile);
+        // The second pass has tiles half as high, the first half as wide.
+        const bool halved = c.tileGrid == TileArrangement::ThreePasses;
+        const bool stripes = c.tile.kind == TileChoice::Kind::Stripe;
+        const std::uint64_t side = std::min(c.tile.height, stripes ? c.tile.height : c.tile.width) / (halved ? 2 : 1);
+        if (c.overlap >= side || side % spatialFactor != 0)
+            return fail(ErrorCode::BadUsage, "overlap {}: tiles of {} pixels share at most {}", c.overlap, side,
+                        (side - 1) / spatialFactor * spatialFactor);
+        if (c.tileGrid == TileArrangement::Diffusers && c.blend != Blend::Linear)
+            return fail(ErrorCode::BadUsage, "tile-grid diffusers contradicts blend {}: it blends linearly",
+                        nameOf(c.blend, blends));
+    }
     if (c.enforce && !c.budgetBytes)
         return fail(ErrorCode::BadUsage, "enforce on contradicts budget device: the device refuses by itself; with "
                                          "enforce on goes a budget in GiB");
@@ -441,6 +505,21 @@ std::vector<std::pair<std::string, std::string>> controlValues(const Controls& c
     std::vector<std::pair<std::string, std::string>> values;
     for (const ControlInfo& info : table) values.emplace_back(info.name, info.get(controls));
     return values;
+}
+
+std::optional<std::uint64_t> parseInteger(std::string_view text) {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return value;
+}
+
+std::optional<Sides> parseSides(std::string_view text) {
+    const auto cross = text.find('x');
+    const auto width = parseInteger(text.substr(0, cross));
+    const auto height = cross == std::string_view::npos ? std::nullopt : parseInteger(text.substr(cross + 1));
+    if (!width || !height || *width == 0 || *height == 0 || *width > 65536 || *height > 65536) return std::nullopt;
+    return Sides{.width = *width, .height = *height};
 }
 
 Result<std::uint64_t> parseGiB(std::string_view what, std::string_view text) {

@@ -43,13 +43,22 @@ struct EvaluatePolicy {
 
 // Parts in which an op is run.
 struct TileChoice {
-    enum class Kind : std::uint8_t { Off, Stripe };
+    enum class Kind : std::uint8_t { Off, Tiles, Stripe };
     Kind kind = Kind::Off;
-    std::uint64_t height = 0; // of stripes, in rows of each map
+    std::uint64_t width = 0, height = 0; // output pixels; of stripes the height
+    std::uint64_t parts = 0;             // of stripes without a height: so many of the picture
     bool operator==(const TileChoice&) const = default;
 };
-constexpr std::uint64_t fewestTileRows = 16;
-enum class TileNorm : std::uint8_t { Own, Shared }; // statistics of each tile, or of all together
+constexpr std::uint64_t fewestTileRows = 16; // of stripes
+constexpr std::uint64_t smallestTile = 32;   // pixels
+enum class TileArrangement : std::uint8_t {
+    Even,        // the last tile is moved back so that it ends where the picture does
+    Cut,         // it is cut off there
+    Diffusers,   // the same, and one more where the last overlap would be; blended one after the other
+    ThreePasses, // cut, once more half as wide and twice as high, and the other way round: averaged, as ComfyUI does
+};
+enum class Blend : std::uint8_t { Linear, Cosine, Smootherstep, Crop, Feather };
+enum class TileNorm : std::uint8_t { Auto, Own, Shared }; // statistics of each tile, or of all together
 enum class Spill : std::uint8_t {
     Device,           // maps between norms stay there
     RecomputeDoubled, // doubled ones, which are the largest, are made again
@@ -80,7 +89,10 @@ struct Controls {
     std::uint64_t residentText = 0, residentTransformer = 0; // bytes
     Offload offload = Offload::BeforeLoad;
     TileChoice tile;
-    TileNorm tileNorm = TileNorm::Shared;
+    std::uint64_t overlap = 64; // of tiles, in output pixels
+    TileArrangement tileGrid = TileArrangement::Even;
+    Blend blend = Blend::Linear;
+    TileNorm tileNorm = TileNorm::Auto;
     Spill spill = Spill::Device;
     AllocatorPolicy allocator = AllocatorPolicy::Auto;
     std::uint64_t cacheLimitBytes = 0; // of AllocatorPolicy::CacheLimit
@@ -88,6 +100,9 @@ struct Controls {
     std::optional<std::uint64_t> budgetBytes;
     bool enforce = false; // the heap refuses beyond the budget
 
+    bool isTiled() const { return tile.kind != TileChoice::Kind::Off; }
+    // Bands that share their statistics make the same picture as no tiles; tiles on their own do not.
+    bool isExactlyTiled() const;
     DType weightType() const { return weightsDtype.value_or(activations); }
     AllocatorPolicy allocatorPolicy() const;            // Auto resolved
     std::uint64_t cacheLimit() const;                   // bytes; of Auto the default
@@ -116,6 +131,12 @@ Result<void> checkControls(const Controls& controls);
 std::optional<std::string> controlValue(const Controls& controls, std::string_view name);
 // All controls with their values, in the table's order.
 std::vector<std::pair<std::string, std::string>> controlValues(const Controls& controls);
+std::optional<std::uint64_t> parseInteger(std::string_view text); // of decimal digits alone
+// "WIDTHxHEIGHT", each 1 to 65536 pixels.
+struct Sides {
+    std::uint64_t width = 0, height = 0;
+};
+std::optional<Sides> parseSides(std::string_view text);
 // GiB with a decimal point to bytes; `what` is named in refusals.
 Result<std::uint64_t> parseGiB(std::string_view what, std::string_view text);
 

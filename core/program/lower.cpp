@@ -4,6 +4,7 @@
 #include "core/program/bands.h"
 #include "core/program/layer_groups.h"
 #include "core/program/schedule.h"
+#include "core/program/tiles.h"
 
 #include <algorithm>
 
@@ -433,8 +434,8 @@ TensorId lowerInto(LoweredCalls& lowered, const Graph& graph, const Controls& co
 }
 
 Program lower(const Graph& graph, const Controls& controls, std::span<const Weight> unused) {
-    if (controls.tile.kind != TileChoice::Kind::Off && controls.tileNorm == TileNorm::Shared)
-        return schedule(lowerInBands(graph, controls, unused), controls);
+    if (controls.isExactlyTiled()) return schedule(lowerInBands(graph, controls, unused), controls);
+    if (controls.isTiled()) return schedule(lowerInTiles(graph, controls, unused), controls);
     LoweredCalls lowered = lowerWeights(graph, controls, unused);
     Surroundings around;
     around.tensors.resize(graph.values.size());

@@ -2,6 +2,7 @@
 
 #include "core/base/text.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -15,10 +16,15 @@ struct Nchw {
 
 Result<Nchw> nchwOf(const HostTensor& tensor, const std::string& fileName, std::string_view what) {
     const auto& s = tensor.shape;
-    if (s.size() == 3) return Nchw{.n = 1, .c = s[0], .h = s[1], .w = s[2]};
-    if (s.size() == 4) return Nchw{.n = s[0], .c = s[1], .h = s[2], .w = s[3]};
-    return fail(ErrorCode::BadInput, "file {}, tensor {}: shape [{}] has {} dimensions, {} have 3 (CHW) or 4 (NCHW)",
-                quote(fileName), quote(tensor.name), fmt::join(s, ", "), s.size(), what);
+    if (s.size() != 3 && s.size() != 4)
+        return fail(ErrorCode::BadInput,
+                    "file {}, tensor {}: shape [{}] has {} dimensions, {} have 3 (CHW) or 4 (NCHW)", quote(fileName),
+                    quote(tensor.name), fmt::join(s, ", "), s.size(), what);
+    if (std::ranges::count(s, 0u) > 0)
+        return fail(ErrorCode::BadInput, "file {}, tensor {}: shape [{}] is empty", quote(fileName), quote(tensor.name),
+                    fmt::join(s, ", "));
+    const std::size_t c = s.size() - 3;
+    return Nchw{.n = c == 0 ? 1 : s[0], .c = s[c], .h = s[c + 1], .w = s[c + 2]};
 }
 
 // Calls value(n, c, y, x) for each element asked for in NHWC order.
@@ -52,15 +58,11 @@ std::vector<Weight> latentStatistics(const Family& family) {
 Result<Input> latentsInput(const Family& family, HostTensor latents, bool scaled, const Parameters& parameters,
                            const std::string& fileName) {
     TRY(const Nchw shape, nchwOf(latents, fileName, "latents"));
-    const std::string tensorName = latents.name;
     const bool packed = family.packedLatents && scaled;
     const std::uint64_t channels = packed ? 4 * family.latentChannels : family.latentChannels;
     if (shape.c != channels)
         return fail(ErrorCode::BadInput, "file {}, tensor {}: {} channels, {}latents of {} have {}", quote(fileName),
                     quote(latents.name), shape.c, packed ? "scaled (packed) " : "", family.name, channels);
-    if (shape.n == 0 || shape.h == 0 || shape.w == 0)
-        return fail(ErrorCode::BadInput, "file {}, tensor {}: shape [{}] is empty", quote(fileName), quote(tensorName),
-                    fmt::join(latents.shape, ", "));
     const auto data = std::make_shared<const HostTensor>(std::move(latents));
     if (!packed) {
         const double scaling = scaled ? family.scaling : 1.0, shift = scaled ? family.shift : 0.0;

@@ -132,6 +132,8 @@ Result<void> checkSize(const Reader& reader, std::uint64_t fileBytes, const std:
 
 } // namespace
 
+bool isPngName(const std::string& path) { return path.ends_with(".png") || path.ends_with(".PNG"); }
+
 Result<Picture> readPng(const std::string& path) try {
     TRY(const MappedFile file, MappedFile::open(path));
     Reader reader(file.bytes());

@@ -17,6 +17,8 @@ struct Picture {
     std::vector<float> rgb; // height × width × 3, in [0,1]
 };
 
+bool isPngName(const std::string& path); // by its suffix
+
 // Any PNG: gray is spread over the three channels, a palette is looked up, 16 bits are kept. Transparency is dropped,
 // not composed: the colours are those stored under it. BadInput for anything damaged, more than 65536 pixels along a
 // side, or more than 2^28 in all.

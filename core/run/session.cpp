@@ -52,8 +52,7 @@ Result<std::optional<Input>> readInput(const Family& family, const Controls& con
     }
     const auto* file = std::get_if<InputFile>(&choice);
     if (!file) return std::optional<Input>{};
-    const bool png = file->path.ends_with(".png") || file->path.ends_with(".PNG");
-    if (controls.op == VaeOp::Encode && png) {
+    if (controls.op == VaeOp::Encode && isPngName(file->path)) {
         TRY(Picture picture, readPng(file->path));
         return pictureInput(family, std::move(picture));
     }
@@ -64,6 +63,16 @@ Result<std::optional<Input>> readInput(const Family& family, const Controls& con
     }
     TRY(Input input, latentsInput(family, std::move(tensor), file->scaled, parameters, file->path));
     return input;
+}
+
+// A picture within one tile is made whole.
+void fallBackFromTiles(Controls& controls, std::vector<std::string>& notes) {
+    const TileChoice& tile = controls.tile;
+    const bool wide = tile.kind == TileChoice::Kind::Stripe || tile.width >= controls.width;
+    if (!controls.isTiled() || tile.parts || !wide || tile.height < controls.height) return;
+    notes.push_back(fmt::format("tile {}: the picture has {}x{} pixels, so it is made whole",
+                                *controlValue(controls, "tile"), controls.width, controls.height));
+    controls.tile = {};
 }
 
 // Finds the parameters of a decoder or an encoder and says how each is stored.
@@ -117,7 +126,10 @@ Result<Job> prepare(Controls controls, const InputChoice& choice) {
     if (controls.width == 0) controls.width = controls.height = defaultSide;
     controls.model = job.family->name;
 
-    TRY(Graph graph, buildGraph(*job.family, controls.op, controls.width, controls.height, controls.batch));
+    fallBackFromTiles(controls, job.notes);
+    // Tiles are of one picture at a time.
+    TRY(Graph graph,
+        buildGraph(*job.family, controls.op, controls.width, controls.height, controls.isTiled() ? 1 : controls.batch));
     CHECK(bindHalf(job, graph.weights, controls.op));
     std::vector<Weight> unused;
     if (controls.fullLoad) {

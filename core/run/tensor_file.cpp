@@ -110,7 +110,8 @@ bool looksLikeSafetensors(std::span<const std::byte> bytes) {
 
 } // namespace
 
-Result<HostTensor> readTensorFile(const std::string& path, const std::optional<std::string>& key) try {
+Result<HostTensor> readTensorFile(const std::string& path, const std::optional<std::string>& key,
+                                  NonFinite nonFinite) try {
     TRY(const MappedFile file, MappedFile::open(path));
     const auto read = [&]() -> Result<HostTensor> {
         if (looksLikeNpy(file.bytes())) return fromNpy(file.bytes(), path, key);
@@ -121,7 +122,7 @@ Result<HostTensor> readTensorFile(const std::string& path, const std::optional<s
         return fail(ErrorCode::BadInput, "{}: is neither a .safetensors nor a .npy file.", quote(path));
     };
     TRY(HostTensor tensor, read());
-    CHECK(checkFinite(tensor, path));
+    if (nonFinite == NonFinite::Refuse) CHECK(checkFinite(tensor, path));
     return tensor;
 } catch (const std::bad_alloc&) {
     return fail(ErrorCode::OutOfHostMemory, "There is not enough memory for the values of a tensor file.");

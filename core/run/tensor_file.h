@@ -12,13 +12,16 @@ namespace spikescope {
 
 struct HostTensor {
     std::vector<std::uint64_t> shape; // row-major, at most 8 dimensions
-    std::vector<float> values;        // all finite
+    std::vector<float> values;        // all finite, unless they were asked for as they are
     std::string name;                 // its key; the file's name without folder and suffix for .npy, which has no keys
 };
 
+enum class NonFinite { Refuse, Keep };
+
 // .safetensors (F32, F16, BF16) or .npy (float16, float32, float64), told apart by content, then by suffix.
-// Without a key the file must hold one tensor. BadInput for other formats, more than 2^32 elements, NaN and infinity,
-// naming the tensor and the place; BadUsage for a key that does not fit the file.
-[[nodiscard]] Result<HostTensor> readTensorFile(const std::string& path, const std::optional<std::string>& key);
+// Without a key the file must hold one tensor. BadInput for other formats, more than 2^32 elements, and unless they
+// are kept NaN and infinity, naming the tensor and the place; BadUsage for a key that does not fit the file.
+[[nodiscard]] Result<HostTensor> readTensorFile(const std::string& path, const std::optional<std::string>& key,
+                                                NonFinite nonFinite = NonFinite::Refuse);
 
 } // namespace spikescope

@@ -1,0 +1,115 @@
+#include "core/program/tile_grid.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace spikescope {
+
+namespace {
+
+// Of a tile that begins where another one still is: its weight at element i of `length` shared ones, before the weights
+// of all tiles are divided by their sum.
+double rising(Blend blend, std::uint64_t i, std::uint64_t length) {
+    const auto at = static_cast<double>(i), of = static_cast<double>(length);
+    switch (blend) {
+    case Blend::Linear: return at / of;
+    case Blend::Smootherstep: {
+        const double t = at / of;
+        return t * t * t * (t * (6 * t - 15) + 10);
+    }
+    case Blend::Cosine: return 0.5 - 0.5 * std::cos(std::numbers::pi * (length > 1 ? at / (of - 1) : 0.5));
+    case Blend::Crop: return 2 * i < length ? 0.0 : 1.0;
+    case Blend::Feather: return (at + 1) / of;
+    }
+    return 0;
+}
+// Of the tile that ends there. Feathers are symmetric, the others make one of both.
+double falling(Blend blend, std::uint64_t i, std::uint64_t length) {
+    return blend == Blend::Feather ? rising(blend, length - 1 - i, length) : 1.0 - rising(blend, i, length);
+}
+
+struct Span {
+    std::uint64_t begin, length;
+    std::uint64_t used; // where it counts from: tiles that were moved back only see what is before
+    std::uint64_t end() const { return begin + length; }
+};
+
+std::vector<Span> spansOf(TileArrangement arrangement, std::uint64_t size, std::uint64_t tile, std::uint64_t overlap) {
+    if (tile >= size) return {{0, size, 0}};
+    const std::uint64_t stride = tile - overlap;
+    std::vector<Span> spans;
+    const std::uint64_t last = arrangement == TileArrangement::Diffusers ? size : size - overlap;
+    for (std::uint64_t begin = 0; begin < last; begin += stride) {
+        const std::uint64_t end = std::min(begin + tile, size);
+        const bool moved = arrangement == TileArrangement::Even && end - begin < tile;
+        spans.push_back({moved ? size - tile : begin, moved ? tile : end - begin, begin});
+        if (arrangement == TileArrangement::Even && end == size) break;
+    }
+    return spans;
+}
+
+std::vector<TileLine> linesOf(const Controls& controls, std::uint64_t size, std::uint64_t tile, std::uint64_t scale) {
+    const std::uint64_t overlap = controls.overlap / spatialFactor;
+    const std::vector<Span> spans = spansOf(controls.tileGrid, size, tile, overlap);
+    std::vector<std::vector<double>> weights;
+    std::vector<double> sums(size * scale, 0.0);
+    const auto shared = [&](std::size_t i) { // elements of tile i and the one before
+        return i == 0 || i >= spans.size() ? 0 : (std::min(spans[i - 1].end(), spans[i].end()) - spans[i].used) * scale;
+    };
+    for (std::size_t i = 0; i < spans.size(); ++i) {
+        const std::uint64_t elements = spans[i].length * scale, from = (spans[i].used - spans[i].begin) * scale,
+                            before = shared(i), behind = shared(i + 1);
+        std::vector<double> line(elements, 1.0);
+        for (std::uint64_t k = 0; k < from; ++k) line[k] = 0.0;
+        for (std::uint64_t k = 0; k < before; ++k) line[from + k] *= rising(controls.blend, k, before);
+        for (std::uint64_t k = 0; k < behind; ++k) line[elements - behind + k] *= falling(controls.blend, k, behind);
+        for (std::uint64_t k = 0; k < elements; ++k) sums[spans[i].begin * scale + k] += line[k];
+        weights.push_back(std::move(line));
+    }
+    std::vector<TileLine> lines;
+    for (std::size_t i = 0; i < spans.size(); ++i) {
+        const std::uint64_t elements = spans[i].length * scale, behind = shared(i + 1), before = shared(i);
+        TileLine line{.begin = spans[i].begin,
+                      .length = spans[i].length,
+                      .weights = {},
+                      .crossing = elements - behind,
+                      .crossed = {}};
+        for (std::uint64_t k = 0; k < elements; ++k) {
+            const double sum = sums[spans[i].begin * scale + k];
+            line.weights.push_back(static_cast<float>(sum > 0 ? weights[i][k] / sum : 0));
+        }
+        line.crossed = line.weights;
+        if (controls.tileGrid == TileArrangement::Diffusers)
+            for (std::uint64_t k = 0; k < elements; ++k) {
+                const double w = weights[i][k];
+                if (k < before) line.crossed[k] = static_cast<float>(w * w);
+                if (k >= elements - behind) line.crossed[k] = static_cast<float>(1 - (1 - w) * (1 - w));
+            }
+        lines.push_back(std::move(line));
+    }
+    return lines;
+}
+
+} // namespace
+
+std::vector<TileGrid> tileGrids(const Controls& controls, std::uint64_t width, std::uint64_t height,
+                                std::uint64_t scale) {
+    const std::uint64_t tileHeight = controls.tile.height / spatialFactor,
+                        tileWidth = controls.tile.kind == TileChoice::Kind::Stripe
+                                        ? width
+                                        : controls.tile.width / spatialFactor;
+    const auto gridOf = [&](std::uint64_t tileW, std::uint64_t tileH) {
+        return TileGrid{.rows = linesOf(controls, height, tileH, scale),
+                        .columns = linesOf(controls, width, tileW, scale)};
+    };
+    if (controls.tileGrid != TileArrangement::ThreePasses) return {gridOf(tileWidth, tileHeight)};
+    std::vector<TileGrid> passes{gridOf(tileWidth / 2, tileHeight * 2), gridOf(tileWidth * 2, tileHeight / 2),
+                                 gridOf(tileWidth, tileHeight)};
+    for (TileGrid& pass : passes)
+        for (TileLine& line : pass.rows)
+            for (float& weight : line.weights) weight /= 3.0f;
+    return passes;
+}
+
+} // namespace spikescope

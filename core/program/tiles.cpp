@@ -1,0 +1,154 @@
+#include "core/program/tiles.h"
+
+#include "core/program/lower.h"
+#include "core/program/tile_grid.h"
+
+#include <algorithm>
+#include <map>
+
+namespace spikescope {
+
+namespace {
+
+struct Tile {
+    const TileLine *row, *column;
+    std::uint64_t rowWeights, columnWeights; // elements of the constant
+};
+
+class Tiles {
+public:
+    Tiles(const Graph& graph, const Controls& controls, std::span<const Weight> unused)
+        : m_controls(controls)
+        , m_decode(controls.op == VaeOp::Decode)
+        , m_lowered(lowerWeights(graph, controls, unused))
+        , m_layer(m_lowered.addLayer("tiles")) {}
+
+    LoweredCalls run() {
+        const Shape &in = m_lowered.program.input, &out = m_lowered.program.output;
+        const Shape& latents = m_decode ? in : out;
+        m_grids = tileGrids(m_controls, latents.w, latents.h, outScale());
+        addTiles();
+        addLasting(out);
+        for (std::uint64_t picture = 0; picture < out.n; ++picture) addPicture(picture);
+        return std::move(m_lowered);
+    }
+
+private:
+    std::uint64_t outScale() const { return m_decode ? spatialFactor : 1; }
+    std::uint64_t inScale() const { return m_decode ? 1 : spatialFactor; }
+
+    void addTiles() {
+        std::vector<float> weights;
+        for (const TileGrid& grid : m_grids) {
+            std::vector<std::uint64_t> rowAt, columnAt;
+            for (const TileLine& row : grid.rows) {
+                rowAt.push_back(weights.size());
+                weights.insert(weights.end(), row.weights.begin(), row.weights.end());
+            }
+            for (const TileLine& column : grid.columns) {
+                columnAt.push_back(weights.size());
+                weights.insert(weights.end(), column.weights.begin(), column.weights.end());
+                weights.insert(weights.end(), column.crossed.begin(), column.crossed.end());
+            }
+            for (std::size_t i = 0; i < grid.rows.size(); ++i)
+                for (std::size_t j = 0; j < grid.columns.size(); ++j)
+                    m_tiles.push_back({&grid.rows[i], &grid.columns[j], rowAt[i], columnAt[j]});
+        }
+        // From the top: rows that no later tile reaches are complete.
+        std::ranges::stable_sort(m_tiles, {}, [](const Tile& tile) { return tile.row->begin; });
+        m_lowered.program.constants.push_back(std::move(weights));
+    }
+
+    void addLasting(const Shape& out) {
+        const std::vector<float>& values = m_lowered.program.constants.back();
+        Tensor weights = workspaceTensor("tiles.weights", m_layer, {values.size()});
+        weights.constant = 0;
+        m_weights = m_lowered.add(std::move(weights));
+        // As many rows as may be incomplete at a time.
+        std::uint64_t rows = 0;
+        for (std::size_t i = 0; i < m_tiles.size(); ++i)
+            rows = std::max(rows, (m_tiles[i].row->begin + m_tiles[i].row->length) * outScale() - completeBefore(i));
+        m_band = m_lowered.add(
+            mapTensor("tiles.band", m_layer, Category::Image, DType::F32, {.n = 1, .h = rows, .w = out.w, .c = out.c}));
+        m_lowered.lasting = {m_weights, m_band};
+    }
+    // Output rows that tiles from this one on do not reach.
+    std::uint64_t completeBefore(std::size_t tile) const {
+        return tile == m_tiles.size() ? m_lowered.program.output.h : m_tiles[tile].row->begin * outScale();
+    }
+
+    // Tiles of one size are the same calls over the same tensors.
+    struct Size {
+        TensorId input, output;
+        std::vector<std::uint32_t> calls;
+    };
+    const Size& sizeOf(const Tile& tile) {
+        const auto [found, isNew] = m_sizes.try_emplace({tile.row->length, tile.column->length});
+        Size& size = found->second;
+        if (!isNew) return size;
+        const Family& family = *findFamily(m_controls.model);
+        // The whole output has this graph; a part of it has it too.
+        const Graph graph = *buildGraph(family, m_controls.op, tile.column->length * spatialFactor,
+                                        tile.row->length * spatialFactor, 1);
+        size.input = m_lowered.addInput(graph.shape(graph.input));
+        Surroundings around;
+        around.tensors.resize(graph.values.size());
+        around.usedUp.resize(graph.values.size());
+        around.tensors[graph.input.index] = size.input;
+        const std::size_t first = m_lowered.program.calls.size();
+        size.output = lowerInto(m_lowered, graph, m_controls, around);
+        size.calls = m_lowered.callsFrom(first);
+        return size;
+    }
+
+    void addPicture(std::uint64_t picture) {
+        const std::uint64_t bandRows = m_lowered.program.tensor(m_band).shape.h;
+        std::uint64_t written = 0; // rows
+        for (std::size_t i = 0; i < m_tiles.size(); ++i) {
+            const Tile& tile = m_tiles[i];
+            const Size& size = sizeOf(tile);
+            Part part{.input = size.input,
+                      .from = {.picture = picture,
+                               .y = tile.row->begin * inScale(),
+                               .x = tile.column->begin * inScale(),
+                               .again = picture > 0 || i > 0},
+                      .calls = size.calls,
+                      .outputs = {}};
+            m_lowered.program.calls.push_back({.kernel = BlendCall{.in = size.output,
+                                                                   .weights = m_weights,
+                                                                   .out = m_band,
+                                                                   .rowWeights = tile.rowWeights,
+                                                                   .columnWeights = tile.columnWeights,
+                                                                   .bandRow = tile.row->begin * outScale() % bandRows,
+                                                                   .column = tile.column->begin * outScale(),
+                                                                   .crossing = tile.row->crossing},
+                                               .layer = m_layer});
+            part.calls.push_back(static_cast<std::uint32_t>(m_lowered.program.calls.size() - 1));
+            for (const std::uint64_t complete = completeBefore(i + 1); written < complete;) {
+                // The band is a ring.
+                const std::uint64_t at = written % bandRows, rows = std::min(complete - written, bandRows - at);
+                part.outputs.push_back(
+                    {.tensor = m_band, .firstRow = at, .rows = rows, .picture = picture, .y = written});
+                written += rows;
+            }
+            m_lowered.parts.push_back(std::move(part));
+        }
+    }
+
+    const Controls& m_controls;
+    bool m_decode;
+    LoweredCalls m_lowered;
+    LayerId m_layer;
+    std::vector<TileGrid> m_grids;
+    std::vector<Tile> m_tiles;
+    std::map<std::pair<std::uint64_t, std::uint64_t>, Size> m_sizes; // by height and width in latents
+    TensorId m_weights, m_band;
+};
+
+} // namespace
+
+LoweredCalls lowerInTiles(const Graph& graph, const Controls& controls, std::span<const Weight> unused) {
+    return Tiles(graph, controls, unused).run();
+}
+
+} // namespace spikescope
