@@ -82,7 +82,7 @@ TEST(DriverTruth, setsStagingApartAndFindsTheFarthestSample) {
     EXPECT_FALSE(driverTruth(run));
 }
 
-// No single flip takes memory off the leanest preset.
+// No single flip but finer stripes, which cost more time, takes memory off the leanest preset.
 TEST(Advice, leanestCannotBeMadeLeaner) {
     for (const char* model : {"flux1", "sdxl", "taesd", "taef2"}) {
         const auto advice =
@@ -90,7 +90,8 @@ TEST(Advice, leanestCannotBeMadeLeaner) {
         ASSERT_TRUE(advice) << advice.error().message;
         ASSERT_GT(advice->flips.size(), 30u);
         for (const Flip& flip : advice->flips)
-            EXPECT_GE(flip.allocated, advice->allocated) << model << " " << flip.control << " " << flip.to;
+            if (flip.control != "tile")
+                EXPECT_GE(flip.allocated, advice->allocated) << model << " " << flip.control << " " << flip.to;
     }
 }
 

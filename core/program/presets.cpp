@@ -20,14 +20,16 @@ constexpr std::array mlxBefore{
     Value{"lifetime", "lazy"},    Value{"evaluate", "none"},      Value{"ahead", "0"},
     Value{"conv", "im2col"},      Value{"upsample", "broadcast"}, Value{"norm", "separate"},
     Value{"attention", "naive"},  Value{"hold", "off"},           Value{"layout-copies", "off"},
-    Value{"load", "full"},        Value{"apply", "dictionary"},   mlxAllocator};
+    Value{"load", "full"},        Value{"apply", "dictionary"},   mlxAllocator,
+    Value{"tile", "off"}};
 // Scalars in bf16, a barrier behind each block, the decoder alone, and doubling into one map.
 constexpr std::array mlxAfter{
     Value{"activations", "bf16"}, Value{"weights-dtype", "auto"}, Value{"promote", "off"},
     Value{"lifetime", "lazy"},    Value{"evaluate", "block"},     Value{"ahead", "0"},
     Value{"conv", "im2col"},      Value{"upsample", "nearest"},   Value{"norm", "separate"},
     Value{"attention", "naive"},  Value{"hold", "off"},           Value{"layout-copies", "off"},
-    Value{"load", "decoder"},     Value{"apply", "dictionary"},   mlxAllocator};
+    Value{"load", "decoder"},     Value{"apply", "dictionary"},   mlxAllocator,
+    Value{"tile", "off"}};
 // What MLX's source does without barriers of the program: command buffers of 50 ops or 50 MiB of inputs (M-series Max
 // and Ultra), of which ten may be under way, and Winograd where its conditions hold.
 constexpr std::array mlxToday{Value{"activations", "bf16"},
@@ -44,47 +46,68 @@ constexpr std::array mlxToday{Value{"activations", "bf16"},
                               Value{"layout-copies", "off"},
                               Value{"load", "decoder"},
                               Value{"apply", "dictionary"},
-                              mlxAllocator};
+                              mlxAllocator,
+                              Value{"tile", "off"}};
 // Channels first: cuDNN copies each convolution's input and output; the modules' callers keep their inputs.
-constexpr std::array pytorchEager{Value{"activations", "bf16"}, Value{"weights-dtype", "auto"},
-                                  Value{"promote", "off"},      Value{"lifetime", "stream"},
-                                  Value{"evaluate", "auto"},    Value{"ahead", "0"},
-                                  Value{"conv", "direct"},      Value{"upsample", "nearest"},
-                                  Value{"norm", "separate"},    Value{"attention", "chunked"},
-                                  Value{"hold", "on"},          Value{"layout-copies", "on"},
-                                  Value{"load", "full"},        Value{"apply", "stream"},
-                                  Value{"allocator", "caching"}};
+constexpr std::array pytorchEager{Value{"activations", "bf16"},  Value{"weights-dtype", "auto"},
+                                  Value{"promote", "off"},       Value{"lifetime", "stream"},
+                                  Value{"evaluate", "auto"},     Value{"ahead", "0"},
+                                  Value{"conv", "direct"},       Value{"upsample", "nearest"},
+                                  Value{"norm", "separate"},     Value{"attention", "chunked"},
+                                  Value{"hold", "on"},           Value{"layout-copies", "on"},
+                                  Value{"load", "full"},         Value{"apply", "stream"},
+                                  Value{"allocator", "caching"}, Value{"tile", "off"}};
 // GroupNorm gives channels-first maps whatever it gets, so the convolution behind it copies its input.
-constexpr std::array pytorchChannelsLast{Value{"activations", "bf16"}, Value{"weights-dtype", "auto"},
-                                         Value{"promote", "off"},      Value{"lifetime", "stream"},
-                                         Value{"evaluate", "auto"},    Value{"ahead", "0"},
-                                         Value{"conv", "direct"},      Value{"upsample", "nearest"},
-                                         Value{"norm", "separate"},    Value{"attention", "chunked"},
-                                         Value{"hold", "on"},          Value{"layout-copies", "after-norm"},
-                                         Value{"load", "full"},        Value{"apply", "stream"},
-                                         Value{"allocator", "caching"}};
+constexpr std::array pytorchChannelsLast{Value{"activations", "bf16"},  Value{"weights-dtype", "auto"},
+                                         Value{"promote", "off"},       Value{"lifetime", "stream"},
+                                         Value{"evaluate", "auto"},     Value{"ahead", "0"},
+                                         Value{"conv", "direct"},       Value{"upsample", "nearest"},
+                                         Value{"norm", "separate"},     Value{"attention", "chunked"},
+                                         Value{"hold", "on"},           Value{"layout-copies", "after-norm"},
+                                         Value{"load", "full"},         Value{"apply", "stream"},
+                                         Value{"allocator", "caching"}, Value{"tile", "off"}};
 constexpr std::array torchCompile{
     Value{"activations", "bf16"},  Value{"weights-dtype", "auto"}, Value{"promote", "off"},
     Value{"lifetime", "stream"},   Value{"evaluate", "auto"},      Value{"ahead", "0"},
     Value{"conv", "direct"},       Value{"upsample", "nearest"},   Value{"norm", "fused"},
     Value{"attention", "chunked"}, Value{"hold", "off"},           Value{"layout-copies", "off"},
-    Value{"load", "full"},         Value{"apply", "stream"},       Value{"allocator", "caching"}};
+    Value{"load", "full"},         Value{"apply", "stream"},       Value{"allocator", "caching"},
+    Value{"tile", "off"}};
 constexpr std::array leanest{
-    Value{"activations", "bf16"},   Value{"weights-dtype", "auto"}, Value{"promote", "off"},
-    Value{"lifetime", "planned"},   Value{"evaluate", "auto"},      Value{"ahead", "0"},
-    Value{"conv", "direct"},        Value{"upsample", "fused"},     Value{"norm", "on-load"},
-    Value{"attention", "chunked"},  Value{"hold", "off"},           Value{"layout-copies", "off"},
-    Value{"load", "decoder"},       Value{"apply", "stream"},       Value{"allocator", "arena"},
-    Value{"offload", "before-load"}};
+    Value{"activations", "bf16"},    Value{"weights-dtype", "auto"}, Value{"promote", "off"},
+    Value{"lifetime", "planned"},    Value{"evaluate", "auto"},      Value{"ahead", "0"},
+    Value{"conv", "direct"},         Value{"upsample", "fused"},     Value{"norm", "on-load"},
+    Value{"attention", "chunked"},   Value{"hold", "off"},           Value{"layout-copies", "off"},
+    Value{"load", "decoder"},        Value{"apply", "stream"},       Value{"allocator", "arena"},
+    Value{"offload", "before-load"}, Value{"tile", "stripe:1/4"},    Value{"tile-norm", "auto"},
+    Value{"spill", "recompute"}};
 // Norms as convolutions read keep a second map of full size from existing, in both. Folding saves 5/9 of the work of
 // three of the heaviest convolutions for weights 16/9 as large.
-constexpr std::array fastest{
-    Value{"activations", "bf16"},   Value{"weights-dtype", "auto"}, Value{"promote", "off"},
-    Value{"lifetime", "planned"},   Value{"evaluate", "auto"},      Value{"ahead", "0"},
-    Value{"conv", "direct"},        Value{"upsample", "folded"},    Value{"norm", "on-load"},
-    Value{"attention", "chunked"},  Value{"hold", "off"},           Value{"layout-copies", "off"},
-    Value{"load", "decoder"},       Value{"apply", "stream"},       Value{"allocator", "arena"},
-    Value{"offload", "before-load"}};
+constexpr std::array fastest{Value{"activations", "bf16"}, Value{"weights-dtype", "auto"},
+                             Value{"promote", "off"},      Value{"lifetime", "planned"},
+                             Value{"evaluate", "auto"},    Value{"ahead", "0"},
+                             Value{"conv", "direct"},      Value{"upsample", "folded"},
+                             Value{"norm", "on-load"},     Value{"attention", "chunked"},
+                             Value{"hold", "off"},         Value{"layout-copies", "off"},
+                             Value{"load", "decoder"},     Value{"apply", "stream"},
+                             Value{"allocator", "arena"},  Value{"offload", "before-load"},
+                             Value{"tile", "off"}};
+
+// Columns, products, one graph with planned memory.
+constexpr std::array ggml{Value{"activations", "fp32"}, Value{"weights-dtype", "auto"}, Value{"promote", "off"},
+                          Value{"lifetime", "planned"}, Value{"evaluate", "auto"},      Value{"ahead", "0"},
+                          Value{"conv", "im2col"},      Value{"upsample", "nearest"},   Value{"norm", "separate"},
+                          Value{"attention", "naive"},  Value{"hold", "off"},           Value{"layout-copies", "off"},
+                          Value{"load", "decoder"},     Value{"apply", "stream"},       Value{"allocator", "arena"}};
+// Their engines are PyTorch's; their tiles come from peers' defaults. diffusers and InvokeAI take the same code.
+constexpr std::array diffusersTiles{Value{"tile", "1024"}, Value{"overlap", "256"}, Value{"tile-grid", "diffusers"},
+                                    Value{"blend", "linear"}, Value{"tile-norm", "own"}};
+constexpr std::array comfyuiTiles{Value{"tile", "512"}, Value{"overlap", "64"}, Value{"tile-grid", "three-passes"},
+                                  Value{"blend", "feather"}, Value{"tile-norm", "own"}};
+constexpr std::array sdcppTiles{Value{"tile", "256"}, Value{"overlap", "128"}, Value{"tile-grid", "even"},
+                                Value{"blend", "smootherstep"}, Value{"tile-norm", "own"}};
+constexpr std::array seedvr2Tiles{Value{"tile", "1024"}, Value{"overlap", "128"}, Value{"tile-grid", "cut"},
+                                  Value{"blend", "cosine"}, Value{"tile-norm", "own"}};
 
 constexpr std::array table{
     Preset{"mlx-before", "an MLX pipeline that spiked: promoted, lazy without barriers, im2col", mlxBefore},
@@ -93,8 +116,17 @@ constexpr std::array table{
     Preset{"pytorch-eager", "PyTorch with diffusers, channels first", pytorchEager},
     Preset{"pytorch-channels-last", "PyTorch with diffusers, channels last", pytorchChannelsLast},
     Preset{"torch-compile", "PyTorch, compiled, channels last", torchCompile},
-    Preset{"leanest", "the smallest exact peak that this program can do", leanest},
+    Preset{"leanest", "a small exact peak for at most 1.3 times the time: four stripes, doubled maps made again",
+           leanest},
     Preset{"fastest", "the smallest time that this program can do", fastest},
+    Preset{"diffusers-tiled", "PyTorch with diffusers' tiles: 1024 pixels, a quarter shared", pytorchEager,
+           diffusersTiles},
+    Preset{"comfyui-tiled", "ComfyUI's tiles: 512 pixels, 64 shared, three passes averaged", pytorchEager,
+           comfyuiTiles},
+    Preset{"sdcpp-tiled", "stable-diffusion.cpp's tiles: 256 pixels, half shared, columns of im2col", ggml, sdcppTiles},
+    Preset{"seedvr2-tiled", "SeedVR2's tiles: 1024 pixels, 128 shared, cosines", pytorchEager, seedvr2Tiles},
+    Preset{"invokeai-tiled", "InvokeAI's tiles: diffusers', 1024 pixels, a quarter shared", pytorchEager,
+           diffusersTiles},
 };
 
 } // namespace
@@ -108,7 +140,8 @@ Result<void> applyPreset(Controls& controls, std::string_view presetName) {
         for (const Preset& preset : table) names.emplace_back(preset.name);
         return fail(ErrorCode::BadUsage, "preset: {} is unknown; allowed: {}", quote(presetName), joined(names, ", "));
     }
-    for (const auto& [control, value] : found->values) CHECK(setControl(controls, control, value));
+    for (const auto& values : {found->values, found->more})
+        for (const auto& [control, value] : values) CHECK(setControl(controls, control, value));
     return {};
 }
 

@@ -7,8 +7,9 @@ namespace spikescope {
 
 struct Preset {
     std::string_view name;
-    std::string_view help;                                                 // what it stands for, one line
-    std::span<const std::pair<std::string_view, std::string_view>> values; // control, value
+    std::string_view help;                                                    // what it stands for, one line
+    std::span<const std::pair<std::string_view, std::string_view>> values;    // control, value
+    std::span<const std::pair<std::string_view, std::string_view>> more = {}; // over them
 };
 
 std::span<const Preset> presets();

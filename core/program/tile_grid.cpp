@@ -20,13 +20,18 @@ double rising(Blend blend, std::uint64_t i, std::uint64_t length) {
     }
     case Blend::Cosine: return 0.5 - 0.5 * std::cos(std::numbers::pi * (length > 1 ? at / (of - 1) : 0.5));
     case Blend::Crop: return 2 * i < length ? 0.0 : 1.0;
-    case Blend::Feather: return (at + 1) / of;
+    case Blend::Feather: break;
     }
-    return 0;
+    return 1;
 }
-// Of the tile that ends there. Feathers are symmetric, the others make one of both.
-double falling(Blend blend, std::uint64_t i, std::uint64_t length) {
-    return blend == Blend::Feather ? rising(blend, length - 1 - i, length) : 1.0 - rising(blend, i, length);
+// At both edges, at those of the picture too: it shows where a tile is shorter than two feathers.
+void feather(std::vector<double>& line, std::uint64_t length) {
+    if (length >= line.size()) return;
+    for (std::uint64_t k = 0; k < length; ++k) {
+        const double weight = static_cast<double>(k + 1) / static_cast<double>(length);
+        line[k] *= weight;
+        line[line.size() - 1 - k] *= weight;
+    }
 }
 
 struct Span {
@@ -36,7 +41,8 @@ struct Span {
 };
 
 std::vector<Span> spansOf(TileArrangement arrangement, std::uint64_t size, std::uint64_t tile, std::uint64_t overlap) {
-    if (tile >= size) return {{0, size, 0}};
+    // diffusers makes its last tile even where the one before has everything already.
+    if (tile >= size && arrangement != TileArrangement::Diffusers) return {{0, size, 0}};
     const std::uint64_t stride = tile - overlap;
     std::vector<Span> spans;
     const std::uint64_t last = arrangement == TileArrangement::Diffusers ? size : size - overlap;
@@ -62,8 +68,13 @@ std::vector<TileLine> linesOf(const Controls& controls, std::uint64_t size, std:
                             before = shared(i), behind = shared(i + 1);
         std::vector<double> line(elements, 1.0);
         for (std::uint64_t k = 0; k < from; ++k) line[k] = 0.0;
-        for (std::uint64_t k = 0; k < before; ++k) line[from + k] *= rising(controls.blend, k, before);
-        for (std::uint64_t k = 0; k < behind; ++k) line[elements - behind + k] *= falling(controls.blend, k, behind);
+        if (controls.blend == Blend::Feather) {
+            feather(line, overlap * scale);
+        } else {
+            for (std::uint64_t k = 0; k < before; ++k) line[from + k] *= rising(controls.blend, k, before);
+            for (std::uint64_t k = 0; k < behind; ++k)
+                line[elements - behind + k] *= 1.0 - rising(controls.blend, k, behind);
+        }
         for (std::uint64_t k = 0; k < elements; ++k) sums[spans[i].begin * scale + k] += line[k];
         weights.push_back(std::move(line));
     }
