@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
     addEncode(app, result);
     addCompare(app, result);
     addAdvise(app, result);
+    addFit(app, result);
     addReplay(app, result);
     addTune(app, result);
     try {
