@@ -67,7 +67,7 @@ struct FitCommand {
         }
         TRY(const Controls asked, controls.controls({}, &options.kept));
         TRY(DeviceForPlans device, deviceForPlans(asked));
-        // A budget without a name is one of some other device, where this machine has none but its CPU.
+        // Where none is named and there is none but the CPU, a budget is one of some other device.
         if (device.session && asked.budgetBytes && asked.device.empty() && device.session->device().report().cpu)
             device = {.session = nullptr, .traits = {}, .room = asked.budgetBytes};
         if (!device.room)
@@ -75,13 +75,12 @@ struct FitCommand {
         const std::optional<Rates> rates =
             device.session ? keptRates(*device.session, defaultCacheFolder()) : std::nullopt;
         TRY(const Fit result, fit(asked, device.traits, *device.room, rates ? &*rates : nullptr, options));
-        if (result.chosen && !configOut.empty()) {
+        if (result.chosen && !configOut.empty())
             CHECK(writeText(configOut, valuesOf(result.chosen->controls).dump(2) + "\n"));
-        }
         if (json)
             printJson(result, *device.room);
         else if (result.chosen)
-            printText(result, *device.room);
+            printText(result, formatBytes(*device.room) + (device.session ? "" : " of any device"));
         if (!result.chosen) sayWhatIsNeeded(result, *device.room);
         return result.chosen ? 0 : 2;
     }
@@ -134,7 +133,7 @@ private:
         fmt::print("{}\n", out.dump(2));
     }
 
-    static void printText(const Fit& fit, std::uint64_t room) {
+    static void printText(const Fit& fit, const std::string& room) {
         const auto line = [](const char* what, const PlannedControls& planned) {
             fmt::print("{}  reserved {} ({} B), allocated {}, about {}", what, formatBytes(planned.peak.reserved),
                        planned.peak.reserved, formatBytes(planned.peak.allocated), formatDuration(*planned.ms));
@@ -143,7 +142,7 @@ private:
         line("asked ", asked);
         fmt::print("{}\n", asked.fits ? "" : ", does not fit");
         line("chosen", chosen);
-        fmt::print(", {:.2f} of the time, fits {}\n", *chosen.ms / *asked.ms, formatBytes(room));
+        fmt::print(", {:.2f} of the time, fits {}\n", *chosen.ms / *asked.ms, room);
         fmt::print("times   {}\n", fit.measured
                                        ? "by this device's measured rates"
                                        : "by counted work at 20 TFLOP/s and 500 GB/s: they order configurations");
