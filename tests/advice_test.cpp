@@ -90,8 +90,8 @@ TEST(Advice, leanestCannotBeMadeLeaner) {
         ASSERT_TRUE(advice) << advice.error().message;
         ASSERT_GT(advice->flips.size(), 30u);
         for (const Flip& flip : advice->flips)
-            if (flip.control != "tile")
-                EXPECT_GE(flip.allocated, advice->allocated) << model << " " << flip.control << " " << flip.to;
+            EXPECT_TRUE(flip.control == "tile" || flip.allocated >= advice->allocated)
+                << model << " " << flip.control << " " << flip.to;
     }
 }
 

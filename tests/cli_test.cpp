@@ -295,6 +295,45 @@ TEST_F(CliTest, adviceIsSortedAndFlipsAreSingle) {
     EXPECT_TRUE(direct);
 }
 
+TEST_F(CliTest, fitChoosesWhatFits) {
+    const std::vector<std::string> base{"fit", "--model", "taesd", "--size", "256x256", "--preset", "mlx-before"};
+    const auto with = [&](std::vector<std::string> more) {
+        more.insert(more.begin(), base.begin(), base.end());
+        return more;
+    };
+    const Outcome outcome = run(with({"--budget", "0.025", "--json", "--write", file("c.json")}));
+    ASSERT_EQ(outcome.code, 0) << outcome.error;
+    const auto fit = nlohmann::json::parse(outcome.out);
+    EXPECT_EQ(fit["schema"], "spikescope.fit/1");
+    EXPECT_EQ(fit["times"], "counted work"); // a budget of some other device than the machine's CPU
+    EXPECT_FALSE(fit["asked"]["fits"]);
+    EXPECT_LE(fit["chosen"]["reserved_bytes"].get<std::uint64_t>(), fit["budget_bytes"].get<std::uint64_t>());
+    ASSERT_FALSE(fit["steps"].empty());
+    EXPECT_EQ(fit["steps"].back()["reserved_bytes"], fit["chosen"]["reserved_bytes"]);
+    // The configuration that was written is the one that was chosen.
+    const Outcome planned = run({"plan", "--config", file("c.json"), "--budget", "0.025", "--enforce", "--json"});
+    EXPECT_EQ(planned.code, 0) << planned.error;
+    EXPECT_EQ(nlohmann::json::parse(planned.out)["peak"]["reserved_bytes"], fit["chosen"]["reserved_bytes"]);
+
+    const Outcome kept = run(with({"--budget", "0.018", "--conv", "im2col"}));
+    EXPECT_EQ(kept.code, 0) << kept.error;
+    EXPECT_NE(kept.out.find("nothing fits with conv as given"), std::string::npos) << kept.out;
+    EXPECT_NE(kept.out.find("spikescope-cli decode --model taesd --size 256x256"), std::string::npos) << kept.out;
+
+    const auto refusedWith = [&](std::vector<std::string> more, const std::string& part) {
+        const Outcome refused = run(with(std::move(more)));
+        EXPECT_EQ(refused.code, 2);
+        EXPECT_EQ(std::ranges::count(refused.error, '\n'), 1) << refused.error;
+        EXPECT_NE(refused.error.find(part), std::string::npos) << refused.error;
+        EXPECT_FALSE(fs::exists(file("d.json")));
+    };
+    refusedWith({"--budget", "0.01", "--write", file("d.json")}, "nothing fits; the least that was found reserves");
+    refusedWith({"--budget", "0.001", "--write", file("d.json")}, "the weights alone are");
+    expectRefusal(with({"--budget", "1", "--allow", "colours"}), {"allow", "colours", "approximate, dtype"});
+    expectRefusal(with({"--budget", "none"}), {"budget", "none"});
+    expectRefusal(with({"--budget", "1", "--write", "/dev/full"}), {"/dev/full"});
+}
+
 TEST_F(CliTest, tunedTilesAreKeptAndDamagedOnesIgnored) {
     const char* before = std::getenv("XDG_CACHE_HOME");
     const std::string kept = before ? before : "";

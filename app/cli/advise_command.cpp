@@ -10,25 +10,12 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <cmath>
 
 namespace spikescope::cli {
 
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string signedBytes(std::uint64_t before, std::uint64_t after) {
-    if (after == before) return "=";
-    return after > before ? "+" + formatBytes(after - before) : "-" + formatBytes(before - after);
-}
-
-std::string signedTime(const std::optional<double>& before, const std::optional<double>& after) {
-    if (!before || !after) return "?";
-    const double change = *after - *before;
-    if (std::abs(change) < 0.005 * *before) return "=";
-    return (change < 0 ? "-" : "+") + formatDuration(std::abs(change));
-}
 
 struct AdviseCommand {
     ControlOptions controls;
@@ -37,26 +24,18 @@ struct AdviseCommand {
     Result<int> run() const {
         TRY(const Controls chosen, controls.controls());
         // A device gives the rates for times and the granularity of its blocks. Without one peaks are all the same.
-        HeapTraits traits;
-        std::optional<std::uint64_t> room = chosen.budgetBytes;
+        TRY(DeviceForPlans device, deviceForPlans(chosen));
         std::optional<Rates> rates;
-        auto session = Session::open({.device = chosen.device});
-        if (session) {
-            traits = (*session)->heap().traits();
+        if (device.session) {
             // What fits is what the budget says: so many GiB of any device, or this one.
-            if (room)
-                traits.largestBlock = HeapTraits().largestBlock;
-            else
-                room = (*session)->heap().bytesFree();
-            TRY(rates, ratesOf(**session, defaultCacheFolder(), [this] {
+            if (chosen.budgetBytes) device.traits.largestBlock = HeapTraits().largestBlock;
+            TRY(rates, ratesOf(*device.session, defaultCacheFolder(), [this] {
                     if (!quiet) fmt::print(stderr, "note: measuring this device's rates, once; then they are kept\n");
                 }));
-        } else if (session.error().code != ErrorCode::NoDevice || !chosen.device.empty()) {
-            return tl::unexpected<Error>(session.error());
         } else if (!quiet) {
             fmt::print(stderr, "note: no Vulkan device, so no times\n");
         }
-        TRY(const Advice advice, advise(chosen, traits, rates ? &*rates : nullptr, room));
+        TRY(const Advice advice, advise(chosen, device.traits, rates ? &*rates : nullptr, device.room));
         json ? printJson(advice) : printText(advice, chosen.budgetBytes.has_value());
         return 0;
     }

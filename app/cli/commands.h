@@ -11,6 +11,7 @@ void addCompare(CLI::App& app, int& result);
 void addCompareImages(CLI::App& app, int& result);
 void addReplay(CLI::App& app, int& result);
 void addAdvise(CLI::App& app, int& result);
+void addFit(CLI::App& app, int& result);
 void addTune(CLI::App& app, int& result);
 void addPlan(CLI::App& app, int& result);
 void addDecode(CLI::App& app, int& result);

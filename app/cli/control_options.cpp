@@ -14,7 +14,7 @@ namespace spikescope::cli {
 namespace {
 
 // A configuration is an object of control names with strings or numbers, and may begin with a preset.
-Result<void> applyConfig(Controls& controls, const std::string& path) {
+Result<void> applyConfig(Controls& controls, const std::string& path, std::vector<std::string>& named) {
     std::ifstream file(path, std::ios::binary);
     if (!file) return fail(ErrorCode::BadInput, "file {}: cannot be opened", quote(path));
     constexpr std::uintmax_t most = 1 << 20;
@@ -47,6 +47,7 @@ Result<void> applyConfig(Controls& controls, const std::string& path) {
         if (key == "preset") continue;
         TRY(const std::string chosen, text(key, value));
         CHECK(setControl(controls, key, chosen));
+        named.push_back(key);
     }
     return {};
 }
@@ -80,11 +81,16 @@ bool ControlOptions::given() const {
            std::ranges::any_of(values, [](const auto& value) { return !value.second.empty(); });
 }
 
-Result<Controls> ControlOptions::controls(Controls controls) const {
+Result<Controls> ControlOptions::controls(Controls controls, std::vector<std::string>* named) const {
+    std::vector<std::string> names;
     if (!preset.empty()) CHECK(applyPreset(controls, preset));
-    if (!configFile.empty()) CHECK(applyConfig(controls, configFile));
-    for (const auto& [controlName, text] : values)
-        if (!text.empty()) CHECK(setControl(controls, controlName, text));
+    if (!configFile.empty()) CHECK(applyConfig(controls, configFile, names));
+    for (const auto& [controlName, text] : values) {
+        if (text.empty()) continue;
+        CHECK(setControl(controls, controlName, text));
+        names.emplace_back(controlName);
+    }
+    if (named) *named = std::move(names);
     return controls;
 }
 

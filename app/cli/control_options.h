@@ -14,7 +14,8 @@ struct ControlOptions {
     void addTo(CLI::App& command, bool withOp);
     bool given() const; // any of them
     // `controls` with the preset, the configuration and the single options over it, in this order.
-    Result<Controls> controls(Controls controls = {}) const;
+    // `named`: gets the names of those that were given one by one.
+    Result<Controls> controls(Controls controls = {}, std::vector<std::string>* named = nullptr) const;
 };
 
 } // namespace spikescope::cli

@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
     addCompare(app, result);
     addCompareImages(app, result);
     addAdvise(app, result);
+    addFit(app, result);
     addReplay(app, result);
     addTune(app, result);
     try {

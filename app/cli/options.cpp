@@ -6,6 +6,7 @@
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
 
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
@@ -111,6 +112,31 @@ InputFile splitKey(const std::string& text) {
     if (colon == std::string::npos || std::filesystem::exists(text, ignored))
         return {.path = text, .key = std::nullopt};
     return {.path = text.substr(0, colon), .key = text.substr(colon + 1)};
+}
+
+Result<DeviceForPlans> deviceForPlans(const Controls& controls) {
+    DeviceForPlans device{.session = nullptr, .traits = {}, .room = controls.budgetBytes};
+    auto session = Session::open({.device = controls.device});
+    if (session) {
+        device.session = std::move(*session);
+        device.traits = device.session->heap().traits();
+        if (!device.room) device.room = device.session->heap().bytesFree();
+    } else if (session.error().code != ErrorCode::NoDevice || !controls.device.empty()) {
+        return tl::unexpected<Error>(session.error());
+    }
+    return device;
+}
+
+std::string signedBytes(std::uint64_t before, std::uint64_t after) {
+    if (after == before) return "=";
+    return after > before ? "+" + formatBytes(after - before) : "-" + formatBytes(before - after);
+}
+
+std::string signedTime(const std::optional<double>& before, const std::optional<double>& after) {
+    if (!before || !after) return "?";
+    const double change = *after - *before;
+    if (std::abs(change) < 0.005 * *before) return "=";
+    return (change < 0 ? "-" : "+") + formatDuration(std::abs(change));
 }
 
 int exitWith(const Error& error) {

@@ -24,6 +24,18 @@ int checkLimit(const Recording& recording, std::optional<std::uint64_t> limit, i
 // "FILE:KEY" or "FILE". A colon belongs to the name when a file of the whole name exists.
 InputFile splitKey(const std::string& text);
 
+// What of a device goes into plans for it. Without a session there is no device, and none was named.
+struct DeviceForPlans {
+    std::unique_ptr<Session> session;
+    HeapTraits traits;
+    std::optional<std::uint64_t> room; // bytes: the budget, or what the device has free
+};
+Result<DeviceForPlans> deviceForPlans(const Controls& controls);
+
+// A change as tables have it; "=" for none, "?" for one that is not known.
+std::string signedBytes(std::uint64_t before, std::uint64_t after);
+std::string signedTime(const std::optional<double>& before, const std::optional<double>& after);
+
 // Says the error on standard error and gives the exit code of the contract.
 int exitWith(const Error& error);
 

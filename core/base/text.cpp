@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace spikescope {
 
 std::string formatBytes(std::uint64_t bytes) {
@@ -40,6 +42,16 @@ std::string quote(std::string_view name) {
 
 std::string joined(const std::vector<std::string>& parts, std::string_view separator) {
     return fmt::format("{}", fmt::join(parts, separator));
+}
+
+std::vector<std::string_view> words(std::string_view text) {
+    std::vector<std::string_view> list;
+    while (!text.empty()) {
+        const auto blank = text.find(' ');
+        list.push_back(text.substr(0, blank));
+        text.remove_prefix(std::min(list.back().size() + 1, text.size()));
+    }
+    return list;
 }
 
 } // namespace spikescope

@@ -28,6 +28,10 @@ Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapT
         std::uint32_t lifetime;
     };
     std::vector<Placed> placed; // ordered by begin
+    // The same by time: what lives shortly meets few of the others.
+    constexpr std::uint64_t periods = 256;
+    std::vector<std::vector<Placed>> placedIn(periods);
+    const auto periodOf = [&](std::uint32_t time) { return time * periods / (std::uint64_t{lastEnd} + 1); };
     ArenaLayout layout;
     layout.spots.resize(lifetimes.size());
     for (const std::uint32_t index : order) {
@@ -41,15 +45,20 @@ Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapT
             const std::uint64_t chunkEnd = (from / chunkLimit + 1) * chunkLimit;
             return from + bytes <= chunkEnd ? from : chunkEnd;
         };
+        const std::uint64_t firstPeriod = periodOf(life.begin), lastPeriod = periodOf(life.end - 1);
         std::uint64_t begin = 0;
-        for (const Placed& other : placed) {
+        for (const Placed& other : firstPeriod == lastPeriod ? placedIn[firstPeriod] : placed) {
             const Lifetime& otherLife = lifetimes[other.lifetime];
             if (otherLife.end <= life.begin || life.end <= otherLife.begin) continue;
             if (begin + bytes <= other.begin) break;
             if (other.end > begin) begin = fit(other.end);
         }
         const Placed spot{.begin = begin, .end = begin + bytes, .lifetime = index};
-        placed.insert(std::ranges::upper_bound(placed, begin, {}, &Placed::begin), spot);
+        const auto insertInto = [&](std::vector<Placed>& list) {
+            list.insert(std::ranges::upper_bound(list, begin, {}, &Placed::begin), spot);
+        };
+        insertInto(placed);
+        for (std::uint64_t period = firstPeriod; period <= lastPeriod; ++period) insertInto(placedIn[period]);
         const auto chunk = static_cast<std::uint32_t>(begin / chunkLimit);
         layout.spots[index] = {.chunk = chunk, .offset = begin % chunkLimit};
         if (layout.chunkBytes.size() <= chunk) layout.chunkBytes.resize(chunk + 1, 0);

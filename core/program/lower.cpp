@@ -58,9 +58,11 @@ public:
             }
         for (std::uint32_t i = 0; i < m_graph.nodes.size(); ++i)
             if (!m_fused[i]) std::visit([&](const auto& op) { lowerNode(i, op); }, m_graph.nodes[i].op);
-        if (m_around.stats && !m_statsMade)
-            call(outputStats(normSlices(m_graph.shape(m_graph.output).pixels())),
-                 m_lowered.program.tensor(m_around.stats->coefficients).layer);
+        if (m_around.stats && !m_statsMade) {
+            // Before the tensors of the statistics are added: those that there are may move.
+            const LayerId layer = tensor(m_around.stats->coefficients).layer;
+            call(outputStats(normSlices(m_graph.shape(m_graph.output).pixels())), layer);
+        }
         return tensorOf(m_graph.output);
     }
 

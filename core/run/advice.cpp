@@ -1,6 +1,7 @@
 #include "core/run/advice.h"
 
 #include "core/base/checked.h"
+#include "core/base/text.h"
 
 #include <algorithm>
 #include <limits>
@@ -8,44 +9,40 @@
 
 namespace spikescope {
 
-namespace {
-
-struct Planned {
-    Peak peak;
-    std::optional<double> ms;
-    bool fits = true;
-};
-
-Result<Planned> planOf(const Controls& controls, const HeapTraits& traits, const Rates* rates,
-                       std::optional<std::uint64_t> room) {
-    TRY(const Job job, prepare(controls, std::monostate{}));
-    // Peaks as if blocks could be as large as one likes: also what cannot run here has a peak to show.
+Result<PlannedControls> planControls(const Controls& controls, const HeapTraits& traits, const Rates* rates,
+                                     std::optional<std::uint64_t> room) {
+    TRY(Job job, prepare(controls, std::monostate{}));
     VirtualHeap boundless({.granularity = traits.granularity});
     const Recording recording = plan(job.program, job.controls, boundless);
     if (recording.failure) return fail(ErrorCode::OutOfDeviceMemory, "{}", recording.failure->message);
-    VirtualHeap heap(traits, room.value_or(std::numeric_limits<std::uint64_t>::max()));
-    return Planned{.peak = findPeak(recording),
-                   .ms = rates ? rates->estimateMs(recording) : std::nullopt,
-                   .fits = !plan(job.program, job.controls, heap).failure};
-}
-
-std::vector<std::string_view> words(std::string_view text) {
-    std::vector<std::string_view> list;
-    while (!text.empty()) {
-        const auto blank = text.find(' ');
-        list.push_back(text.substr(0, blank));
-        text.remove_prefix(std::min(list.back().size() + 1, text.size()));
+    PlannedControls planned{.controls = {},
+                            .peak = findPeak(recording),
+                            .weights = 0,
+                            .ms = rates ? rates->estimateMs(recording) : std::nullopt,
+                            .fits = true};
+    for (const Tensor& tensor : job.program.tensors)
+        if (tensor.category == Category::Weights && tensor.memory == MemoryKind::Device)
+            planned.weights += tensor.bytes;
+    const std::uint64_t limit = room.value_or(std::numeric_limits<std::uint64_t>::max());
+    const bool blocksFit = std::ranges::all_of(recording.events, [&](const Event& event) {
+        return event.kind != EventKind::Reserve || event.bytes <= traits.largestBlock;
+    });
+    // Where nothing would be refused the other plan is the same; an arena that is refused has nothing to give back.
+    if (blocksFit && (planned.peak.reserved <= limit || job.controls.allocatorPolicy() == AllocatorPolicy::Arena)) {
+        planned.fits = planned.peak.reserved <= limit;
+    } else {
+        VirtualHeap heap(traits, limit);
+        planned.fits = !plan(job.program, job.controls, heap).failure;
     }
-    return list;
+    planned.controls = std::move(job.controls);
+    return planned;
 }
-
-} // namespace
 
 Result<Advice> advise(const Controls& given, const HeapTraits& traits, const Rates* rates,
                       std::optional<std::uint64_t> room) {
     Controls controls = given;
     controls.enforce = false;
-    TRY(const Planned base, planOf(controls, traits, rates, room));
+    TRY(const PlannedControls base, planControls(controls, traits, rates, room));
     Advice advice{.allocated = base.peak.allocated,
                   .reserved = base.peak.reserved,
                   .ms = base.ms,
@@ -57,7 +54,7 @@ Result<Advice> advise(const Controls& given, const HeapTraits& traits, const Rat
             CHECK(setControl(flipped, info.name, value));
             const std::string from = info.get(controls), to = info.get(flipped);
             if (from == to || !checkControls(flipped)) continue;
-            const Result<Planned> planned = planOf(flipped, traits, rates, room);
+            const Result<PlannedControls> planned = planControls(flipped, traits, rates, room);
             if (!planned) continue;
             advice.flips.push_back({.control = std::string(info.name),
                                     .from = from,

@@ -8,6 +8,17 @@
 
 namespace spikescope {
 
+struct PlannedControls {
+    Controls controls; // complete: model and size are set
+    // As if blocks could be as large as one likes: also what cannot run here has a peak to show.
+    Peak peak;
+    std::uint64_t weights = 0; // bytes on the device
+    std::optional<double> ms;
+    bool fits = true; // on a heap of the traits that has no more than the room
+};
+Result<PlannedControls> planControls(const Controls& controls, const HeapTraits& traits, const Rates* rates,
+                                     std::optional<std::uint64_t> room);
+
 // Without rates no times. Flips that contradict another control, or that the model's files do not allow, are left out.
 // The budget is not enforced: what would not fit is shown with its peak. `room`: bytes of a heap that has no more, on
 // which flips that need more are planned once again: an allocator that caches then gives back what it does not use.

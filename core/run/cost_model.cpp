@@ -93,6 +93,12 @@ Rates Rates::fit(std::span<const Recording> runs) {
     return rates;
 }
 
+Rates Rates::ofCountedWork() {
+    Rates rates;
+    rates.m_any = Rate{.nsPerFlop = 1 / 20e3, .nsPerByte = 1 / 500.0};
+    return rates;
+}
+
 std::optional<Rate> Rates::find(const RecordedOp& op) const {
     if (const auto found = m_rates.find({op.name, op.dtype}); found != m_rates.end()) return found->second;
     for (const auto& [key, rate] : m_rates)
@@ -103,7 +109,7 @@ std::optional<Rate> Rates::find(const RecordedOp& op) const {
         if (key.first.starts_with(base) && key.second == op.dtype) return rate;
     // What is not measured is small and bound by memory.
     if (const auto copy = m_rates.find({"copy", op.dtype}); copy != m_rates.end()) return copy->second;
-    return std::nullopt;
+    return m_any;
 }
 
 std::optional<double> Rates::estimateMs(const Recording& plan) const {

@@ -20,6 +20,9 @@ public:
     // alone.
     static Rates fit(std::span<const Recording> runs);
 
+    // Of no device: counted work at 20 TFLOP/s and 500 GB/s, whatever the kernel. Such times order configurations.
+    static Rates ofCountedWork();
+
     // Of the decode or encode phase, in ms. A kernel that was never measured in this dtype counts as in another one,
     // one that was never measured at all as a copy.
     std::optional<double> estimateMs(const Recording& plan) const;
@@ -32,6 +35,7 @@ private:
     std::optional<Rate> find(const RecordedOp& op) const;
 
     std::map<std::pair<std::string, std::string>, Rate> m_rates; // by kernel and dtype
+    std::optional<Rate> m_any;                                   // of kernels that are not in the table
 };
 
 // The rates kept for this device, its driver and its kernels, when they have been measured before.
