@@ -17,6 +17,7 @@ struct BoundTensor {
     VkBuffer buffer = VK_NULL_HANDLE;
     std::uint64_t offset = 0;  // in the buffer, bytes
     std::uint64_t address = 0; // on the device
+    bool operator==(const BoundTensor&) const = default;
 };
 using Bindings = std::vector<BoundTensor>; // by TensorId
 

@@ -148,12 +148,14 @@ private:
     void emitOps() {
         std::uint64_t largestInput = 0;
         for (const Part& part : m_parts) largestInput = std::max(largestInput, m_program.tensor(part.input).bytes);
-        const TensorId staging = addStaging(m_program.tensor(m_parts.front().input).layer, largestInput);
+        const bool many = m_parts.size() > 1;
+        // The buffer has two halves; of many parts each goes into one.
+        const TensorId staging =
+            addStaging(m_program.tensor(m_parts.front().input).layer, (many ? 2 : 1) * largestInput);
         for (std::uint64_t i = 0; i < m_controls.repeat; ++i) {
             const bool last = i + 1 == m_controls.repeat;
             step(PhaseStep{m_controls.op == VaeOp::Decode ? Phase::Decode : Phase::Encode});
             // Of many parts the staging buffer stays: the next one is written while the device is busy.
-            const bool many = m_parts.size() > 1;
             if (many) step(AcquireStep{staging});
             for (const TensorId id : m_lasting) emitLasting(id, staging);
             for (const Part& part : m_parts) {

@@ -32,7 +32,9 @@ Executor::Executor(Device& device, VulkanHeap& heap, Kernels& kernels, const Pro
     , m_io(io)
     , m_bindings(program.tensors.size())
     , m_placements(program.tensors.size())
-    , m_packings(program.weights.size()) {}
+    , m_packings(program.weights.size())
+    , m_encoded(program.calls.size())
+    , m_lastBound(program.tensors.size()) {}
 
 Result<std::unique_ptr<Executor>> Executor::create(Device& device, VulkanHeap& heap, Kernels& kernels,
                                                    const Program& program, const ExecutorIo& io) {
@@ -46,8 +48,8 @@ Result<std::unique_ptr<Executor>> Executor::create(Device& device, VulkanHeap& h
             if (const auto weight = program.tensor(conv->weight).weight)
                 executor->m_packings[weight->index] = kernels.packing(*conv, program);
         // Pipelines are made now, outside of every op's time; the addresses do not matter yet.
-        CHECK(kernels.encode(call.kernel, program, executor->m_bindings, executor->m_dispatches));
-        executor->m_dispatches.clear();
+        std::vector<Dispatch> unused;
+        CHECK(kernels.encode(call.kernel, program, executor->m_bindings, unused));
     }
     const VkQueryPoolCreateInfo queries{.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
                                         .queryType = VK_QUERY_TYPE_TIMESTAMP,
@@ -73,8 +75,10 @@ double Executor::loadMs() const { return std::chrono::duration<double, std::mill
 
 void Executor::bind(TensorId tensor, const Placement& placement) {
     m_placements[tensor.index] = placement;
-    m_bindings[tensor.index] = {
+    const BoundTensor bound{
         .buffer = m_heap.buffer(placement.block.id), .offset = placement.offset, .address = placement.address()};
+    if (m_lastBound[tensor.index] != bound) ++m_moves;
+    m_bindings[tensor.index] = m_lastBound[tensor.index] = bound;
 }
 
 void Executor::unbind(TensorId tensor) {
@@ -222,17 +226,22 @@ Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
 
 Result<void> Executor::dispatch(const Call& call, std::uint32_t op) {
     report(op, call.layer);
-    m_dispatches.clear();
-    CHECK(m_kernels.encode(call.kernel, m_program, m_bindings, m_dispatches));
+    Encoded& encoded = m_encoded[static_cast<std::size_t>(&call - m_program.calls.data())];
+    if (encoded.moves != m_moves) {
+        encoded.dispatches.clear();
+        CHECK(m_kernels.encode(call.kernel, m_program, m_bindings, encoded.dispatches));
+        encoded.moves = m_moves;
+    }
+    const std::vector<Dispatch>& dispatches = encoded.dispatches;
     // Submissions cost a GPU some of its time, so small ops share one; long ones, such as attention over a large
     // picture, go out in pieces, so that a cancel is soon heard and no system takes the device for hung.
     constexpr std::uint64_t mostFlops = 1'000'000'000'000;
-    const std::uint64_t flopsEach = flops(call.kernel, m_program) / std::max<std::uint64_t>(m_dispatches.size(), 1);
-    for (std::size_t i = 0; i < m_dispatches.size(); ++i) {
+    const std::uint64_t flopsEach = flops(call.kernel, m_program) / std::max<std::uint64_t>(dispatches.size(), 1);
+    for (std::size_t i = 0; i < dispatches.size(); ++i) {
         TRY(VkCommandBuffer commands, begin());
         if (i == 0) beginOp(commands, op);
-        CHECK(recordDispatch(m_device, commands, m_dispatches[i]));
-        const bool last = i + 1 == m_dispatches.size();
+        CHECK(recordDispatch(m_device, commands, dispatches[i]));
+        const bool last = i + 1 == dispatches.size();
         if (last) endOp(commands, op);
         m_recordedFlops += flopsEach;
         if (m_recordedFlops < mostFlops && !(last && m_device.report().cpu)) continue;

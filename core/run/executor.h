@@ -73,7 +73,15 @@ private:
     Bindings m_bindings;
     std::vector<Placement> m_placements;
     std::vector<WeightPacking> m_packings; // by WeightId; empty for what is not a convolution's weight
-    std::vector<Dispatch> m_dispatches;
+    // What calls became, as long as no tensor has moved since: those of tiles, and of repeated runs, are the same
+    // again.
+    struct Encoded {
+        std::vector<Dispatch> dispatches;
+        std::uint64_t moves = 0;
+    };
+    std::vector<Encoded> m_encoded;              // by call
+    std::vector<BoundTensor> m_lastBound;        // by tensor, of those that are free too
+    std::uint64_t m_moves = 1;                   // times that a tensor was bound elsewhere than before
     VkCommandBuffer m_commands = VK_NULL_HANDLE; // being recorded
     std::uint64_t m_recordedFlops = 0;           // in them
     std::uint32_t m_opCount = 0;
