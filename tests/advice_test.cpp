@@ -82,7 +82,8 @@ TEST(DriverTruth, setsStagingApartAndFindsTheFarthestSample) {
     EXPECT_FALSE(driverTruth(run));
 }
 
-// No single flip but finer stripes, which cost more time, takes memory off the leanest preset.
+// No single flip takes memory off the leanest preset, but those that cost more time than it may: finer stripes, and
+// doublings that are not folded into their weights, which saves the 7 MiB that those are larger.
 TEST(Advice, leanestCannotBeMadeLeaner) {
     for (const char* model : {"flux1", "sdxl", "taesd", "taef2"}) {
         const auto advice =
@@ -90,7 +91,7 @@ TEST(Advice, leanestCannotBeMadeLeaner) {
         ASSERT_TRUE(advice) << advice.error().message;
         ASSERT_GT(advice->flips.size(), 30u);
         for (const Flip& flip : advice->flips)
-            EXPECT_TRUE(flip.control == "tile" || flip.allocated >= advice->allocated)
+            EXPECT_TRUE(flip.control == "tile" || flip.control == "upsample" || flip.allocated >= advice->allocated)
                 << model << " " << flip.control << " " << flip.to;
     }
 }

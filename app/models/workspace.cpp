@@ -136,8 +136,7 @@ bool Workspace::applyPreset(const std::string& wanted) {
 QString Workspace::preset() const {
     for (const Preset& known : presets()) {
         Controls same = m_controls;
-        for (const auto& [control, value] : known.values)
-            if (!spikescope::setControl(same, control, value)) return {};
+        if (!spikescope::applyPreset(same, known.name)) return {};
         if (controlValues(same) == controlValues(m_controls)) return QString::fromUtf8(known.name.data());
     }
     return {};

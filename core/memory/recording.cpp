@@ -43,6 +43,16 @@ std::int64_t Recording::timeNs(const Event& event) const {
     return event.op == 0 ? ops.front().beginNs : ops[event.op - 1].endNs;
 }
 
+std::string_view Recording::tiling() const {
+    std::string_view tile = "off", norm;
+    for (const auto& [control, value] : controls) {
+        if (control == "tile") tile = value;
+        if (control == "tile-norm") norm = value;
+    }
+    if (tile == "off") return "off";
+    return tile.starts_with("stripe") && norm != "own" ? "exact" : "approximate";
+}
+
 std::vector<double> Recording::opTimes() const {
     std::vector<double> times;
     std::int64_t begin = 0;

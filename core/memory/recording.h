@@ -105,6 +105,8 @@ struct Recording {
 
     // The moment of an event on the device's time axis, see architecture: ends of ops for frees, begins for allocs.
     std::int64_t timeNs(const Event& event) const;
+    // "exact" or "approximate" of a run in tiles, by its controls; "off" else.
+    std::string_view tiling() const;
     // Of each run of the op, in ms of device time: all its ops behind the upload of its input.
     std::vector<double> opTimes() const;
 };

@@ -221,7 +221,7 @@ private:
             if (!m_kept[node.out.index] && !isNormed(node.out)) continue;
             Stage stage{.target = node.out, .bands = {}, .reads = {}};
             const std::uint64_t h = shape(node.out).h,
-                                rows = std::holds_alternative<Attention>(node.op) ? h : bandRows(node.out);
+                                rows = std::holds_alternative<Attention>(node.op) ? h : bandRows();
             for (std::uint64_t begin = 0; begin < h; begin += rows)
                 stage.bands.push_back({begin, std::min(begin + rows, h)});
             const auto index = static_cast<std::uint32_t>(m_stages.size());
@@ -235,27 +235,13 @@ private:
         }
         m_lastStage[m_graph.output.index] = noIndex32;
     }
-    std::uint64_t mostRows() const {
+    std::uint64_t bandRows() const {
         if (m_controls.tile.parts == 0) return roundUp<std::uint64_t>(m_controls.tile.height, 2);
         // Of the picture; kernels make tiles of 16 rows and, of doubled maps, 32.
         constexpr std::uint64_t unit = 32;
         const std::uint64_t picture = std::max(shape(m_graph.input).h, shape(m_graph.output).h);
         return roundUp(divideUp(picture, m_controls.tile.parts), unit);
     }
-    // So many that no map on the way to a band has more rows than the controls say: kernels make tiles of a power of
-    // two.
-    std::uint64_t bandRows(ValueId target) const {
-        const std::uint64_t rows = mostRows(), h = shape(target).h;
-        if (rows >= h) return h;
-        const RowSpan probe{h / 4 * 2, h / 4 * 2 + 2};
-        std::uint64_t most = probe.count();
-        const Demand demand = demandOf(target, probe);
-        for (std::uint32_t v = 0; v < demand.size(); ++v)
-            if (demand[v] && shape(ValueId{v}).h == h && !isSource(ValueId{v}, target))
-                most = std::max(most, demand[v]->count());
-        return std::max<std::uint64_t>(rows - (most - probe.count()), 2);
-    }
-
     // A kept map takes the memory of one that its stage reads last: from the other end of it, band by band towards rows
     // that are not read any more.
     void planChains() {

@@ -101,12 +101,22 @@ Result<Input> latentsInput(const Family& family, HostTensor latents, bool scaled
 Result<Input> syntheticLatents(const Family& family, std::uint64_t width, std::uint64_t height, std::uint64_t batch,
                                std::uint64_t seed) {
     const Nchw shape{.n = batch, .c = family.latentChannels, .h = height / spatialFactor, .w = width / spatialFactor};
-    return Input{.width = width,
-                 .height = height,
-                 .batch = batch,
-                 .read = readNhwc(shape, [shape, latents = SyntheticLatents(seed)](auto n, auto c, auto y, auto x) {
-                     return latents[((n * shape.c + c) * shape.h + y) * shape.w + x];
-                 })};
+    const auto make = readNhwc(shape, [shape, latents = SyntheticLatents(seed)](auto n, auto c, auto y, auto x) {
+        return latents[((n * shape.c + c) * shape.h + y) * shape.w + x];
+    });
+    // Tiles read them over and over, faster than they are made: they are kept unless they are very many.
+    constexpr std::uint64_t mostKept = std::uint64_t{1} << 24; // elements, 64 MiB
+    const std::uint64_t elements = shape.n * shape.c * shape.h * shape.w;
+    const auto kept = std::make_shared<std::vector<float>>();
+    return Input{
+        .width = width, .height = height, .batch = batch, .read = [=](std::uint64_t begin, std::span<float> out) {
+            if (elements > mostKept) return make(begin, out);
+            if (kept->empty()) {
+                kept->resize(elements);
+                make(0, *kept);
+            }
+            std::copy_n(kept->begin() + static_cast<std::ptrdiff_t>(begin), out.size(), out.begin());
+        }};
 }
 
 Result<Input> imageInput(HostTensor image, const std::string& fileName) {

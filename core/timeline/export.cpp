@@ -109,6 +109,7 @@ Json summaryHead(const Recording& recording) {
               {"heap_bytes", recording.device.heapBytes},
               {"kernels", recording.device.kernels}}},
             {"controls", std::move(controls)},
+            {"tiling", recording.tiling()},
             {"peak", peakJson(findPeak(recording))},
             {"phases", phasesJson(recording)},
             {"predicted", std::move(predicted)},
