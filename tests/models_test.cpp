@@ -251,7 +251,7 @@ TEST(Workspace, everyPresetIsRecognised) {
         Controls same;
         ASSERT_TRUE(applyPreset(same, preset.name));
         Controls shown;
-        ASSERT_TRUE(applyPreset(shown, desk.workspace.preset().toStdString()));
+        ASSERT_TRUE(applyPreset(shown, desk.workspace.preset().toStdString())) << preset.name;
         EXPECT_EQ(controlValues(shown), controlValues(same)) << preset.name;
     }
 }

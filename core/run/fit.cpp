@@ -97,6 +97,11 @@ public:
         }
         if (chosen) putBack(*chosen, changeable(), false);
         if (chosen) chosen = confirmed(*chosen);
+        // What was pruned may fit all the same: peaks are not quite convex where bands change what is kept.
+        if (!chosen) {
+            findLeanest();
+            if (m_leanest.fits) chosen = confirmed(m_leanest);
+        }
         Fit result{.asked = m_asked};
         if (chosen) {
             std::ranges::copy_if(m_options.kept, std::back_inserter(result.released), [&](const std::string& control) {
@@ -105,7 +110,6 @@ public:
             result.steps = steps(*chosen);
             result.chosen = std::move(chosen);
         } else {
-            findLeanest();
             result.refusal = refusalOf(m_leanest.controls);
         }
         result.leanest = m_leanest;
