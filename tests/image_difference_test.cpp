@@ -32,7 +32,7 @@ ComparedImage gray(std::uint32_t width, std::uint32_t height) {
     return image(width, height, [](auto...) { return 0.5f; });
 }
 
-ImageDifference measured(const ComparedImage& a, const ComparedImage& b, const std::optional<TileGrid>& grid = {}) {
+ImageDifference measured(const ComparedImage& a, const ComparedImage& b, const std::optional<SeamGrid>& grid = {}) {
     const auto difference = differenceOf(a, b, grid);
     EXPECT_TRUE(difference) << difference.error().message;
     return difference ? *difference : ImageDifference{};
@@ -92,7 +92,7 @@ TEST(ImageDifference, ofWhatIsNotFiniteIsInfinite) {
         for (const bool toItself : {false, true}) {
             const ComparedImage a = toItself ? b : gray(4, 3);
             for (const auto& [first, second] : {std::pair(&a, &b), std::pair(&b, &a)}) {
-                const ImageDifference d = measured(*first, *second, TileGrid{.tile = {.width = 2, .height = 3}});
+                const ImageDifference d = measured(*first, *second, SeamGrid{.tile = {.width = 2, .height = 3}});
                 EXPECT_FALSE(d.identical());
                 EXPECT_EQ(d.nonFinite, 3u);
                 EXPECT_EQ(d.maximum, infinity);
@@ -123,7 +123,7 @@ TEST(TileEdges, areBeginsAndEndsInsideThePicture) {
 TEST(ByDistance, aSeamStandsBesideItsEdge) {
     // Tiles of 256 over 512 pixels meet at column 256. There errors are 0.08, elsewhere 0.01.
     const ComparedImage b = image(512, 3, [](auto x, auto, auto) { return x == 255 || x == 256 ? 0.58f : 0.51f; });
-    const ImageDifference d = measured(gray(512, 3), b, TileGrid{.tile = {.width = 256, .height = 3}});
+    const ImageDifference d = measured(gray(512, 3), b, SeamGrid{.tile = {.width = 256, .height = 3}});
     ASSERT_EQ(d.byDistance.size(), 7u);
     // Two columns on each side are at 0 and 1, and so on; what is left of 512 is farther than 63.
     const std::uint64_t from[] = {0, 2, 4, 8, 16, 32, 64}, columns[] = {4, 4, 8, 16, 32, 64, 384};
@@ -142,7 +142,7 @@ TEST(ByDistance, aSeamStandsBesideItsEdge) {
 TEST(ByDistance, theNearerOfBothAxesCounts) {
     // Tiles of 8 over 16 × 16 meet at column and row 8: a pixel is at most 7 from either, so four bins have any.
     const ComparedImage b = image(16, 16, [](auto x, auto y, auto) { return x == 0 && y == 7 ? 0.75f : 0.5f; });
-    const ImageDifference d = measured(gray(16, 16), b, TileGrid{.tile = {.width = 8, .height = 8}});
+    const ImageDifference d = measured(gray(16, 16), b, SeamGrid{.tile = {.width = 8, .height = 8}});
     const std::uint64_t pixels[] = {16 * 16 - 12 * 12, 12 * 12 - 8 * 8, 8 * 8, 0, 0, 0, 0};
     for (std::size_t i = 0; i < 7; ++i) EXPECT_EQ(d.byDistance[i].pixels, pixels[i]) << i;
     EXPECT_EQ(d.byDistance[0].maximum, 0.25);
@@ -151,14 +151,14 @@ TEST(ByDistance, theNearerOfBothAxesCounts) {
 }
 
 TEST(ByDistance, aRatioThatIsNoneIsNotANumber) {
-    const TileGrid small{.tile = {.width = 2, .height = 2}}, large{.tile = {.width = 8, .height = 8}};
+    const SeamGrid small{.tile = {.width = 2, .height = 2}}, large{.tile = {.width = 8, .height = 8}};
     EXPECT_FALSE(measured(gray(16, 16), gray(16, 16), large).seamVisibility); // 0 / 0
     const ComparedImage b = image(4, 4, [](auto...) { return 0.25f; });
     EXPECT_FALSE(measured(gray(4, 4), b, small).seamVisibility); // all are beside an edge
 }
 
 TEST(ImageDifference, refusesWhatCannotBeCompared) {
-    const auto refused = [](const ComparedImage& a, const ComparedImage& b, const std::optional<TileGrid>& grid,
+    const auto refused = [](const ComparedImage& a, const ComparedImage& b, const std::optional<SeamGrid>& grid,
                             ErrorCode code, const char* part) {
         const auto difference = differenceOf(a, b, grid);
         ASSERT_FALSE(difference);
@@ -167,7 +167,7 @@ TEST(ImageDifference, refusesWhatCannotBeCompared) {
     };
     const ComparedImage a = gray(8, 6);
     const auto tiles = [](std::uint64_t width, std::uint64_t height, std::uint64_t overlap) {
-        return TileGrid{.tile = {.width = width, .height = height}, .overlap = overlap};
+        return SeamGrid{.tile = {.width = width, .height = height}, .overlap = overlap};
     };
     refused(a, gray(6, 8), {}, ErrorCode::BadInput, "8x6 pixels, the other 6x8");
     refused(a, a, tiles(9, 6, 0), ErrorCode::BadUsage, "9x6 is larger than the pictures of 8x6");
@@ -251,8 +251,8 @@ TEST_F(ImageFiles, keepWhatIsNotFinite) {
 TEST_F(ImageFiles, heatMapsShowErrorsBetweenTheDashesOfEdges) {
     const auto error = [](std::uint64_t x, std::uint64_t y) { return x == 2 && y == 5 ? 0.5f : x == 8 ? 0.25f : 0.0f; };
     const ComparedImage b = image(16, 16, [&](auto x, auto y, auto c) { return 0.5f - (c == 1 ? error(x, y) : 0.0f); });
-    const TileGrid grid{.tile = {.width = 8, .height = 16}};
-    const auto picture = [&](const std::optional<TileGrid>& tiles) {
+    const SeamGrid grid{.tile = {.width = 8, .height = 16}};
+    const auto picture = [&](const std::optional<SeamGrid>& tiles) {
         const std::string path = m_folder + "heat.png";
         auto writer = PngWriter::create(path, 16, 16, 8);
         EXPECT_TRUE(writer && writeHeatMap(*writer, gray(16, 16), b, measured(gray(16, 16), b), tiles) &&

@@ -33,12 +33,6 @@ const std::vector<NamedValues> lowerings{
     {{"upsample", "folded"}, {"apply", "dictionary"}},
 };
 
-std::string describe(const NamedValues& values) {
-    std::string text;
-    for (const auto& [name, value] : values) text += name + " " + value + " ";
-    return text;
-}
-
 std::vector<float> outputOf(Session& session, const NamedValues& common, const NamedValues& more) {
     NamedValues values = common;
     values.insert(values.end(), more.begin(), more.end());

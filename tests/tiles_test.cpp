@@ -1,6 +1,6 @@
-// Approximate tilings against straightforward versions of what the systems do whose names they have: every tile made as a
-// picture of its own, then put together in double precision. Protects: grids, overlaps and weights; that rows leave in
-// order; that memory does not grow with the picture.
+// Approximate tilings against straightforward versions of what the systems do whose names they have: every tile made as
+// a picture of its own, then put together in double precision. Protects: grids, overlaps and weights; that rows leave
+// in order; that memory does not grow with the picture.
 
 #include "core/program/tile_grid.h"
 #include "core/timeline/peak.h"
@@ -107,8 +107,7 @@ Image asDiffusers(Maker& maker, std::uint64_t tile, std::uint64_t scale) {
             }
             for (std::uint64_t y = 0; y < std::min(b.h, kept); ++y)
                 for (std::uint64_t x = 0; x < std::min(b.w, kept); ++x)
-                    for (std::uint64_t c = 0; c < b.c; ++c)
-                        out.at(i * kept + y, j * kept + x, c) = b.at(y, x, c);
+                    for (std::uint64_t c = 0; c < b.c; ++c) out.at(i * kept + y, j * kept + x, c) = b.at(y, x, c);
         }
     return out;
 }

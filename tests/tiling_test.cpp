@@ -1,5 +1,5 @@
-// However maps are cut into bands, the picture is the same. Protects: halos, statistics over all bands, maps that follow
-// each other in one piece of memory, and the plan of all of it.
+// However maps are cut into bands, the picture is the same. Protects: halos, statistics over all bands, maps that
+// follow each other in one piece of memory, and the plan of all of it.
 
 #include "tests/support/job_support.h"
 #include "tests/support/run_support.h"
@@ -8,12 +8,6 @@
 
 namespace spikescope {
 namespace {
-
-std::string describe(const NamedValues& values) {
-    std::string text;
-    for (const auto& [name, value] : values) text += name + " " + value + " ";
-    return text;
-}
 
 const std::vector<NamedValues> bandings{
     {{"tile", "stripe:16"}},

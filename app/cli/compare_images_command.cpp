@@ -22,7 +22,7 @@ struct CompareImagesCommand {
     bool json = false;
 
     Result<int> run() const {
-        TRY(const std::optional<TileGrid> tiles, grid());
+        TRY(const std::optional<SeamGrid> tiles, grid());
         TRY(const ValueRange tensorRange, valueRange());
         TRY(const ComparedImage imageA, open(a, tensorRange));
         TRY(const ComparedImage imageB, open(b, tensorRange));
@@ -38,10 +38,10 @@ struct CompareImagesCommand {
     }
 
 private:
-    Result<std::optional<TileGrid>> grid() const {
+    Result<std::optional<SeamGrid>> grid() const {
         if (tile.empty()) {
             if (!overlap.empty()) return fail(ErrorCode::BadUsage, "--overlap needs --tile");
-            return std::optional<TileGrid>{};
+            return std::optional<SeamGrid>{};
         }
         const auto sides = parseSides(tile.find('x') == std::string::npos ? tile + "x" + tile : tile);
         if (!sides)
@@ -49,7 +49,7 @@ private:
                         quote(tile));
         const auto pixels = parseInteger(overlap.empty() ? "0" : overlap);
         if (!pixels) return fail(ErrorCode::BadUsage, "overlap: {} is not a number of pixels", quote(overlap));
-        return TileGrid{.tile = *sides, .overlap = *pixels};
+        return SeamGrid{.tile = *sides, .overlap = *pixels};
     }
 
     Result<ValueRange> valueRange() const {
@@ -96,7 +96,7 @@ private:
                        : "no ratio of the RMS beside edges to that farthest from them");
     }
 
-    void printJson(const ImageDifference& d, const std::optional<TileGrid>& tiles) const {
+    void printJson(const ImageDifference& d, const std::optional<SeamGrid>& tiles) const {
         // JSON has no infinity: it becomes null, which "identical", "non_finite_values" or an RMS of 0 explains.
         const auto number = [](double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); };
         Json worst = nullptr;

@@ -25,7 +25,6 @@ struct Stage {
     ValueId target;
     std::vector<RowSpan> bands; // in the order of making
     std::vector<ValueId> reads; // kept maps
-    bool upwards = false;       // the last rows first
 };
 
 // Where a kept map lies: in a tensor of its own, or at the beginning or the end of one that a chain of maps shares.
@@ -98,7 +97,7 @@ private:
         }
         std::vector<ValueId> others; // that may be kept or made again
         for (const Node& node : m_graph.nodes) {
-            if (m_kept[node.out.index] || !isNormed(node.out)) continue;
+            if (m_kept[node.out.index] || !normOf(node.out)) continue;
             const bool kept =
                 m_controls.spill == Spill::Device || (m_controls.spill == Spill::RecomputeDoubled && !inPairs(node.op));
             if (kept)
@@ -106,6 +105,7 @@ private:
             else
                 others.push_back(node.out);
         }
+        if (others.empty()) return;
         // Nothing is made again whose keeping would not raise the peak; what saves most is kept first.
         const std::uint64_t least = mostAlive();
         std::vector<std::uint64_t> times(m_graph.values.size(), 0);
@@ -170,10 +170,11 @@ private:
         return m_controls.lifetime == LifetimePolicy::Planned && !producedBy<Attention>(y) && y != m_graph.output &&
                mapBytes(y) <= 2 * mapBytes(x) && mapBytes(x) <= 2 * mapBytes(y);
     }
-    bool isNormed(ValueId value) const {
-        return std::ranges::any_of(m_consumers[value.index], [&](std::uint32_t user) {
-            return std::holds_alternative<GroupNorm>(m_graph.nodes[user].op);
-        });
+    // The norm that reads a map.
+    std::optional<std::uint32_t> normOf(ValueId value) const {
+        for (const std::uint32_t user : m_consumers[value.index])
+            if (std::holds_alternative<GroupNorm>(m_graph.nodes[user].op)) return user;
+        return std::nullopt;
     }
 
     // Rows of `in` that an op needs for rows of its output.
@@ -218,7 +219,7 @@ private:
         m_stages.clear();
         std::ranges::fill(m_lastStage, 0u);
         for (const Node& node : m_graph.nodes) {
-            if (!m_kept[node.out.index] && !isNormed(node.out)) continue;
+            if (!m_kept[node.out.index] && !normOf(node.out)) continue;
             Stage stage{.target = node.out, .bands = {}, .reads = {}};
             const std::uint64_t h = shape(node.out).h,
                                 rows = std::holds_alternative<Attention>(node.op) ? h : bandRows();
@@ -256,7 +257,6 @@ private:
             const std::uint64_t bytes = sharedBytes(stage, *x, upwards);
             if (bytes >= mapBytes(*x) + mapBytes(y)) continue;
             m_chains.pop_back();
-            stage.upwards = upwards;
             if (upwards) std::ranges::reverse(stage.bands);
             Chain& chain = m_chains[m_place[x->index].chain];
             chain.bytes = std::max(chain.bytes, bytes);
@@ -294,17 +294,20 @@ private:
         m_chains.push_back({.first = first, .bytes = bytes, .tensor = {}});
         return static_cast<std::uint32_t>(m_chains.size() - 1);
     }
-    LayerId layerOf(ValueId value) const { return m_graph.nodes[m_producer[value.index]].layer; }
+    // A map, or some rows of it, under the name of the layer that makes it.
+    Tensor mapOf(ValueId value, std::uint64_t rows) const {
+        const LayerId layer = m_graph.nodes[m_producer[value.index]].layer;
+        const bool last = value == m_graph.output;
+        return mapTensor(m_lowered.program.layers[layer.index], layer, last ? Category::Image : Category::Activation,
+                         last ? DType::F32 : mapType(m_controls), withRows(shape(value), rows));
+    }
 
     void makeKeptMaps() {
         std::vector<std::uint32_t> members(m_chains.size(), 0);
         for (const Place& place : m_place)
             if (place.chain != noIndex32) ++members[place.chain];
         for (Chain& chain : m_chains) {
-            const LayerId layer = layerOf(chain.first);
-            const std::string& name = m_lowered.program.layers[layer.index];
-            const Shape& map = shape(chain.first);
-            Tensor tensor = mapTensor(name, layer, Category::Activation, mapType(m_controls), map);
+            Tensor tensor = mapOf(chain.first, shape(chain.first).h);
             if (members[&chain - m_chains.data()] > 1) {
                 tensor.name += " and what follows it in place";
                 tensor.dims = {chain.bytes / sizeOf(tensor.dtype)};
@@ -321,17 +324,13 @@ private:
                 m_tensorOf[v] = chain.tensor;
                 continue;
             }
-            const LayerId layer = layerOf(value);
-            Tensor map = mapTensor(m_lowered.program.layers[layer.index], layer, Category::Activation,
-                                   mapType(m_controls), shape(value));
+            Tensor map = mapOf(value, shape(value).h);
             map.within = chain.tensor;
             map.offset = m_place[v].atEnd ? chain.bytes - map.bytes : 0;
             m_tensorOf[v] = m_lowered.add(std::move(map));
         }
         const ValueId output = m_graph.output;
-        m_tensorOf[output.index] =
-            m_lowered.add(mapTensor(m_lowered.program.layers[layerOf(output).index], layerOf(output), Category::Image,
-                                    DType::F32, shape(output)));
+        m_tensorOf[output.index] = m_lowered.add(mapOf(output, shape(output).h));
     }
 
     void lowerStage(std::uint32_t index) {
@@ -343,18 +342,13 @@ private:
             lowerBand(stage, index, stage.bands[i], stats);
         }
     }
-    std::optional<std::uint32_t> normOf(ValueId value) const {
-        for (const std::uint32_t user : m_consumers[value.index])
-            if (std::holds_alternative<GroupNorm>(m_graph.nodes[user].op)) return user;
-        return std::nullopt;
-    }
     GroupNormStatsCall statsOf(std::uint32_t node, const Stage& stage) {
         const auto& op = std::get<GroupNorm>(m_graph.nodes[node].op);
         const LayerId layer = m_graph.nodes[node].layer;
         const std::string& path = m_lowered.program.layers[layer.index];
         GroupNormStatsCall stats{.in = {},
-                                 .gamma = weightTensor(op.gamma, layer),
-                                 .beta = weightTensor(op.beta, layer),
+                                 .gamma = m_lowered.weightTensor(op.gamma, layer),
+                                 .beta = m_lowered.weightTensor(op.beta, layer),
                                  .partials = {},
                                  .coefficients = {},
                                  .groups = op.groups,
@@ -366,20 +360,14 @@ private:
         m_coefficients[node] = stats.coefficients;
         return stats;
     }
-    TensorId weightTensor(WeightId weight, LayerId layer) {
-        const TensorId id = m_lowered.weights[weight.index];
-        m_lowered.program.tensors[id.index].layer = layer;
-        return id;
-    }
-
     // The part of the graph that makes a band, as a graph of its own.
-    struct Part {
+    struct BandGraph {
         Graph graph;
         Surroundings around;
         std::vector<std::optional<ValueId>> made;                  // by value of the whole graph
         std::map<std::pair<std::uint32_t, RowSpan>, ValueId> read; // kept maps, by value and rows
     };
-    static ValueId addValue(Part& part, Shape shape) {
+    static ValueId addValue(BandGraph& part, Shape shape) {
         part.graph.values.push_back(shape);
         part.around.tensors.emplace_back();
         part.around.usedUp.push_back(false);
@@ -389,7 +377,7 @@ private:
         shape.h = rows;
         return shape;
     }
-    void addNode(Part& part, Op op, LayerId layer, ValueId out, std::optional<TensorId> coefficients) {
+    void addNode(BandGraph& part, Op op, LayerId layer, ValueId out, std::optional<TensorId> coefficients) {
         part.graph.nodes.push_back({.op = std::move(op), .layer = layer, .out = out});
         part.around.coefficients.push_back(coefficients);
     }
@@ -397,7 +385,7 @@ private:
     void lowerBand(const Stage& stage, std::uint32_t index, const RowSpan& band,
                    const std::optional<GroupNormStatsCall>& stats) {
         const Demand demand = demandOf(stage.target, band);
-        Part part;
+        BandGraph part;
         part.made.resize(m_graph.values.size());
         part.graph.layers = m_graph.layers;
         part.around.stats = stats;
@@ -408,7 +396,7 @@ private:
             Op op = node.op;
             const auto in = [&](ValueId& value) { value = input(part, demand, stage, index, node, *rows, value); };
             if (auto* conv = std::get_if<Conv2d>(&op)) {
-                const std::uint64_t first = firstRow(demand, stage, node, *rows, conv->in);
+                const std::uint64_t first = takenRows(demand, stage, node, *rows, conv->in).begin;
                 conv->padTop -= static_cast<std::int32_t>(rows->begin * conv->stride - first);
             }
             std::visit(
@@ -442,9 +430,7 @@ private:
     }
     TensorId outputTensor(ValueId target, const RowSpan& band) {
         if (m_kept[target.index]) return m_lowered.addRows(m_tensorOf[target.index], band.begin, band.count());
-        const LayerId layer = layerOf(target);
-        return m_lowered.add(mapTensor(m_lowered.program.layers[layer.index], layer, Category::Activation,
-                                       mapType(m_controls), withRows(shape(target), band.count())));
+        return m_lowered.add(mapOf(target, band.count()));
     }
     // A convolution of several rows takes a map as it is made, and steps over rows that others need; other ops take the
     // rows that they make.
@@ -457,11 +443,7 @@ private:
         const bool asMade = !isSource(value, stage.target) && stepsOverRows(node.op);
         return asMade ? *demand[value.index] : wanted(node.op, value, rows);
     }
-    std::uint64_t firstRow(const Demand& demand, const Stage& stage, const Node& node, const RowSpan& rows,
-                           ValueId value) const {
-        return takenRows(demand, stage, node, rows, value).begin;
-    }
-    ValueId input(Part& part, const Demand& demand, const Stage& stage, std::uint32_t index, const Node& node,
+    ValueId input(BandGraph& part, const Demand& demand, const Stage& stage, std::uint32_t index, const Node& node,
                   const RowSpan& rows, ValueId value) {
         const RowSpan span = takenRows(demand, stage, node, rows, value);
         const bool kept = isSource(value, stage.target);

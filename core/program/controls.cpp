@@ -247,17 +247,13 @@ Result<void> setTile(Controls& c, std::string_view text) {
         if (isShare) c.tile.parts = *number;
         return {};
     }
-    const auto cross = text.find('x');
-    const auto width = parseInteger(text.substr(0, cross)),
-               height = cross == std::string_view::npos ? width : parseInteger(text.substr(cross + 1));
-    const auto isSide = [&](const auto& side) {
-        return side && *side >= smallestTile && *side <= most && *side % spatialFactor == 0;
-    };
-    if (!isSide(width) || !isSide(height))
+    const auto sides = parseSides(text.find('x') == std::string_view::npos ? fmt::format("{0}x{0}", text) : text);
+    const auto isSide = [](std::uint64_t side) { return side >= smallestTile && side % spatialFactor == 0; };
+    if (!sides || !isSide(sides->width) || !isSide(sides->height))
         return fail(ErrorCode::BadUsage,
                     "tile: {} is not off, N, WxH or stripe:N; sides of tiles are multiples of {} from {} to {} pixels",
                     quote(text), spatialFactor, smallestTile, most);
-    c.tile = {.kind = TileChoice::Kind::Tiles, .width = *width, .height = *height};
+    c.tile = {.kind = TileChoice::Kind::Tiles, .width = sides->width, .height = sides->height};
     return {};
 }
 

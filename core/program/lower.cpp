@@ -115,11 +115,6 @@ private:
         return users.size() == 1 && value != m_graph.output ? users.front() : noNode;
     }
 
-    TensorId weightTensor(WeightId weight, LayerId layer) {
-        const TensorId id = m_lowered.weights[weight.index];
-        m_lowered.program.tensors[id.index].layer = layer;
-        return id;
-    }
     // Kernels summed for each parity of the doubled map's rows and columns: 4 times 2×2 of 3×3.
     void foldWeight(TensorId id) {
         Tensor& weight = m_lowered.program.tensors[id.index];
@@ -176,8 +171,8 @@ private:
             conv.norm->usesUp = diesAt(in, node);
         }
         conv.in = tensorOf(in);
-        conv.weight = weightTensor(op.weight, layer);
-        if (op.bias) conv.bias = weightTensor(*op.bias, layer);
+        conv.weight = m_lowered.weightTensor(op.weight, layer);
+        if (op.bias) conv.bias = m_lowered.weightTensor(*op.bias, layer);
 
         ValueId out = m_graph.nodes[node].out;
         std::uint32_t last = node;
@@ -269,8 +264,8 @@ private:
         const LayerId layer = m_graph.nodes[node].layer;
         const Shape& shape = m_graph.shape(op.in);
         const GroupNormStatsCall stats{.in = tensorOf(op.in),
-                                       .gamma = weightTensor(op.gamma, layer),
-                                       .beta = weightTensor(op.beta, layer),
+                                       .gamma = m_lowered.weightTensor(op.gamma, layer),
+                                       .beta = m_lowered.weightTensor(op.beta, layer),
                                        .partials = addWorkspace("partials", layer, {shape.n, slices, op.groups, 4}),
                                        .coefficients = addWorkspace("coefficients", layer, {shape.n, shape.c, 2}),
                                        .groups = op.groups,
@@ -435,16 +430,21 @@ TensorId lowerInto(LoweredCalls& lowered, const Graph& graph, const Controls& co
     return Lowering(lowered, graph, controls, around).run();
 }
 
+InputOutput lowerInto(LoweredCalls& lowered, const Graph& graph, const Controls& controls) {
+    const TensorId input = lowered.addInput(graph.shape(graph.input));
+    Surroundings around;
+    around.tensors.resize(graph.values.size());
+    around.usedUp.resize(graph.values.size());
+    around.tensors[graph.input.index] = input;
+    return {.input = input, .output = lowerInto(lowered, graph, controls, around)};
+}
+
 Program lower(const Graph& graph, const Controls& controls, std::span<const Weight> unused) {
     if (controls.isExactlyTiled()) return schedule(lowerInBands(graph, controls, unused), controls);
     if (controls.isTiled()) return schedule(lowerInTiles(graph, controls, unused), controls);
     LoweredCalls lowered = lowerWeights(graph, controls, unused);
-    Surroundings around;
-    around.tensors.resize(graph.values.size());
-    around.usedUp.resize(graph.values.size());
-    const TensorId input = lowered.addInput(graph.shape(graph.input));
-    around.tensors[graph.input.index] = input;
-    lowered.addWhole(input, lowerInto(lowered, graph, controls, around));
+    const InputOutput whole = lowerInto(lowered, graph, controls);
+    lowered.addWhole(whole.input, whole.output);
     return schedule(std::move(lowered), controls);
 }
 

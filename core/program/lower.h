@@ -23,5 +23,10 @@ struct Surroundings {
 };
 // Appends the calls of a graph of which all weights are lowered; returns the output's tensor.
 TensorId lowerInto(LoweredCalls& lowered, const Graph& graph, const Controls& controls, const Surroundings& around);
+// The same of a graph from the op's input, or a part of it, to the output.
+struct InputOutput {
+    TensorId input, output;
+};
+InputOutput lowerInto(LoweredCalls& lowered, const Graph& graph, const Controls& controls);
 
 } // namespace spikescope

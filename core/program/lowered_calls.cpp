@@ -27,6 +27,12 @@ TensorId LoweredCalls::addRows(TensorId map, std::uint64_t first, std::uint64_t 
     return add(std::move(tensor));
 }
 
+TensorId LoweredCalls::weightTensor(WeightId weight, LayerId layer) {
+    const TensorId id = weights[weight.index];
+    program.tensors[id.index].layer = layer;
+    return id;
+}
+
 TensorId LoweredCalls::addInput(Shape shape) {
     const auto known = std::ranges::find(program.layers, "input");
     const LayerId layer = known == program.layers.end()

@@ -31,6 +31,8 @@ struct LoweredCalls {
 
     LayerId addLayer(std::string name);
     TensorId add(Tensor tensor);
+    // The tensor of a parameter, which from now on belongs to this layer.
+    TensorId weightTensor(WeightId weight, LayerId layer);
     // A map for the op's input or a part of it.
     TensorId addInput(Shape shape);
     // Rows of a map of one picture, where they are.

@@ -15,10 +15,7 @@ constexpr std::uint32_t never = 0xffffffffu;
 class Schedule {
 public:
     Schedule(LoweredCalls lowered, const Controls& controls)
-        : m_program(std::move(lowered.program))
-        , m_parts(std::move(lowered.parts))
-        , m_lasting(std::move(lowered.lasting))
-        , m_weights(std::move(lowered.weights))
+        : m_lowered(std::move(lowered))
         , m_controls(controls) {}
 
     Program run() {
@@ -39,28 +36,20 @@ private:
     void releaseAll(const std::vector<TensorId>& tensors) {
         for (const TensorId id : tensors) step(ReleaseStep{id});
     }
-    LayerId addLayer(std::string name) {
-        m_program.layers.push_back(std::move(name));
-        return LayerId{static_cast<std::uint32_t>(m_program.layers.size() - 1)};
-    }
-    TensorId add(Tensor tensor) {
-        m_program.tensors.push_back(std::move(tensor));
-        return TensorId{static_cast<std::uint32_t>(m_program.tensors.size() - 1)};
-    }
     TensorId acquire(Tensor tensor) {
-        const TensorId id = add(std::move(tensor));
+        const TensorId id = m_lowered.add(std::move(tensor));
         step(AcquireStep{id});
         return id;
     }
     TensorId addStaging(LayerId layer, std::uint64_t largestTransfer) {
         const std::uint64_t bytes = std::min(stagingBytes, roundUp<std::uint64_t>(largestTransfer, 256));
-        return add({.name = "staging",
-                    .layer = layer,
-                    .category = Category::Staging,
-                    .dtype = DType::F32,
-                    .dims = {bytes},
-                    .bytes = bytes,
-                    .memory = MemoryKind::HostVisible});
+        return m_lowered.add({.name = "staging",
+                              .layer = layer,
+                              .category = Category::Staging,
+                              .dtype = DType::F32,
+                              .dims = {bytes},
+                              .bytes = bytes,
+                              .memory = MemoryKind::HostVisible});
     }
     TensorId acquireStaging(LayerId layer, std::uint64_t largestTransfer) {
         const TensorId id = addStaging(layer, largestTransfer);
@@ -74,7 +63,7 @@ private:
         const auto take = [&](const char* model, Phase phase, std::uint64_t bytes) {
             if (bytes == 0) return;
             step(PhaseStep{phase});
-            const LayerId layer = addLayer(model);
+            const LayerId layer = m_lowered.addLayer(model);
             for (std::uint64_t done = 0; done < bytes; done += residentBlock) {
                 const std::uint64_t size = std::min(residentBlock, bytes - done);
                 resident.push_back(acquire({.name = fmt::format("{}.{}", model, done / residentBlock),
@@ -92,7 +81,7 @@ private:
 
     void emitLoad() {
         step(PhaseStep{Phase::Load});
-        const LayerId layer = addLayer("weights");
+        const LayerId layer = m_lowered.addLayer("weights");
         std::vector<TensorId> sources; // of each weight: the host tensor that holds it
         std::vector<TensorId> dictionaries;
         if (m_controls.dictionary) emitDictionaries(sources, dictionaries);
@@ -197,7 +186,8 @@ private:
     void emitOutputs(const Part& part) {
         if (part.outputs.empty()) return;
         const TensorId first = part.outputs.front().tensor;
-        if (!m_outStaging.valid()) m_outStaging = addStaging(addLayer("output"), m_program.tensor(first).bytes);
+        if (!m_outStaging.valid())
+            m_outStaging = addStaging(m_lowered.addLayer("output"), m_program.tensor(first).bytes);
         step(AcquireStep{m_outStaging});
         for (const OutputRows& output : part.outputs) {
             step(DownloadStep{.staging = m_outStaging, .output = output});
@@ -311,11 +301,11 @@ private:
         for (const std::vector<TensorId>& batch : batches) releaseAll(batch);
     }
 
-    Program m_program;
-    std::vector<Part> m_parts;
-    std::vector<TensorId> m_lasting;
+    LoweredCalls m_lowered;
+    Program& m_program = m_lowered.program;
+    const std::vector<Part>& m_parts = m_lowered.parts;
+    const std::vector<TensorId>&m_lasting = m_lowered.lasting, &m_weights = m_lowered.weights;
     TensorId m_outStaging;
-    std::vector<TensorId> m_weights;
     const Controls& m_controls;
 };
 

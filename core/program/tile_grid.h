@@ -24,7 +24,7 @@ struct TileGrid {
 };
 
 // One grid for each pass, their weights divided by the number of passes. Width and height of the latents; `scale`:
-// output elements for each latent. The tile is not larger than the latents in both directions, see checkTile().
+// output elements for each latent. The tile is not larger than the latents in both directions.
 std::vector<TileGrid> tileGrids(const Controls& controls, std::uint64_t width, std::uint64_t height,
                                 std::uint64_t scale);
 

@@ -79,7 +79,7 @@ private:
 
     // Tiles of one size are the same calls over the same tensors.
     struct Size {
-        TensorId input, output;
+        InputOutput maps;
         std::vector<std::uint32_t> calls;
     };
     const Size& sizeOf(const Tile& tile) {
@@ -90,13 +90,8 @@ private:
         // The whole output has this graph; a part of it has it too.
         const Graph graph = *buildGraph(family, m_controls.op, tile.column->length * spatialFactor,
                                         tile.row->length * spatialFactor, 1);
-        size.input = m_lowered.addInput(graph.shape(graph.input));
-        Surroundings around;
-        around.tensors.resize(graph.values.size());
-        around.usedUp.resize(graph.values.size());
-        around.tensors[graph.input.index] = size.input;
         const std::size_t first = m_lowered.program.calls.size();
-        size.output = lowerInto(m_lowered, graph, m_controls, around);
+        size.maps = lowerInto(m_lowered, graph, m_controls);
         size.calls = m_lowered.callsFrom(first);
         return size;
     }
@@ -107,14 +102,14 @@ private:
         for (std::size_t i = 0; i < m_tiles.size(); ++i) {
             const Tile& tile = m_tiles[i];
             const Size& size = sizeOf(tile);
-            Part part{.input = size.input,
+            Part part{.input = size.maps.input,
                       .from = {.picture = picture,
                                .y = tile.row->begin * inScale(),
                                .x = tile.column->begin * inScale(),
                                .again = picture > 0 || i > 0},
                       .calls = size.calls,
                       .outputs = {}};
-            m_lowered.program.calls.push_back({.kernel = BlendCall{.in = size.output,
+            m_lowered.program.calls.push_back({.kernel = BlendCall{.in = size.maps.output,
                                                                    .weights = m_weights,
                                                                    .out = m_band,
                                                                    .rowWeights = tile.rowWeights,

@@ -70,7 +70,7 @@ std::vector<std::uint64_t> distances(std::uint64_t length, const std::vector<std
 // Collects errors by distance: 0 to 1, and from there each bin is twice as wide, up to the last one, 64 and more.
 class DistanceBins {
 public:
-    DistanceBins(const ComparedImage& image, const TileGrid& grid)
+    DistanceBins(const ComparedImage& image, const SeamGrid& grid)
         : m_x(distances(image.pixels.width, tileEdges(image.pixels.width, grid.tile.width, grid.overlap)))
         , m_y(distances(image.pixels.height, tileEdges(image.pixels.height, grid.tile.height, grid.overlap)))
         , m_bins(7) {
@@ -110,7 +110,7 @@ private:
     std::vector<DistanceBin> m_bins; // rms holds the sum of squares until finish()
 };
 
-Result<void> checkGrid(const TileGrid& grid, const Input& picture) {
+Result<void> checkGrid(const SeamGrid& grid, const Input& picture) {
     const auto [width, height] = grid.tile;
     if (width > picture.width || height > picture.height)
         return fail(ErrorCode::BadUsage, "tile: {}x{} is larger than the pictures of {}x{} pixels", width, height,
@@ -165,7 +165,7 @@ std::vector<std::uint64_t> tileEdges(std::uint64_t length, std::uint64_t tile, s
 }
 
 Result<ImageDifference> differenceOf(const ComparedImage& a, const ComparedImage& b,
-                                     const std::optional<TileGrid>& grid) {
+                                     const std::optional<SeamGrid>& grid) {
     const auto [width, height] = Sides{a.pixels.width, a.pixels.height};
     if (b.pixels.width != width || b.pixels.height != height)
         return fail(ErrorCode::BadInput, "one picture has {}x{} pixels, the other {}x{}; only one size can be compared",
@@ -222,7 +222,7 @@ std::array<float, 3> heatColour(double value) {
 }
 
 Result<void> writeHeatMap(PngWriter& writer, const ComparedImage& a, const ComparedImage& b,
-                          const ImageDifference& difference, const std::optional<TileGrid>& grid) {
+                          const ImageDifference& difference, const std::optional<SeamGrid>& grid) {
     // Dashes, so that the errors of a seam are seen between them; a colour that the map does not have.
     constexpr std::uint64_t dash = 4;
     constexpr std::array<float, 3> edgeColour{0.20f, 0.85f, 0.45f};

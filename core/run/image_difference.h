@@ -27,7 +27,7 @@ Result<ComparedImage> openComparedImage(const std::string& path, const std::opti
                                         ValueRange tensorRange);
 
 // Tiles begin at every (tile - overlap)th pixel, and the last one is moved back so that it ends with the picture.
-struct TileGrid {
+struct SeamGrid {
     Sides tile;
     std::uint64_t overlap = 0; // pixels, along both axes
 };
@@ -69,7 +69,7 @@ struct ImageDifference {
 
 // BadInput for sizes that differ, BadUsage for tiles that do not fit.
 Result<ImageDifference> differenceOf(const ComparedImage& a, const ComparedImage& b,
-                                     const std::optional<TileGrid>& grid);
+                                     const std::optional<SeamGrid>& grid);
 
 // From black over dark blue, magenta and orange to white for 0 to 1; what is not in between becomes the nearest end.
 std::array<float, 3> heatColour(double value);
@@ -77,6 +77,6 @@ std::array<float, 3> heatColour(double value);
 // The largest error of each pixel over its channels, white where it is difference.largestFinite or more; edges of tiles
 // are dashed lines. The writer has the pictures' size and is not committed.
 Result<void> writeHeatMap(PngWriter& writer, const ComparedImage& a, const ComparedImage& b,
-                          const ImageDifference& difference, const std::optional<TileGrid>& grid);
+                          const ImageDifference& difference, const std::optional<SeamGrid>& grid);
 
 } // namespace spikescope

@@ -10,6 +10,12 @@ namespace spikescope {
 
 using NamedValues = std::vector<std::pair<std::string, std::string>>;
 
+inline std::string describe(const NamedValues& values) {
+    std::string text;
+    for (const auto& [name, value] : values) text += name + " " + value + " ";
+    return text;
+}
+
 // A preset by the name "preset", everything else a control.
 inline Controls controlsOf(const NamedValues& values) {
     Controls controls;
