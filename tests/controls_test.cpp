@@ -49,6 +49,15 @@ TEST(Controls, comeBackAsTheyWereSaid) {
         }
 }
 
+TEST(Controls, budgetsMaySayTheirUnit) {
+    for (const auto& [text, bytes] : {std::pair{"2", std::uint64_t{2} << 30}, std::pair{"2GiB", std::uint64_t{2} << 30},
+                                      std::pair{"300MiB", std::uint64_t{300} << 20}}) {
+        Controls controls;
+        ASSERT_TRUE(setControl(controls, "budget", text));
+        EXPECT_EQ(controls.budgetBytes, bytes) << text;
+    }
+}
+
 TEST(Controls, refuseEverythingElseWithWhatIsAllowed) {
     struct Case {
         const char *control, *value, *part;
@@ -98,7 +107,9 @@ TEST(Controls, refuseEverythingElseWithWhatIsAllowed) {
                           Case{"budget", "inf", "inf"},
                           Case{"budget", "1e300", "1e300"},
                           Case{"budget", "-1", "-1"},
-                          Case{"budget", "1GiB", "1GiB"},
+                          Case{"budget", "1 GB", "1 GB"},
+                          Case{"budget", "GiB", "GiB"},
+                          Case{"budget", "1e-12", "1e-12"},
                           Case{"budget", "", "''"},
                           Case{"precision", "fp32", "activations"}}) {
         Controls controls;

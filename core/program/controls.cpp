@@ -519,12 +519,20 @@ std::optional<Sides> parseSides(std::string_view text) {
 }
 
 Result<std::uint64_t> parseGiB(std::string_view what, std::string_view text) {
+    constexpr std::string_view gib = "GiB", mib = "MiB";
+    std::string_view number = text;
+    double unit = 1073741824.0;
+    if (text.ends_with(mib)) unit = 1048576.0;
+    if (text.ends_with(gib) || text.ends_with(mib)) number.remove_suffix(gib.size());
     double value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    constexpr double most = 1048576.0; // 1 PiB
-    if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value) || value <= 0 || value > most)
-        return fail(ErrorCode::BadUsage, "{}: {} is not a number of GiB above 0 and up to {}", what, quote(text), most);
-    return static_cast<std::uint64_t>(value * 1073741824.0);
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
+    constexpr double most = 1048576.0; // GiB: 1 PiB
+    const bool whole = error == std::errc{} && end == number.data() + number.size();
+    if (!whole || !std::isfinite(value) || value * unit < 1 || value * unit > most * 1073741824.0)
+        return fail(ErrorCode::BadUsage,
+                    "{}: {} is not a number of GiB (or with MiB behind it) above 0 and up to {} GiB", what, quote(text),
+                    most);
+    return static_cast<std::uint64_t>(value * unit);
 }
 
 } // namespace spikescope
