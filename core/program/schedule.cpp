@@ -290,6 +290,9 @@ private:
                 releaseAll(dying[i]);
             if (!ends[i]) continue;
             const bool last = i + 1 == calls.size();
+            // The next part's input is uploaded while the device still makes this one.
+            if (last && !lazy() && m_controls.evaluateAt() == EvaluatePolicy::At::None && &part != &m_parts.back())
+                break;
             step(EvaluateStep{.ahead = last ? 0 : m_controls.ahead});
             if (!last && batches.size() > m_controls.ahead) {
                 std::vector<TensorId>& retired = batches[batches.size() - 1 - m_controls.ahead];
