@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 
 namespace spikescope {
@@ -109,21 +111,34 @@ Result<double> CallTimer::sample(const std::vector<Dispatch>& list, std::uint64_
     return ns / static_cast<double>(passes);
 }
 
-Result<std::vector<double>> CallTimer::medians(std::span<const std::vector<Dispatch>> lists) {
-    // A CPU device has no clock to wake and its calls are long.
-    constexpr double sampleNs = 1e7, wakingNs = 1e9;
-    constexpr std::size_t rounds = 9, mostPasses = 1000;
-    const bool cpu = m_device.report().cpu;
-    std::vector<std::uint64_t> passes(lists.size(), 1);
-    for (std::size_t i = 0; i < lists.size(); ++i) {
-        CHECK(sample(lists[i], 1)); // the first one of a pipeline is slow
-        TRY(const double ns, sample(lists[i], 1));
-        if (!cpu) passes[i] = static_cast<std::uint64_t>(std::clamp<double>(sampleNs / ns, 1.0, mostPasses));
+// A GPU that had nothing to do, be it for the moment that memory took to be filled, has a low clock and takes a while
+// to raise it: five times slower was seen. A CPU device has no such clock, and its calls are long.
+Result<void> CallTimer::wake(const std::vector<Dispatch>& list) {
+    constexpr double leastNs = 3e8, pieceNs = 2e7;
+    constexpr int mostPieces = 200;
+    if (m_device.report().cpu) return {};
+    std::uint64_t passes = 1;
+    double spent = 0, fastest = std::numeric_limits<double>::max();
+    for (int piece = 0; piece < mostPieces; ++piece) {
+        TRY(const double ns, sample(list, passes));
+        spent += ns * static_cast<double>(passes);
+        passes = static_cast<std::uint64_t>(std::clamp(pieceNs / std::max(ns, 1.0), 1.0, 1000.0));
+        const bool steady = std::abs(ns - fastest) < 0.03 * fastest;
+        fastest = std::min(fastest, ns);
+        if (spent >= leastNs && steady) break;
     }
-    for (double spent = 0; !cpu && !m_warm;) {
-        TRY(const double ns, sample(lists.front(), passes.front()));
-        spent += std::max(ns, 1.0) * static_cast<double>(passes.front());
-        m_warm = spent >= wakingNs;
+    return {};
+}
+
+Result<std::vector<double>> CallTimer::medians(std::span<const std::vector<Dispatch>> lists) {
+    constexpr double sampleNs = 1e7;
+    constexpr std::size_t rounds = 9, mostPasses = 1000;
+    for (const auto& list : lists) CHECK(sample(list, 1)); // the first one of a pipeline is slow
+    CHECK(wake(lists.front()));
+    std::vector<std::uint64_t> passes(lists.size(), 1);
+    for (std::size_t i = 0; i < lists.size() && !m_device.report().cpu; ++i) {
+        TRY(const double ns, sample(lists[i], 1));
+        passes[i] = static_cast<std::uint64_t>(std::clamp<double>(sampleNs / ns, 1.0, mostPasses));
     }
     std::vector<std::array<double, rounds>> samples(lists.size());
     for (std::size_t round = 0; round < rounds; ++round)

@@ -39,11 +39,11 @@ public:
 private:
     explicit CallTimer(Device& device)
         : m_device(device) {}
+    Result<void> wake(const std::vector<Dispatch>& list);
     Result<double> sample(const std::vector<Dispatch>& list, std::uint64_t passes);
 
     Device& m_device;
     VkQueryPool m_queries = VK_NULL_HANDLE;
-    bool m_warm = false;
 };
 
 } // namespace spikescope
