@@ -1,6 +1,6 @@
 #pragma once
 // A logical device with one queue, and the pieces that work is made of: command buffers in flight, pipelines,
-// timestamps. Not thread-safe: one thread drives a device.
+// timestamps. Not thread-safe: one thread drives a device; another one may make pipelines on it at the same time.
 
 #include "core/gpu/instance.h"
 

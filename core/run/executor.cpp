@@ -47,23 +47,36 @@ Result<std::unique_ptr<Executor>> Executor::create(Device& device, VulkanHeap& h
         if (const auto* conv = std::get_if<ConvCall>(&call.kernel))
             if (const auto weight = program.tensor(conv->weight).weight)
                 executor->m_packings[weight->index] = kernels.packing(*conv, program);
-        // Pipelines are made now, outside of every op's time; the addresses do not matter yet.
-        std::vector<Dispatch> unused;
-        CHECK(kernels.encode(call.kernel, program, executor->m_bindings, unused));
     }
     const VkQueryPoolCreateInfo queries{.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
                                         .queryType = VK_QUERY_TYPE_TIMESTAMP,
                                         .queryCount = 2 * std::max(executor->m_opCount, 1u)};
     CHECK_VULKAN(device.vk.CreateQueryPool(device.handle(), &queries, nullptr, &executor->m_queries),
                  "making timestamps");
+    executor->m_makingPipelines = std::async([made = executor.get()] { return made->makePipelines(); });
     return executor;
 }
 
+// Outside of every op's time and beside the upload of the weights, which asks the kernels for nothing. The addresses do
+// not matter yet.
+Result<void> Executor::makePipelines() const {
+    const Bindings nowhere(m_program.tensors.size());
+    std::vector<Dispatch> unused;
+    for (const Call& call : m_program.calls) {
+        if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
+        CHECK(m_kernels.encode(call.kernel, m_program, nowhere, unused));
+        unused.clear();
+    }
+    return {};
+}
+
 Executor::~Executor() {
+    if (m_makingPipelines.valid()) m_makingPipelines.wait();
     if (m_queries) m_device.vk.DestroyQueryPool(m_device.handle(), m_queries, nullptr);
 }
 
 void Executor::enter(Phase phase) {
+    if (phase != Phase::Load && m_makingPipelines.valid()) m_pipelines = m_makingPipelines.get();
     const auto now = std::chrono::steady_clock::now();
     if (phase == Phase::Load)
         m_loadBegin = m_loadEnd = now;
@@ -225,6 +238,7 @@ Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
 }
 
 Result<void> Executor::dispatch(const Call& call, std::uint32_t op) {
+    CHECK(m_pipelines);
     report(op, call.layer);
     Encoded& encoded = m_encoded[static_cast<std::size_t>(&call - m_program.calls.data())];
     if (encoded.moves != m_moves) {

@@ -9,6 +9,7 @@
 #include "core/run/sinks.h"
 
 #include <chrono>
+#include <future>
 
 namespace spikescope {
 
@@ -51,6 +52,7 @@ public:
 
 private:
     Executor(Device& device, VulkanHeap& heap, Kernels& kernels, const Program& program, const ExecutorIo& io);
+    Result<void> makePipelines() const;
     Result<VkCommandBuffer> begin(); // what is being recorded, behind a barrier
     Result<void> submit();           // it, if there is any
     void beginOp(VkCommandBuffer commands, std::uint32_t op);
@@ -82,6 +84,8 @@ private:
     std::vector<Encoded> m_encoded;              // by call
     std::vector<BoundTensor> m_lastBound;        // by tensor, of those that are free too
     std::uint64_t m_moves = 1;                   // times that a tensor was bound elsewhere than before
+    std::future<Result<void>> m_makingPipelines; // while weights are loaded
+    Result<void> m_pipelines;                    // what became of it
     VkCommandBuffer m_commands = VK_NULL_HANDLE; // being recorded
     std::uint64_t m_recordedFlops = 0;           // in them
     std::uint32_t m_opCount = 0;
