@@ -3,6 +3,7 @@
 #include "core/base/checked.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace spikescope {
 
@@ -337,6 +338,45 @@ Result<void> CoopmatKernels::matmulPlanes(const Matmul& first, std::uint64_t pla
                : PortableKernels::matmulPlanes(first, planes, target);
 }
 
+namespace {
+
+// What of an attention exists at a time, in the workspace for the scores: weights of some queries, factors of tiles and
+// of rows, the last strips of keys and values, and parts of the products with the values. Those have few rows and
+// columns and are long: parts side by side keep a GPU busy.
+struct AttentionBlock {
+    static constexpr std::uint64_t tileKeys = 64, strip = 16;
+    std::uint64_t rows = 0, parts = 1; // rows 0: there is no room
+    std::uint64_t tilesAt = 0, scalesAt = 0, keysTail = 0, valuesTail = 0, partsAt = 0, bytes = 0;
+
+    AttentionBlock(std::uint64_t pixels, std::uint64_t channels, std::uint64_t blockRows, std::uint64_t mostParts)
+        : rows(blockRows) {
+        constexpr std::uint64_t enoughGroups = 256, alignment = 256;
+        const std::uint64_t keys = roundUp(pixels, tileKeys), tiles = keys / tileKeys,
+                            groups = divideUp<std::uint64_t>(rows, 64) * divideUp<std::uint64_t>(channels, 256);
+        while (groups * parts < enoughGroups && 2 * parts <= std::min(tiles, mostParts)) parts *= 2;
+        tilesAt = roundUp(rows * keys * 2, alignment);
+        scalesAt = tilesAt + roundUp(rows * tiles * 8, alignment);
+        keysTail = scalesAt + roundUp(rows * 4, alignment);
+        valuesTail = keysTail + strip * channels * 2;
+        partsAt = valuesTail + strip * channels * 2;
+        bytes = partsAt + (parts > 1 ? rows * parts * channels * 4 : 0);
+    }
+};
+// Weights are half as large as scores, so there is room for more rows. Powers of two fill whole waves of groups: 4096
+// rows reach 312 TFLOP/s on an H200, 3328 reach 266.
+AttentionBlock attentionBlock(std::uint64_t pixels, std::uint64_t channels, std::uint64_t scoreRows,
+                              std::uint64_t room) {
+    for (std::uint64_t rows = std::bit_ceil(pixels); rows > scoreRows; rows /= 2)
+        if (const AttentionBlock block(pixels, channels, std::min(rows, pixels), pixels); block.bytes <= room)
+            return block;
+    const std::uint64_t rows = std::max(std::bit_floor(scoreRows), std::min<std::uint64_t>(scoreRows, 64));
+    for (std::uint64_t parts = pixels; parts > 0; parts /= 2)
+        if (const AttentionBlock block(pixels, channels, rows, parts); block.bytes <= room) return block;
+    return {pixels, channels, 0, 1};
+}
+
+} // namespace
+
 // Products of queries and keys by rows become weights in 16 bits at once, each over the largest score of its tile of 64
 // keys; what is left of the softmax are powers of two by tiles, which the products with the values take on the way in,
 // and a factor for each row. The workspace for the scores holds the weights, these factors, and parts of the second
@@ -345,16 +385,13 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
     const Tensor &q = target.tensor(call.q), &scores = target.tensor(call.scores);
     const Define element{"ELEMENT_" + shaderType(q.dtype), "1"};
     const std::uint64_t pixels = q.shape.pixels(), channels = q.shape.c, rowBytes = channels * sizeOf(q.dtype);
-    constexpr std::uint64_t tileKeys = 64, strip = 16, alignment = 256;
+    constexpr std::uint64_t tileKeys = AttentionBlock::tileKeys, strip = AttentionBlock::strip;
     constexpr float log2e = 1.44269504f;
-    const std::uint64_t keys = roundUp(pixels, tileKeys), tiles = keys / tileKeys, strips = divideUp(pixels, strip),
-                        stripBytes = strip * rowBytes;
-    const std::uint64_t weightsAt = target.address(call.scores),
-                        tilesAt = weightsAt + roundUp(call.chunkRows * keys * 2, alignment),
-                        scalesAt = tilesAt + roundUp(call.chunkRows * tiles * 8, alignment),
-                        keysTail = scalesAt + roundUp(call.chunkRows * 4, alignment),
-                        valuesTail = keysTail + stripBytes, partsAt = valuesTail + stripBytes,
-                        end = weightsAt + scores.bytes;
+    const std::uint64_t keys = roundUp(pixels, tileKeys), tiles = keys / tileKeys, strips = divideUp(pixels, strip);
+    const AttentionBlock block = attentionBlock(pixels, channels, call.chunkRows, scores.bytes);
+    const std::uint64_t weightsAt = target.address(call.scores), tilesAt = weightsAt + block.tilesAt,
+                        scalesAt = weightsAt + block.scalesAt, keysTail = weightsAt + block.keysTail,
+                        valuesTail = weightsAt + block.valuesTail, partsAt = weightsAt + block.partsAt;
     // From a tensor to its last strip elsewhere, as shaders count.
     const auto tailFrom = [](std::uint64_t tensor, std::uint64_t tail) {
         return (static_cast<std::int64_t>(tail) - static_cast<std::int64_t>(tensor)) / 16;
@@ -363,19 +400,12 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
         return std::abs(tailFrom(target.address(id), keysTail)) < (std::int64_t{1} << 31) - (std::int64_t{1} << 29);
     };
     const bool fits = call.usesUp && multiplies(target.program, {call.q, call.k, call.v, call.out}) &&
-                      channels % 256 == 0 && partsAt <= end &&
-                      std::max(call.chunkRows, channels) * keys / 4 < std::uint64_t{1} << 31 &&
-                      isCountableFrom(call.k) && isCountableFrom(call.v);
+                      channels % 256 == 0 && block.rows > 0 &&
+                      std::max(block.rows, channels) * keys / 4 < std::uint64_t{1} << 31 && isCountableFrom(call.k) &&
+                      isCountableFrom(call.v);
     if (!fits) return PortableKernels::attention(call, target);
-    // The second product has few rows and columns and is long: parts of it side by side keep a GPU busy.
-    constexpr std::uint64_t enoughGroups = 256;
-    const std::uint64_t groups = divideUp<std::uint64_t>(call.chunkRows, 64) * divideUp<std::uint64_t>(channels, 256);
-    std::uint64_t parts = 1;
-    while (groups * parts < enoughGroups && 2 * parts <= tiles &&
-           partsAt + call.chunkRows * 2 * parts * channels * 4 <= end)
-        parts *= 2;
-    const std::uint64_t partDepth = divideUp(tiles, parts) * tileKeys;
-    parts = divideUp(keys, partDepth); // none of them empty
+    const std::uint64_t partDepth = divideUp(tiles, block.parts) * tileKeys,
+                        parts = divideUp(keys, partDepth); // none of them empty
     struct BlocksPush {
         std::uint64_t address, tail;
         std::uint32_t rows;
@@ -390,8 +420,8 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
                             valueRows = target.address(call.v) + base;
         CHECK(arrange(keyRows, keysTail, {{"KEYS", "1"}}));
         CHECK(arrange(valueRows, valuesTail, {}));
-        for (std::uint64_t first = 0; first < pixels; first += call.chunkRows) {
-            const std::uint64_t rows = std::min(call.chunkRows, pixels - first);
+        for (std::uint64_t first = 0; first < pixels; first += block.rows) {
+            const std::uint64_t rows = std::min(block.rows, pixels - first);
             CHECK(multiply({.a = target.address(call.q) + base + first * rowBytes,
                             .b = keyRows,
                             .c = weightsAt,

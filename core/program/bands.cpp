@@ -142,6 +142,11 @@ private:
             chain.bytes = std::max(chain.bytes, mapBytes(y));
             chain.last = std::max(chain.last, m_lastStage[y.index]);
         }
+        for (std::uint32_t s = 0; s < m_stages.size(); ++s) {
+            const ValueId y = m_stages[s].target;
+            const auto x = m_kept[y.index] ? besideOf(s) : std::nullopt;
+            if (x && mapBytes(*x) + mapBytes(y) <= chains[chainOf[x->index]].bytes) chains[chainOf[y.index]].bytes = 0;
+        }
         std::uint64_t most = 0;
         for (std::uint32_t s = 0; s < m_stages.size(); ++s) {
             std::uint64_t bytes = 0;
@@ -150,11 +155,26 @@ private:
             const std::vector<RowSpan>& bands = m_stages[s].bands;
             const Demand demand = demandOf(m_stages[s].target, bands[bands.size() / 2]);
             for (std::uint32_t v = 0; v < demand.size(); ++v)
-                if (demand[v] && !m_kept[v] && producedBy<Conv2d>(ValueId{v}))
+                if (demand[v] && !m_kept[v] && isMapInBand(ValueId{v}))
                     bytes += demand[v]->count() * rowBytes(ValueId{v});
+            if (producedBy<Attention>(m_stages[s].target)) {
+                const std::uint64_t pixels = shape(m_stages[s].target).pixels();
+                bytes += attentionRows(m_controls, pixels) * pixels * 4;
+            }
             most = std::max(most, bytes);
         }
         return most;
+    }
+    // A value that a band has in a map of its own: not a convolution's output that is added to a kept map and lies
+    // there, nor what a norm does on load or in place.
+    bool isMapInBand(ValueId value) const {
+        if (const auto* norm = producedBy<GroupNorm>(value))
+            return !normsOnLoad(m_controls, shape(value)) &&
+                   (m_kept[norm->in.index] || m_consumers[norm->in.index].size() > 1);
+        if (!producedBy<Conv2d>(value)) return false;
+        const auto& users = m_consumers[value.index];
+        const Node* user = users.size() == 1 ? &m_graph.nodes[users.front()] : nullptr;
+        return !(user && std::holds_alternative<Add>(user->op) && m_kept[user->out.index]);
     }
     // For each element of a map.
     std::uint64_t productsOf(ValueId value) const {
@@ -243,25 +263,69 @@ private:
         const std::uint64_t picture = std::max(shape(m_graph.input).h, shape(m_graph.output).h);
         return roundUp(divideUp(picture, m_controls.tile.parts), unit);
     }
-    // A kept map takes the memory of one that its stage reads last: from the other end of it, band by band towards rows
-    // that are not read any more.
+    // A kept map takes the memory of one that its stage reads last: its very place, or from the other end of it, band
+    // by band towards rows that are not read any more. When it is known how large chains become, maps within a block
+    // take what is left of one.
     void planChains() {
+        placeMaps({});
+        std::map<std::uint32_t, std::uint64_t> known; // bytes, by the first map
+        for (const Chain& chain : m_chains) known[chain.first.index] = chain.bytes;
+        placeMaps(known);
+    }
+    void placeMaps(const std::map<std::uint32_t, std::uint64_t>& known) {
+        m_chains.clear();
         for (std::uint32_t s = 0; s < m_stages.size(); ++s) {
             Stage& stage = m_stages[s];
+            std::ranges::sort(stage.bands);
             const ValueId y = stage.target;
             if (!m_kept[y.index] || y == m_graph.output) continue;
+            if (const auto x = besideOf(s)) {
+                const Place& place = m_place[x->index];
+                const Chain& chain = m_chains[place.chain];
+                const auto bytes = known.find(chain.first.index);
+                if (bytes != known.end() && mapBytes(*x) + mapBytes(y) <= bytes->second) {
+                    m_place[y.index] = {.chain = place.chain, .atEnd = !place.atEnd};
+                    continue;
+                }
+            }
             m_place[y.index] = {.chain = addChain(y, mapBytes(y)), .atEnd = false};
             const auto x = lastRead(stage, s);
             if (!x || !isChain(y, *x)) continue;
+            Chain& chain = m_chains[m_place[x->index].chain];
+            if (isInPlace(stage, *x)) {
+                m_chains.pop_back();
+                m_place[y.index] = m_place[x->index];
+                continue;
+            }
             const bool upwards = !m_place[x->index].atEnd;
             const std::uint64_t bytes = sharedBytes(stage, *x, upwards);
             if (bytes >= mapBytes(*x) + mapBytes(y)) continue;
+            chain.bytes = std::max(chain.bytes, bytes);
             m_chains.pop_back();
             if (upwards) std::ranges::reverse(stage.bands);
-            Chain& chain = m_chains[m_place[x->index].chain];
-            chain.bytes = std::max(chain.bytes, bytes);
             m_place[y.index] = {.chain = m_place[x->index].chain, .atEnd = upwards};
         }
+    }
+    // The stage adds onto a map, and reads it for nothing else: the sum may lie where it lies.
+    bool isInPlace(const Stage& stage, ValueId x) const {
+        const auto* sum = producedBy<Add>(stage.target);
+        if (!sum || (sum->a != x && sum->b != x)) return false;
+        const Demand demand = demandOf(stage.target, stage.bands.front());
+        return std::ranges::all_of(m_consumers[x.index], [&](std::uint32_t user) {
+            const ValueId out = m_graph.nodes[user].out;
+            return out == stage.target || !demand[out.index];
+        });
+    }
+    // The map whose chain a map of this stage may share as its neighbour: what reads this one last reads that one last,
+    // too, and takes its very place; nothing else is kept until then.
+    std::optional<ValueId> besideOf(std::uint32_t index) const {
+        const Stage& stage = m_stages[index];
+        const std::uint32_t last = m_lastStage[stage.target.index];
+        if (stage.reads.size() != 1 || last != index + 1 || last >= m_stages.size()) return std::nullopt;
+        const ValueId x = stage.reads.front(), z = m_stages[last].target;
+        const bool fits = x != m_graph.input && z != m_graph.output && m_kept[z.index] && isChain(stage.target, x) &&
+                          m_lastStage[x.index] == last && isInPlace(m_stages[last], x);
+        return fits ? std::optional(x) : std::nullopt;
     }
     // The largest map between input and output that nothing reads behind this stage.
     std::optional<ValueId> lastRead(const Stage& stage, std::uint32_t index) const {

@@ -12,21 +12,10 @@ namespace spikescope {
 
 namespace {
 
-// Rows of queries whose scores exist at a time: 1024 keep a GPU busy; huge pictures get fewer, so that the block stays
-// near 256 MiB.
-std::uint64_t attentionRows(std::uint64_t pixels) {
-    const std::uint64_t bounded = (std::uint64_t{256} << 20) / (4 * pixels) / 64 * 64;
-    return std::min(pixels, std::clamp<std::uint64_t>(bounded, 64, 1024));
-}
-
 // Slices of 256 pixels, of large maps more, each summed by one workgroup.
 std::uint64_t normSlices(std::uint64_t pixels) {
     return std::clamp<std::uint64_t>(divideUp<std::uint64_t>(pixels, 256), 1, 1024);
 }
-
-// Wider maps have few pixels: a pass of their own is faster than norming them for every block of output channels, and
-// they are no peak.
-constexpr std::uint64_t mostChannelsNormedOnLoad = 256;
 
 // Where MLX takes its Winograd path.
 bool winogradFits(const Conv2d& op, const Shape& in, const Shape& out) {
@@ -128,9 +117,12 @@ private:
     bool diesAt(ValueId value, std::uint32_t node) const { return m_lastUse[value.index] == node; }
     TensorId tensorOf(ValueId value) const { return m_tensorOf[value.index]; }
 
+    // Where a value has to lie.
+    std::optional<TensorId> placeOf(ValueId value) const {
+        return m_around.tensors.empty() ? std::nullopt : m_around.tensors[value.index];
+    }
     TensorId outputFor(ValueId value, LayerId layer) {
-        if (!m_around.tensors.empty() && m_around.tensors[value.index])
-            return m_tensorOf[value.index] = *m_around.tensors[value.index];
+        if (const auto place = placeOf(value)) return m_tensorOf[value.index] = *place;
         const bool last = value == m_graph.output;
         const TensorId id = addMap(path(layer), layer, last ? Category::Image : Category::Activation,
                                    last ? DType::F32 : mapType(), m_graph.shape(value));
@@ -198,7 +190,7 @@ private:
             conv.residual = tensorOf(*residual);
             conv.out = tensorOf(*residual) == conv.in ? outputFor(out, layer) : outputOver(*residual, out, last, layer);
         } else {
-            conv.out = fitsInPlace(op, node) ? outputWithin(in, out, layer) : outputFor(out, layer);
+            conv.out = fitsInPlace(op, node) ? outputWithin(in, out, layer) : outputOfSumOrOwn(out, layer);
         }
         chooseMethod(conv, op, layer);
         addLayoutCopies(conv, op, layer);
@@ -214,10 +206,7 @@ private:
     }
     // The convolution that can norm what it reads instead of the norm at `node`.
     std::uint32_t normingConv(std::uint32_t node) const {
-        if (m_controls.norm != NormLowering::OnLoad || m_controls.conv != ConvLowering::Direct ||
-            m_controls.layoutCopies != LayoutCopies::Off)
-            return noNode;
-        if (m_graph.shape(m_graph.nodes[node].out).c > mostChannelsNormedOnLoad) return noNode;
+        if (!normsOnLoad(m_controls, m_graph.shape(m_graph.nodes[node].out))) return noNode;
         std::uint32_t user = onlyConsumer(m_graph.nodes[node].out);
         if (user != noNode && activationOf(user) != Activation::None) user = onlyConsumer(m_graph.nodes[user].out);
         const auto* conv = user == noNode ? nullptr : std::get_if<Conv2d>(&m_graph.nodes[user].op);
@@ -251,6 +240,14 @@ private:
                    if (std::holds_alternative<GroupNorm>(op)) return normingConv(user) != noNode;
                    return std::holds_alternative<Add>(op) && canBeStrided(m_graph.nodes[user].out);
                });
+    }
+    // Of two convolutions that are added into a tensor that is there already, the earlier one writes to it, too.
+    TensorId outputOfSumOrOwn(ValueId value, LayerId layer) {
+        const std::uint32_t user = onlyConsumer(value);
+        if (inPlace() && user != noNode && std::holds_alternative<Add>(m_graph.nodes[user].op))
+            if (const auto sum = placeOf(m_graph.nodes[user].out); sum && tensor(*sum).dtype == mapType())
+                return m_tensorOf[value.index] = *sum;
+        return outputFor(value, layer);
     }
     TensorId outputWithin(ValueId in, ValueId value, LayerId layer) {
         const TensorId id = outputFor(value, layer);
@@ -353,8 +350,7 @@ private:
     }
     void lowerNode(std::uint32_t node, const Attention& op) {
         const LayerId layer = m_graph.nodes[node].layer;
-        const std::uint64_t pixels = m_graph.shape(op.q).pixels(),
-                            rows = m_controls.naiveAttention ? pixels : attentionRows(pixels);
+        const std::uint64_t pixels = m_graph.shape(op.q).pixels(), rows = attentionRows(m_controls, pixels);
         const TensorId scores = addWorkspace("scores", layer, {rows, roundUp<std::uint64_t>(pixels, 4)});
         // Rows of the output replace rows of the queries, which are used up block by block.
         const TensorId out = outputOver(op.q, m_graph.nodes[node].out, node, layer);
@@ -437,6 +433,18 @@ InputOutput lowerInto(LoweredCalls& lowered, const Graph& graph, const Controls&
     around.usedUp.resize(graph.values.size());
     around.tensors[graph.input.index] = input;
     return {.input = input, .output = lowerInto(lowered, graph, controls, around)};
+}
+
+std::uint64_t attentionRows(const Controls& controls, std::uint64_t pixels) {
+    if (controls.naiveAttention) return pixels;
+    const std::uint64_t bounded = (std::uint64_t{4} << 30) / (4 * pixels) / 64 * 64;
+    return std::min(pixels, std::clamp<std::uint64_t>(bounded, 64, 2560));
+}
+
+bool normsOnLoad(const Controls& controls, const Shape& map) {
+    constexpr std::uint64_t mostChannels = 256;
+    return controls.norm == NormLowering::OnLoad && controls.conv == ConvLowering::Direct &&
+           controls.layoutCopies == LayoutCopies::Off && map.c <= mostChannels;
 }
 
 Program lower(const Graph& graph, const Controls& controls, std::span<const Weight> unused) {

@@ -11,6 +11,13 @@ namespace spikescope {
 // `unused`: parameters that are loaded with the model although this op does not need them.
 Program lower(const Graph& graph, const Controls& controls, std::span<const Weight> unused = {});
 
+// Rows of queries whose scores exist at a time. 2560 keep a GPU busy and take a third of what the last maps of a
+// decoder do; huge pictures get fewer, so that the block stays within 4 GiB.
+std::uint64_t attentionRows(const Controls& controls, std::uint64_t pixels);
+// Whether a 3×3 convolution behind a norm of this map norms as it reads. Wider maps have few pixels: a pass of their
+// own is faster than norming them for every block of output channels, and they are no peak.
+bool normsOnLoad(const Controls& controls, const Shape& map);
+
 // Of a graph that is a part of a larger one: what is made outside of it. All of it by the graph's own indices.
 struct Surroundings {
     // By value: where a map that nothing in the graph makes lies, and where one goes that must lie somewhere.

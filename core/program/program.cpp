@@ -161,12 +161,16 @@ std::uint64_t traffic(const KernelCall& call, const Program& program) {
     for (const TensorId id : writes(call)) {
         const Tensor& tensor = program.tensor(id);
         // A workspace is written and read again; one that is used in pieces, as often as there are pieces.
-        std::uint64_t times = tensor.category == Category::Workspace ? 2 : 1;
-        if (const auto* conv = std::get_if<ConvCall>(&call); conv && conv->columns == id)
-            times *= divideUp(program.tensor(conv->out).shape.n * program.tensor(conv->out).shape.h, conv->chunkRows);
+        const std::uint64_t times = tensor.category == Category::Workspace ? 2 : 1;
+        if (const auto* conv = std::get_if<ConvCall>(&call); conv && conv->columns == id) {
+            const Shape& out = program.tensor(conv->out).shape;
+            bytes += times * (tensor.bytes / conv->chunkRows) * out.n * out.h;
+            continue;
+        }
         if (const auto* attention = std::get_if<AttentionCall>(&call); attention && attention->scores == id) {
             const Shape& q = program.tensor(attention->q).shape;
-            times *= q.n * divideUp(q.pixels(), attention->chunkRows);
+            bytes += times * (tensor.bytes / attention->chunkRows) * q.n * q.pixels();
+            continue;
         }
         bytes += times * tensor.bytes;
     }
