@@ -3,6 +3,9 @@
 
 #include "tests/support/one_call.h"
 
+#include <future>
+#include <set>
+
 namespace spikescope {
 namespace {
 
@@ -291,6 +294,29 @@ const AttentionCase attentionCases[] = {
 };
 INSTANTIATE_TEST_SUITE_P(Kernels, AttentionTest,
                          testing::Combine(testing::ValuesIn(bothSets), testing::ValuesIn(attentionCases)));
+
+// Threads that ask at the same time get the same pipeline, one that cannot be made does not stop the others.
+TEST(Pipelines, areMadeOnceForAllThreads) {
+    OneCall one(KernelChoice::Portable);
+    const auto library = std::move(*ShaderLibrary::create(one.session->device(), {}));
+    std::vector<std::future<std::vector<Result<Pipeline>>>> threads;
+    for (int i = 0; i < 8; ++i)
+        threads.push_back(std::async(std::launch::async, [&] {
+            return std::vector{library->pipeline("softmax.comp", {}), library->pipeline("missing.comp", {}),
+                               library->pipeline("group_norm_coefficients.comp", {})};
+        }));
+    std::set<VkPipeline> softmax, coefficients;
+    for (auto& thread : threads) {
+        const auto made = thread.get();
+        ASSERT_TRUE(made[0] && made[2]);
+        EXPECT_FALSE(made[1]);
+        softmax.insert(made[0]->handle);
+        coefficients.insert(made[2]->handle);
+    }
+    EXPECT_EQ(softmax.size(), 1u);
+    EXPECT_EQ(coefficients.size(), 1u);
+    EXPECT_NE(softmax, coefficients);
+}
 
 } // namespace
 } // namespace spikescope

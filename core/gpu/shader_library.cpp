@@ -111,7 +111,8 @@ ShaderLibrary::~ShaderLibrary() {
                 writeCache(pipelineCachePath(), std::span(data).first(size));
         }
     }
-    for (const auto& [key, pipeline] : m_pipelines) vk.DestroyPipeline(m_device.handle(), pipeline.handle, nullptr);
+    for (const auto& [key, pipeline] : m_pipelines)
+        vk.DestroyPipeline(m_device.handle(), pipeline.get().value_or(Pipeline{}).handle, nullptr);
     if (m_cache) vk.DestroyPipelineCache(m_device.handle(), m_cache, nullptr);
     if (m_plainLayout) vk.DestroyPipelineLayout(m_device.handle(), m_plainLayout, nullptr);
     if (m_texelLayout) vk.DestroyPipelineLayout(m_device.handle(), m_texelLayout, nullptr);
@@ -149,7 +150,25 @@ Result<std::vector<std::uint32_t>> ShaderLibrary::spirv(std::string_view shader,
 Result<Pipeline> ShaderLibrary::pipeline(std::string_view shader, const std::vector<Define>& defines, Inputs inputs) {
     std::string key(shader);
     for (const Define& define : defines) key += " " + define.name + "=" + define.value;
-    if (const auto found = m_pipelines.find(key); found != m_pipelines.end()) return found->second;
+    std::packaged_task<Result<Pipeline>()> task([&] { return make(key, shader, defines, inputs); });
+    std::shared_future<Result<Pipeline>> made = task.get_future().share();
+    bool isNew = false;
+    {
+        const std::lock_guard lock(m_mutex);
+        const auto [found, inserted] = m_pipelines.try_emplace(key, made);
+        isNew = inserted;
+        made = found->second;
+    }
+    if (isNew) task();
+    if (isNew && !made.get()) {
+        const std::lock_guard lock(m_mutex); // it may go the next time
+        m_pipelines.erase(key);
+    }
+    return made.get();
+}
+
+Result<Pipeline> ShaderLibrary::make(const std::string& key, std::string_view shader,
+                                     const std::vector<Define>& defines, Inputs inputs) {
     TRY(const std::vector<std::uint32_t> words, spirv(shader, defines));
     const VulkanFunctions& vk = m_device.vk;
     const VkShaderModuleCreateInfo moduleInfo{
@@ -176,7 +195,7 @@ Result<Pipeline> ShaderLibrary::pipeline(std::string_view shader, const std::vec
     const VkResult result = vk.CreateComputePipelines(m_device.handle(), m_cache, 1, &info, nullptr, &pipeline.handle);
     vk.DestroyShaderModule(m_device.handle(), module, nullptr);
     CHECK_VULKAN(result, fmt::format("pipeline {}", key));
-    m_pipelines.emplace(std::move(key), pipeline);
+    const std::lock_guard lock(m_mutex);
     m_changed = true;
     return pipeline;
 }

@@ -4,7 +4,9 @@
 
 #include "core/gpu/device.h"
 
+#include <future>
 #include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -37,6 +39,7 @@ public:
 
     // Matrices: addresses, by full subgroups of 32.
     enum class Inputs : std::uint8_t { Addresses, Texels, Matrices };
+    // Made once; any thread may ask, and waits for another one that makes the same.
     Result<Pipeline> pipeline(std::string_view shader, const std::vector<Define>& defines,
                               Inputs inputs = Inputs::Addresses);
 
@@ -44,6 +47,8 @@ private:
     explicit ShaderLibrary(Device& device, std::string cacheFolder)
         : m_device(device)
         , m_folder(std::move(cacheFolder)) {}
+    Result<Pipeline> make(const std::string& key, std::string_view shader, const std::vector<Define>& defines,
+                          Inputs inputs);
     Result<std::vector<std::uint32_t>> spirv(std::string_view shader, const std::vector<Define>& defines);
     std::string pipelineCachePath() const;
 
@@ -52,7 +57,8 @@ private:
     VkDescriptorSetLayout m_texelSet = VK_NULL_HANDLE;
     VkPipelineLayout m_plainLayout = VK_NULL_HANDLE, m_texelLayout = VK_NULL_HANDLE;
     VkPipelineCache m_cache = VK_NULL_HANDLE;
-    std::map<std::string, Pipeline> m_pipelines;
+    std::mutex m_mutex;                                                      // of what follows
+    std::map<std::string, std::shared_future<Result<Pipeline>>> m_pipelines; // by shader and defines
     bool m_changed = false;
 };
 

@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <thread>
 
 namespace spikescope {
 
@@ -57,17 +59,28 @@ Result<std::unique_ptr<Executor>> Executor::create(Device& device, VulkanHeap& h
     return executor;
 }
 
-// Outside of every op's time and beside the upload of the weights, which asks the kernels for nothing. The addresses do
-// not matter yet.
+// Outside of every op's time and beside the upload of the weights, which asks the kernels for nothing. Compiling takes
+// the host long, so several threads take calls in turn. The addresses do not matter yet.
 Result<void> Executor::makePipelines() const {
+    constexpr unsigned mostThreads = 8;
     const Bindings nowhere(m_program.tensors.size());
-    std::vector<Dispatch> unused;
-    for (const Call& call : m_program.calls) {
-        if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
-        CHECK(m_kernels.encode(call.kernel, m_program, nowhere, unused));
-        unused.clear();
-    }
-    return {};
+    std::atomic<std::size_t> next = 0;
+    const auto make = [&]() -> Result<void> {
+        std::vector<Dispatch> unused;
+        for (std::size_t i = next++; i < m_program.calls.size(); i = next++) {
+            if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
+            CHECK(m_kernels.encode(m_program.calls[i].kernel, m_program, nowhere, unused));
+            unused.clear();
+        }
+        return {};
+    };
+    std::vector<std::future<Result<void>>> others;
+    for (unsigned i = 1; i < std::clamp(std::thread::hardware_concurrency(), 1u, mostThreads); ++i)
+        others.push_back(std::async(make));
+    Result<void> made = make();
+    for (auto& other : others)
+        if (Result<void> ended = other.get(); made && !ended) made = std::move(ended);
+    return made;
 }
 
 Executor::~Executor() {
