@@ -48,7 +48,7 @@ void walkProgram(benchmark::State& state) {
     program.steps.push_back(ReleaseStep{TensorId{ops}});
     for (auto _ : state) {
         Recording recording;
-        describe(program, recording);
+        describe(program, {}, recording);
         Recorder recorder(recording);
         VirtualHeap heap;
         CachingAllocator allocator(heap, recorder);

@@ -34,6 +34,10 @@ TEST(Controls, comeBackAsTheyWereSaid) {
              {"apply", {"stream", "dictionary"}},
              {"resident", {"0", "text=8", "transformer=0.5", "text=8,transformer=32"}},
              {"offload", {"before-load", "after-decode", "never"}},
+             {"tile", {"off", "512", "512x256", "stripe:16", "stripe:1/4"}},
+             {"tile-norm", {"auto", "own", "shared"}},
+             {"tile-attention", {"auto", "own", "global"}},
+             {"spill", {"device", "host", "recompute-doubled", "recompute"}},
              {"allocator", {"auto", "arena", "direct", "caching", "expandable", "cache-limit:0", "cache-limit:1.5"}},
              {"enforce", {"off", "on"}},
              {"device", {"0", "cpu", "H200"}},
@@ -98,6 +102,13 @@ TEST(Controls, refuseEverythingElseWithWhatIsAllowed) {
                           Case{"resident", "text=-1", "resident text"},
                           Case{"resident", "text=nan", "resident text"},
                           Case{"resident", "transformer=1025", "1024"},
+                          Case{"resident", "text=1,transformer=1025", "1024"},
+                          Case{"tile", "stripe:15", "from 16 to 65536 rows"},
+                          Case{"tile", "stripe:1/65", "from 2 to 64"},
+                          Case{"tile", "24", "multiples of 8 from 32"},
+                          Case{"tile", "on", "stripe:N"},
+                          Case{"tile-attention", "shared", "auto, own, global"},
+                          Case{"spill", "disk", "device, host, recompute-doubled, recompute"},
                           Case{"allocator", "slab", "arena, direct, caching"},
                           Case{"allocator", "cache-limit:-1", "cache-limit"},
                           Case{"allocator", "cache-limit:inf", "inf"},
@@ -113,7 +124,11 @@ TEST(Controls, refuseEverythingElseWithWhatIsAllowed) {
                           Case{"budget", "", "''"},
                           Case{"precision", "fp32", "activations"}}) {
         Controls controls;
+        ASSERT_TRUE(setControl(controls, "tile", "stripe:1/4"));
+        ASSERT_TRUE(setControl(controls, "resident", "text=8,transformer=32"));
+        const auto before = controlValues(controls);
         const auto set = setControl(controls, c.control, c.value);
+        EXPECT_EQ(controlValues(controls), before) << c.control << " " << c.value;
         ASSERT_FALSE(set) << c.control << " " << c.value;
         EXPECT_EQ(set.error().code, ErrorCode::BadUsage);
         EXPECT_NE(set.error().message.find(c.part), std::string::npos) << set.error().message;
@@ -131,6 +146,14 @@ TEST(Controls, refuseContradictionsWithBothNamesAndWhatGoes) {
           Case{{{"upsample", "folded"}, {"conv", "im2col"}}, {"upsample folded", "conv im2col", "nearest"}},
           Case{{{"upsample", "folded"}, {"conv", "winograd"}}, {"upsample folded", "conv winograd", "nearest"}},
           Case{{{"promote", "on"}, {"activations", "fp32"}}, {"promote on", "activations fp32", "bf16"}},
+          Case{{{"tile", "512"}, {"tile-norm", "shared"}}, {"tile 512", "tile-norm shared", "stripe:N"}},
+          Case{{{"tile", "512"}, {"tile-attention", "global"}}, {"tile 512", "tile-attention global", "stripe:N"}},
+          Case{{{"tile", "stripe:512"}, {"tile-norm", "own"}, {"tile-attention", "global"}},
+               {"tile stripe:512", "tile-attention global", "tile-norm shared"}},
+          Case{{{"tile", "512"}, {"overlap", "512"}}, {"overlap 512", "at most 504"}},
+          Case{{{"tile", "512"}, {"tile-grid", "three-passes"}, {"overlap", "256"}}, {"overlap 256", "at most 248"}},
+          Case{{{"tile", "520x512"}, {"tile-grid", "three-passes"}},
+               {"tile 520x512", "three-passes", "multiples of 16 from 32"}},
           Case{{{"enforce", "on"}}, {"enforce on", "budget device", "GiB"}}}) {
         Controls controls;
         for (const auto& [control, value] : c.values) ASSERT_TRUE(setControl(controls, control, value));

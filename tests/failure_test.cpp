@@ -7,6 +7,7 @@
 #include "tests/support/run_support.h"
 
 #include <algorithm>
+#include <set>
 
 namespace spikescope {
 namespace {
@@ -135,6 +136,30 @@ TEST_P(FailureTest, enforcedBudgetStopsPlanAndRunAlike) {
         for (const Event& event : ran.outcome.recording.events) EXPECT_LE(event.reserved, *controls.budgetBytes);
     }
     EXPECT_EQ(runJob(*session, job).output, reference);
+}
+
+// Maps that go to the host need memory of the driver's there, too; its refusal is not the device's.
+TEST_P(FailureTest, outOfHostMemoryIsSaidToBeThat) {
+    job = runnableJobOf(controlsOf({{"model", "taesd"},
+                                    {"size", "64x64"},
+                                    {"lifetime", GetParam().first},
+                                    {"allocator", GetParam().second},
+                                    {"tile", "stripe:16"},
+                                    {"spill", "host"}}));
+    std::set<ErrorCode> refusals;
+    for (int k = 0;; ++k) {
+        Faults::allocationsLeft = k;
+        const Ran ran = runJob(*session, job);
+        Faults::allocationsLeft = -1;
+        if (!ran.outcome.error) break;
+        const ErrorCode code = ran.outcome.error->code;
+        refusals.insert(code);
+        EXPECT_EQ(ran.outcome.error->message.find("of host memory wanted") != std::string::npos,
+                  code == ErrorCode::OutOfHostMemory)
+            << ran.outcome.error->message;
+        expectCleanEnd(ran, code, fmt::format("allocation {}", k));
+    }
+    EXPECT_EQ(refusals, (std::set{ErrorCode::OutOfDeviceMemory, ErrorCode::OutOfHostMemory}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, FailureTest,

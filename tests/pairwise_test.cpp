@@ -38,6 +38,9 @@ const std::vector<Axis> axes{
     {"apply", {"stream", "dictionary"}},
     {"batch", {"1", "2"}},
     {"repeat", {"1", "2"}},
+    {"tile", {"off", "stripe:16", "stripe:24"}},
+    {"spill", {"device", "host", "recompute-doubled", "recompute"}},
+    {"tile-attention", {"auto", "own", "global"}},
 };
 
 using Row = std::vector<std::optional<std::size_t>>; // by axis; empty: not chosen yet

@@ -36,7 +36,9 @@ void printText(const Recording& recording) {
                    formatBytes(phase.reserved),
                    phase.host ? fmt::format(", host {}, together {}", formatBytes(phase.host), formatBytes(phase.held))
                               : std::string());
-    if (recording.tiling() != "off") fmt::print("tiling     {}\n", recording.tiling());
+    if (const std::uint64_t moved = recording.hostTraffic())
+        fmt::print("bus        {} ({} B) of maps to host memory and back\n", formatBytes(moved), moved);
+    if (recording.tiling != "off") fmt::print("tiling     {}\n", recording.tiling);
     if (recording.predicted) {
         const auto [allocated, reserved] = *recording.predicted;
         const bool same = allocated == peak.allocated && reserved == peak.reserved;

@@ -1,10 +1,10 @@
 #include "core/gpu/device.h"
 
+#include "core/base/machine_memory.h"
 #include "core/base/text.h"
 #include "core/gpu/cooperative_matrix.h"
 
 #include <algorithm>
-#include <fstream>
 #include <limits>
 
 namespace spikescope {
@@ -12,17 +12,6 @@ namespace spikescope {
 namespace {
 
 constexpr std::uint32_t setsPerFrame = 4096, texelBuffersPerSet = 5;
-
-std::uint64_t availableMachineMemory() {
-    std::ifstream file("/proc/meminfo");
-    std::string key;
-    std::uint64_t kib = 0;
-    while (file >> key >> kib) {
-        if (key == "MemAvailable:") return kib * 1024;
-        file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
-    }
-    return std::numeric_limits<std::uint64_t>::max();
-}
 
 } // namespace
 

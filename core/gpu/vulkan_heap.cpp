@@ -65,12 +65,15 @@ Result<HeapBlock> VulkanHeap::provide(std::uint64_t bytes, MemoryKind kind) {
     } else {
         // Memory of a CPU device is the machine's: past what is free the system would end the process instead of
         // refusing.
-        if (m_device.report().cpu && bytes > bytesFree())
-            return fail(ErrorCode::OutOfDeviceMemory, "{} wanted, {} free", formatBytes(bytes),
-                        formatBytes(bytesFree()));
+        if (const std::uint64_t left = m_device.bytesFree(); m_device.report().cpu && bytes > left)
+            return fail(isOfDevice(kind) ? ErrorCode::OutOfDeviceMemory : ErrorCode::OutOfHostMemory,
+                        "{} wanted, {} free", formatBytes(bytes), formatBytes(left));
         if (auto filled = fill(block, result, bytes, kind); !filled) {
             destroy(block);
-            return tl::unexpected<Error>(std::move(filled.error()));
+            Error error = std::move(filled.error());
+            if (kind == MemoryKind::Pinned && error.code == ErrorCode::OutOfDeviceMemory)
+                error.code = ErrorCode::OutOfHostMemory;
+            return tl::unexpected<Error>(std::move(error));
         }
     }
     m_blocks.emplace(m_next++, std::move(block));
@@ -80,14 +83,16 @@ Result<HeapBlock> VulkanHeap::provide(std::uint64_t bytes, MemoryKind kind) {
 Result<void> VulkanHeap::fill(Block& block, HeapBlock& result, std::uint64_t bytes, MemoryKind kind) {
     const VulkanFunctions& vk = m_device.vk;
     const VkBufferCreateInfo info = bufferOf(bytes);
-    const std::string what = fmt::format("{} wanted, {} free", formatBytes(bytes), formatBytes(bytesFree()));
+    const std::string what = kind == MemoryKind::Pinned
+                                 ? fmt::format("{} of host memory wanted", formatBytes(bytes))
+                                 : fmt::format("{} wanted, {} free", formatBytes(bytes), formatBytes(bytesFree()));
     CHECK_VULKAN(vk.CreateBuffer(m_device.handle(), &info, nullptr, &block.buffer), what);
     VkMemoryRequirements needs{};
     vk.GetBufferMemoryRequirements(m_device.handle(), block.buffer, &needs);
     if (needs.size != bytes)
         return fail(ErrorCode::Unsupported, "the driver wants {} bytes for a buffer of {}, which no plan can know",
                     needs.size, bytes);
-    const bool host = kind == MemoryKind::HostVisible;
+    const bool host = kind != MemoryKind::Device;
     TRY(const std::uint32_t type,
         m_device.memoryType(needs.memoryTypeBits,
                             host ? VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT
@@ -101,7 +106,7 @@ Result<void> VulkanHeap::fill(Block& block, HeapBlock& result, std::uint64_t byt
                                       .memoryTypeIndex = type};
     CHECK_VULKAN(vk.AllocateMemory(m_device.handle(), &memory, nullptr, &block.memory), what);
     CHECK_VULKAN(vk.BindBufferMemory(m_device.handle(), block.buffer, block.memory, 0), what);
-    if (host) {
+    if (kind == MemoryKind::HostVisible) {
         void* mapped = nullptr;
         CHECK_VULKAN(vk.MapMemory(m_device.handle(), block.memory, 0, VK_WHOLE_SIZE, 0, &mapped),
                      "mapping staging memory");

@@ -56,6 +56,8 @@ Result<void> PortableKernels::encode(const KernelCall& call, const Program& prog
                 return activation(c, target);
             else if constexpr (std::is_same_v<T, BlendCall>)
                 return blend(c, target);
+            else if constexpr (std::is_same_v<T, TransferCall>)
+                return {};
             else
                 return copy(c, target);
         },

@@ -25,8 +25,7 @@ Result<std::uint64_t> Allocator::roundedUp(std::uint64_t bytes, std::uint64_t un
 Result<Placement> Allocator::allocateBlock(std::uint32_t tensor, std::uint64_t bytes, MemoryKind kind) {
     TRY(const std::uint64_t size, roundedUp(bytes, m_heap.traits().granularity));
     TRY(const HeapBlock block, m_heap.allocate(size, kind));
-    // Plain memory is not held from the driver.
-    if (kind != MemoryKind::Host) m_recorder.reserve(block.address, block.bytes);
+    if (isOfDevice(kind)) m_recorder.reserve(block.address, block.bytes);
     const Placement placement{.block = block, .offset = 0, .bytes = counted(bytes, block.bytes)};
     m_recorder.alloc(tensor, block.address, placement.bytes);
     return placement;
@@ -36,7 +35,7 @@ Result<void> Allocator::freeBlock(std::uint32_t tensor, const Placement& placeme
     const HeapBlock& block = placement.block;
     const Result<void> waited = block.kind == MemoryKind::Host ? Result<void>{} : waitForDevice();
     m_recorder.free(tensor, placement.address(), placement.bytes);
-    if (block.kind != MemoryKind::Host) m_recorder.returned(block.address, block.bytes);
+    if (isOfDevice(block.kind)) m_recorder.returned(block.address, block.bytes);
     m_heap.free(block);
     return waited;
 }

@@ -30,7 +30,7 @@ public:
     virtual ~Allocator() = default;
 
     virtual Result<void> begin() { return {}; } // before the model is loaded
-    // Host and host-visible tensors get a block of their own under every policy.
+    // All but those of MemoryKind::Device get a block of their own under every policy.
     Result<Placement> allocate(std::uint32_t tensor, std::uint64_t bytes, MemoryKind kind);
     // Fails only when waiting for the device does; the tensor is freed nevertheless.
     Result<void> free(std::uint32_t tensor, const Placement& placement);

@@ -8,28 +8,29 @@
 namespace spikescope {
 
 Result<HeapBlock> Heap::allocate(std::uint64_t bytes, MemoryKind kind) {
-    auto block = kind == MemoryKind::Host ? provide(bytes, kind) : provideDevice(bytes, kind);
+    const Result<void> allowed = check(bytes, kind);
+    auto block = allowed ? provide(bytes, kind) : tl::unexpected<Error>(allowed.error());
     if (!block) {
-        m_refusals += kind != MemoryKind::Host;
+        m_refusals += isOfDevice(kind);
         return block;
     }
     block->kind = kind;
-    if (kind != MemoryKind::Host) m_held += block->bytes;
+    if (isOfDevice(kind)) m_held += block->bytes;
     ++m_live;
     return block;
 }
 
-Result<HeapBlock> Heap::provideDevice(std::uint64_t bytes, MemoryKind kind) {
-    if (bytes > m_traits.largestBlock)
-        return fail(ErrorCode::OutOfDeviceMemory, "one block of {} is more than the device's largest, {}",
-                    formatBytes(bytes), formatBytes(m_traits.largestBlock));
-    CHECK(checkLimit(bytes));
-    return provide(bytes, kind);
+Result<void> Heap::check(std::uint64_t bytes, MemoryKind kind) const {
+    if (kind != MemoryKind::Host && bytes > m_traits.largestBlock)
+        return fail(isOfDevice(kind) ? ErrorCode::OutOfDeviceMemory : ErrorCode::OutOfHostMemory,
+                    "one block of {} is more than the device's largest, {}", formatBytes(bytes),
+                    formatBytes(m_traits.largestBlock));
+    return isOfDevice(kind) ? checkLimit(bytes) : Result<void>{};
 }
 
 void Heap::free(const HeapBlock& block) {
     takeBack(block);
-    if (block.kind != MemoryKind::Host) m_held -= block.bytes;
+    if (isOfDevice(block.kind)) m_held -= block.bytes;
     --m_live;
 }
 

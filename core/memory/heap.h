@@ -19,8 +19,11 @@ struct HeapTraits {
 enum class MemoryKind : std::uint8_t {
     Device,
     HostVisible, // staging: the device's, where the host can write it; on a GPU that is the machine's memory
+    Pinned,      // the machine's, which the device copies from and to
     Host,        // plain memory of the process
 };
+// Counts as memory of the device, which a budget limits; all else counts as the host's.
+constexpr bool isOfDevice(MemoryKind kind) { return kind == MemoryKind::Device || kind == MemoryKind::HostVisible; }
 
 struct HeapBlock {
     std::uint64_t id = 0;      // of this heap, larger than any before it; 0 is no block
@@ -38,8 +41,8 @@ public:
     virtual ~Heap() = default;
 
     const HeapTraits& traits() const { return m_traits; }
-    // bytes: a multiple of the granularity. Fails with OutOfDeviceMemory (host blocks: OutOfHostMemory) when the driver
-    // or the limit refuses.
+    // bytes: a multiple of the granularity. Fails with OutOfDeviceMemory (the host's blocks: OutOfHostMemory) when the
+    // driver or the limit refuses.
     Result<HeapBlock> allocate(std::uint64_t bytes, MemoryKind kind);
     void free(const HeapBlock& block);
     // Addresses for memory that comes and goes in whole pages of the size given here, a multiple of the granularity;
@@ -70,7 +73,7 @@ protected:
 
 private:
     Result<void> checkLimit(std::uint64_t bytes) const;
-    Result<HeapBlock> provideDevice(std::uint64_t bytes, MemoryKind kind);
+    Result<void> check(std::uint64_t bytes, MemoryKind kind) const;
 
     std::uint64_t m_limit = std::numeric_limits<std::uint64_t>::max(), m_held = 0;
     std::size_t m_live = 0;

@@ -43,14 +43,11 @@ std::int64_t Recording::timeNs(const Event& event) const {
     return event.op == 0 ? ops.front().beginNs : ops[event.op - 1].endNs;
 }
 
-std::string_view Recording::tiling() const {
-    std::string_view tile = "off", norm;
-    for (const auto& [control, value] : controls) {
-        if (control == "tile") tile = value;
-        if (control == "tile-norm") norm = value;
-    }
-    if (tile == "off") return "off";
-    return tile.starts_with("stripe") && norm != "own" ? "exact" : "approximate";
+std::uint64_t Recording::hostTraffic() const {
+    std::uint64_t bytes = 0;
+    for (const RecordedOp& op : ops)
+        if (op.crossesTheBus()) bytes += op.traffic;
+    return bytes;
 }
 
 std::vector<double> Recording::opTimes() const {

@@ -28,7 +28,7 @@ struct RecordedTensor {
     std::string dtype;
     std::vector<std::uint64_t> shape;
     std::uint64_t bytes = 0;
-    bool host = false; // in plain memory of the process instead of the device's
+    bool host = false; // in memory of the machine instead of the device's
 };
 
 constexpr std::uint32_t noIndex = 0xffffffffu;
@@ -52,6 +52,9 @@ struct Event {
     }
 };
 
+// Names of the ops that carry maps between the device and the host.
+constexpr std::string_view toHostName = "to_host", toDeviceName = "to_device";
+
 struct RecordedOp {
     std::string name; // conv3x3, group_norm, upload …
     std::uint32_t layer = 0;
@@ -61,6 +64,8 @@ struct RecordedOp {
     std::uint64_t traffic = 0;           // bytes read and written when every tensor crosses the bus once
     std::string dtype;                   // of the output
     std::int64_t beginNs = 0, endNs = 0; // device time since the first op of the run; zero in a plan
+
+    bool crossesTheBus() const { return name == toHostName || name == toDeviceName; }
 };
 
 // What the system says at a moment of a run, beside what was counted.
@@ -86,6 +91,7 @@ struct Recording {
     std::string kind; // plan, run, replay
     DeviceInfo device;
     std::vector<std::pair<std::string, std::string>> controls;
+    std::string tiling = "off"; // "exact" or "approximate" of a plan or a run in tiles
     std::vector<std::string> layers;
     std::vector<RecordedTensor> tensors;
     std::vector<RecordedOp> ops;
@@ -105,8 +111,8 @@ struct Recording {
 
     // The moment of an event on the device's time axis, see architecture: ends of ops for frees, begins for allocs.
     std::int64_t timeNs(const Event& event) const;
-    // "exact" or "approximate" of a run in tiles, by its controls; "off" else.
-    std::string_view tiling() const;
+    // Bytes of maps that ops carried between the device and the host.
+    std::uint64_t hostTraffic() const;
     // Of each run of the op, in ms of device time: all its ops behind the upload of its input.
     std::vector<double> opTimes() const;
 };

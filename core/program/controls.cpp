@@ -43,7 +43,10 @@ constexpr std::array arrangements{Choice{"even", TileArrangement::Even}, Choice{
 constexpr std::array blends{Choice{"linear", Blend::Linear}, Choice{"cosine", Blend::Cosine},
                             Choice{"smootherstep", Blend::Smootherstep}, Choice{"crop", Blend::Crop},
                             Choice{"feather", Blend::Feather}};
-constexpr std::array spills{Choice{"device", Spill::Device}, Choice{"recompute-doubled", Spill::RecomputeDoubled},
+constexpr std::array tileAttentions{Choice{"auto", TileAttention::Auto}, Choice{"own", TileAttention::Own},
+                                    Choice{"global", TileAttention::Global}};
+constexpr std::array spills{Choice{"device", Spill::Device}, Choice{"host", Spill::Host},
+                            Choice{"recompute-doubled", Spill::RecomputeDoubled},
                             Choice{"recompute", Spill::Recompute}};
 using At = EvaluatePolicy::At;
 constexpr std::array evaluatePlaces{Choice{"auto", At::Auto}, Choice{"layer", At::Layer}, Choice{"block", At::Block},
@@ -206,8 +209,9 @@ Result<std::uint64_t> residentBytes(std::string_view part, std::string_view text
 }
 
 Result<void> setResident(Controls& c, std::string_view text) {
-    c.residentText = c.residentTransformer = 0;
-    if (text == "0") return {};
+    std::uint64_t bytes[2] = {0, 0}; // text encoder, transformer
+    if (text.empty()) return fail(ErrorCode::BadUsage, "resident: empty; allowed: 0, text=GIB,transformer=GIB");
+    if (text == "0") text = {};
     for (std::string_view rest = text; !rest.empty();) {
         const std::string_view part = rest.substr(0, rest.find(','));
         rest.remove_prefix(std::min(part.size() + 1, rest.size()));
@@ -216,9 +220,10 @@ Result<void> setResident(Controls& c, std::string_view text) {
         if (equals == std::string_view::npos || (who != "text" && who != "transformer"))
             return fail(ErrorCode::BadUsage,
                         "resident: {} is not text=GIB or transformer=GIB; allowed: 0 or both by a comma", quote(part));
-        TRY((who == "text" ? c.residentText : c.residentTransformer), residentBytes(who, part.substr(equals + 1)));
+        TRY(bytes[who == "transformer"], residentBytes(who, part.substr(equals + 1)));
     }
-    if (text.empty()) return fail(ErrorCode::BadUsage, "resident: empty; allowed: 0, text=GIB,transformer=GIB");
+    c.residentText = bytes[0];
+    c.residentTransformer = bytes[1];
     return {};
 }
 
@@ -232,8 +237,10 @@ std::string residentText(const Controls& c) {
 Result<void> setTile(Controls& c, std::string_view text) {
     constexpr std::string_view stripe = "stripe:", share = "1/";
     constexpr std::uint64_t most = 65536, mostParts = 64;
-    c.tile = {};
-    if (text == "off") return {};
+    if (text == "off") {
+        c.tile = {};
+        return {};
+    }
     if (text.starts_with(stripe)) {
         std::string_view height = text.substr(stripe.size());
         const bool isShare = height.starts_with(share);
@@ -384,9 +391,13 @@ constexpr std::array table{
     choice<"tile-norm", tileNorms, &Controls::tileNorm>(
         "statistics of norms: of all tiles together, which is exact and takes stripes, or of each",
         "auto (shared with stripes, else own), shared, own", ""),
+    choice<"tile-attention", tileAttentions, &Controls::tileAttention>(
+        "attention over the whole map, which is exact and takes stripes, or over each tile",
+        "auto (global with shared statistics, else own), own, global", ""),
     choice<"spill", spills, &Controls::spill>(
-        "with shared statistics: maps between norms stay on the device, or are made again where that lowers the peak",
-        "device, recompute-doubled, recompute", "device recompute-doubled recompute"),
+        "with shared statistics: maps between norms stay on the device, or, where that lowers the peak, go to host "
+        "memory or are made again",
+        "device, host, recompute-doubled, recompute", "device host recompute-doubled recompute"),
     ControlInfo{"allocator", "how tensors become driver memory",
                 "auto (arena with planned, caching with stream, cache-limit:1 with lazy), arena, direct, caching, "
                 "expandable, cache-limit:GIB",
@@ -408,7 +419,8 @@ constexpr std::array table{
 
 } // namespace
 
-bool Controls::isExactlyTiled() const { return tile.kind == TileChoice::Kind::Stripe && tileNorm != TileNorm::Own; }
+bool Controls::isBanded() const { return tile.kind == TileChoice::Kind::Stripe && tileNorm != TileNorm::Own; }
+bool Controls::isExactlyTiled() const { return isBanded() && tileAttention != TileAttention::Own; }
 
 AllocatorPolicy Controls::allocatorPolicy() const {
     if (allocator != AllocatorPolicy::Auto) return allocator;
@@ -470,7 +482,12 @@ Result<void> checkControls(const Controls& c) {
                     "tile {} contradicts tile-norm shared: exact tiles are stripes of whole rows; "
                     "with tile-norm shared go stripe:N, stripe:1/N",
                     tileText(c));
-    if (c.isTiled() && !c.isExactlyTiled()) {
+    if (c.isTiled() && !c.isBanded()) {
+        if (c.tileAttention == TileAttention::Global)
+            return fail(ErrorCode::BadUsage,
+                        "tile {} contradicts tile-attention global: {} know nothing of each other; with "
+                        "tile-attention global go stripe:N, stripe:1/N with tile-norm shared",
+                        tileText(c), c.tile.kind == TileChoice::Kind::Stripe ? "stripes with tile-norm own" : "tiles");
         if (c.tile.parts || c.tile.height % spatialFactor != 0 || c.tile.height < smallestTile)
             return fail(ErrorCode::BadUsage,
                         "tile {} contradicts tile-norm own: tiles of their own are multiples of {} from {} pixels on",
@@ -478,8 +495,14 @@ Result<void> checkControls(const Controls& c) {
         // The second pass has tiles half as high, the first half as wide.
         const bool halved = c.tileGrid == TileArrangement::ThreePasses;
         const bool stripes = c.tile.kind == TileChoice::Kind::Stripe;
-        const std::uint64_t side = std::min(c.tile.height, stripes ? c.tile.height : c.tile.width) / (halved ? 2 : 1);
-        if (c.overlap >= side || side % spatialFactor != 0)
+        const std::uint64_t width = stripes ? c.tile.height : c.tile.width,
+                            side = std::min(c.tile.height, width) / (halved ? 2 : 1);
+        if (halved && (c.tile.height % (2 * spatialFactor) != 0 || width % (2 * spatialFactor) != 0))
+            return fail(ErrorCode::BadUsage,
+                        "tile {} contradicts tile-grid three-passes: its passes halve the sides of tiles, which are "
+                        "multiples of {} from {} pixels on",
+                        tileText(c), 2 * spatialFactor, smallestTile);
+        if (c.overlap >= side)
             return fail(ErrorCode::BadUsage, "overlap {}: tiles of {} pixels share at most {}", c.overlap, side,
                         (side - 1) / spatialFactor * spatialFactor);
         if (c.tileGrid == TileArrangement::Diffusers && c.blend != Blend::Linear)
@@ -490,6 +513,11 @@ Result<void> checkControls(const Controls& c) {
         return fail(ErrorCode::BadUsage, "enforce on contradicts budget device: the device refuses by itself; with "
                                          "enforce on goes a budget in GiB");
     return {};
+}
+
+std::string_view tilingName(const Controls& controls) {
+    if (!controls.isTiled()) return "off";
+    return controls.isExactlyTiled() ? "exact" : "approximate";
 }
 
 std::optional<std::string> controlValue(const Controls& controls, std::string_view controlName) {

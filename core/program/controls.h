@@ -58,9 +58,11 @@ enum class TileArrangement : std::uint8_t {
     ThreePasses, // cut, once more half as wide and twice as high, and the other way round: averaged, as ComfyUI does
 };
 enum class Blend : std::uint8_t { Linear, Cosine, Smootherstep, Crop, Feather };
-enum class TileNorm : std::uint8_t { Auto, Own, Shared }; // statistics of each tile, or of all together
+enum class TileNorm : std::uint8_t { Auto, Own, Shared };      // statistics of each tile, or of all together
+enum class TileAttention : std::uint8_t { Auto, Own, Global }; // over each tile, or over all of the map
 enum class Spill : std::uint8_t {
     Device,           // maps between norms stay there
+    Host,             // those that would raise the peak lie in the machine's memory
     RecomputeDoubled, // doubled ones, which are the largest, are made again
     Recompute,        // all are that would raise the peak
 };
@@ -93,6 +95,7 @@ struct Controls {
     TileArrangement tileGrid = TileArrangement::Even;
     Blend blend = Blend::Linear;
     TileNorm tileNorm = TileNorm::Auto;
+    TileAttention tileAttention = TileAttention::Auto;
     Spill spill = Spill::Device;
     AllocatorPolicy allocator = AllocatorPolicy::Auto;
     std::uint64_t cacheLimitBytes = 0; // of AllocatorPolicy::CacheLimit
@@ -101,7 +104,9 @@ struct Controls {
     bool enforce = false; // the heap refuses beyond the budget
 
     bool isTiled() const { return tile.kind != TileChoice::Kind::Off; }
-    // Bands that share their statistics make the same picture as no tiles; tiles on their own do not.
+    // Stripes whose norms share their statistics: bands of one picture. All else that is tiled are tiles of their own.
+    bool isBanded() const;
+    // Bands make the same picture as no tiles, unless their attention sees no more than the band.
     bool isExactlyTiled() const;
     DType weightType() const { return weightsDtype.value_or(activations); }
     AllocatorPolicy allocatorPolicy() const;            // Auto resolved
@@ -127,6 +132,8 @@ std::span<const ControlInfo> controlTable();
 Result<void> setControl(Controls& controls, std::string_view name, std::string_view value);
 // Refuses combinations that contradict each other.
 Result<void> checkControls(const Controls& controls);
+// "exact", "approximate", or "off" without tiles.
+std::string_view tilingName(const Controls& controls);
 // The value of one control as setControl() takes it; nothing for an unknown name.
 std::optional<std::string> controlValue(const Controls& controls, std::string_view name);
 // All controls with their values, in the table's order.

@@ -123,17 +123,18 @@ private:
     }
     TensorId outputFor(ValueId value, LayerId layer) {
         if (const auto place = placeOf(value)) return m_tensorOf[value.index] = *place;
-        const bool last = value == m_graph.output;
+        const bool last = isPicture(value);
         const TensorId id = addMap(path(layer), layer, last ? Category::Image : Category::Activation,
                                    last ? DType::F32 : mapType(), m_graph.shape(value));
         m_tensorOf[value.index] = id;
         return id;
     }
+    bool isPicture(ValueId value) const { return value == m_graph.output && !m_around.outputIsMap; }
     // The tensor of `in` when the op may write over it, else a new one.
     TensorId outputOver(ValueId in, ValueId value, std::uint32_t node, LayerId layer) {
         const Tensor& old = tensor(tensorOf(in));
-        const bool fits = in != m_graph.input && value != m_graph.output && old.dtype == mapType() &&
-                          old.shape == m_graph.shape(value);
+        const bool fits =
+            in != m_graph.input && !isPicture(value) && old.dtype == mapType() && old.shape == m_graph.shape(value);
         if (!inPlace() || !fits || !diesAt(in, node)) return outputFor(value, layer);
         m_tensorOf[value.index] = tensorOf(in);
         return tensorOf(in);
@@ -437,8 +438,10 @@ InputOutput lowerInto(LoweredCalls& lowered, const Graph& graph, const Controls&
 
 std::uint64_t attentionRows(const Controls& controls, std::uint64_t pixels) {
     if (controls.naiveAttention) return pixels;
-    const std::uint64_t bounded = (std::uint64_t{4} << 30) / (4 * pixels) / 64 * 64;
-    return std::min(pixels, std::clamp<std::uint64_t>(bounded, 64, 2560));
+    const bool lean = controls.isBanded() && controls.spill == Spill::Host;
+    const std::uint64_t mostBytes = lean ? std::uint64_t{256} << 20 : std::uint64_t{4} << 30,
+                        mostRows = lean ? 1024 : 2560, bounded = mostBytes / (4 * pixels) / 64 * 64;
+    return std::min(pixels, std::clamp<std::uint64_t>(bounded, 64, mostRows));
 }
 
 bool normsOnLoad(const Controls& controls, const Shape& map) {
@@ -448,7 +451,7 @@ bool normsOnLoad(const Controls& controls, const Shape& map) {
 }
 
 Program lower(const Graph& graph, const Controls& controls, std::span<const Weight> unused) {
-    if (controls.isExactlyTiled()) return schedule(lowerInBands(graph, controls, unused), controls);
+    if (controls.isBanded()) return schedule(lowerInBands(graph, controls, unused), controls);
     if (controls.isTiled()) return schedule(lowerInTiles(graph, controls, unused), controls);
     LoweredCalls lowered = lowerWeights(graph, controls, unused);
     const InputOutput whole = lowerInto(lowered, graph, controls);

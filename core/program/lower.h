@@ -12,7 +12,8 @@ namespace spikescope {
 Program lower(const Graph& graph, const Controls& controls, std::span<const Weight> unused = {});
 
 // Rows of queries whose scores exist at a time. 2560 keep a GPU busy and take a third of what the last maps of a
-// decoder do; huge pictures get fewer, so that the block stays within 4 GiB.
+// decoder do; huge pictures get fewer, so that the block stays within 4 GiB. Where those maps are on the host the
+// scores would be the peak: 1024 there, near 256 MiB.
 std::uint64_t attentionRows(const Controls& controls, std::uint64_t pixels);
 // Whether a 3×3 convolution behind a norm of this map norms as it reads. Wider maps have few pixels: a pass of their
 // own is faster than norming them for every block of output channels, and they are no peak.
@@ -25,6 +26,7 @@ struct Surroundings {
     std::vector<bool> usedUp; // by value: nothing reads that map behind this graph, which may write over it
     // By node: of norms whose statistics are made; empty: of none.
     std::vector<std::optional<TensorId>> coefficients;
+    bool outputIsMap = false; // the output is a map like others and may lie over what it is made of
     // The statistics of the output that a norm outside wants; `in`, `partials` and `slices` are filled in.
     std::optional<GroupNormStatsCall> stats;
 };

@@ -87,7 +87,7 @@ constexpr std::array fastest{Value{"activations", "bf16"}, Value{"weights-dtype"
 // Four stripes, which cost a quarter of the time. Folded kernels are 7 MiB more weights, and what is made three times
 // is those convolutions.
 constexpr std::array leanestStripes{Value{"tile", "stripe:1/4"}, Value{"tile-norm", "auto"},
-                                    Value{"spill", "recompute"}};
+                                    Value{"tile-attention", "auto"}, Value{"spill", "recompute"}};
 
 // Columns, products, one graph with planned memory.
 constexpr std::array ggml{Value{"activations", "fp32"}, Value{"weights-dtype", "auto"}, Value{"promote", "off"},
@@ -96,14 +96,17 @@ constexpr std::array ggml{Value{"activations", "fp32"}, Value{"weights-dtype", "
                           Value{"attention", "naive"},  Value{"hold", "off"},           Value{"layout-copies", "off"},
                           Value{"load", "decoder"},     Value{"apply", "stream"},       Value{"allocator", "arena"}};
 // Their engines are PyTorch's; their tiles come from peers' defaults. diffusers and InvokeAI take the same code.
-constexpr std::array diffusersTiles{Value{"tile", "1024"}, Value{"overlap", "256"}, Value{"tile-grid", "diffusers"},
-                                    Value{"blend", "linear"}, Value{"tile-norm", "own"}};
-constexpr std::array comfyuiTiles{Value{"tile", "512"}, Value{"overlap", "64"}, Value{"tile-grid", "three-passes"},
-                                  Value{"blend", "feather"}, Value{"tile-norm", "own"}};
-constexpr std::array sdcppTiles{Value{"tile", "256"}, Value{"overlap", "128"}, Value{"tile-grid", "even"},
-                                Value{"blend", "smootherstep"}, Value{"tile-norm", "own"}};
-constexpr std::array seedvr2Tiles{Value{"tile", "1024"}, Value{"overlap", "128"}, Value{"tile-grid", "cut"},
-                                  Value{"blend", "cosine"}, Value{"tile-norm", "own"}};
+constexpr std::array diffusersTiles{Value{"tile", "1024"},           Value{"overlap", "256"},
+                                    Value{"tile-grid", "diffusers"}, Value{"blend", "linear"},
+                                    Value{"tile-norm", "own"},       Value{"tile-attention", "auto"}};
+constexpr std::array comfyuiTiles{
+    Value{"tile", "512"},      Value{"overlap", "64"},    Value{"tile-grid", "three-passes"},
+    Value{"blend", "feather"}, Value{"tile-norm", "own"}, Value{"tile-attention", "auto"}};
+constexpr std::array sdcppTiles{Value{"tile", "256"},       Value{"overlap", "128"},
+                                Value{"tile-grid", "even"}, Value{"blend", "smootherstep"},
+                                Value{"tile-norm", "own"},  Value{"tile-attention", "auto"}};
+constexpr std::array seedvr2Tiles{Value{"tile", "1024"},    Value{"overlap", "128"},   Value{"tile-grid", "cut"},
+                                  Value{"blend", "cosine"}, Value{"tile-norm", "own"}, Value{"tile-attention", "auto"}};
 
 constexpr std::array table{
     Preset{"mlx-before", "an MLX pipeline that spiked: promoted, lazy without barriers, im2col", mlxBefore},

@@ -126,6 +126,7 @@ std::string kernelName(const KernelCall& call) {
                           [](const TanhClampCall&) { return std::string("tanh_clamp"); },
                           [](const ActivationCall& c) { return withActivation("activation", c.activation); },
                           [](const CopyCall& c) { return std::string(c.upsample ? "upsample" : "copy"); },
+                          [](const TransferCall& c) { return std::string(c.toHost ? toHostName : toDeviceName); },
                           [](const BlendCall&) { return std::string("blend"); },
                       },
                       call);
@@ -148,6 +149,7 @@ std::uint64_t flops(const KernelCall& call, const Program& program) {
             [&](const TanhClampCall& c) { return 4 * program.tensor(c.in).shape.elements(); },
             [&](const ActivationCall& c) { return 4 * program.tensor(c.in).shape.elements(); },
             [](const CopyCall&) { return std::uint64_t{0}; },
+            [](const TransferCall&) { return std::uint64_t{0}; },
             [&](const BlendCall& c) { return 3 * program.tensor(c.in).shape.elements(); },
         },
         call);
@@ -157,6 +159,7 @@ std::uint64_t traffic(const KernelCall& call, const Program& program) {
     std::uint64_t bytes = 0;
     // A blend reads and writes as much of the band as a tile has.
     if (const auto* blend = std::get_if<BlendCall>(&call)) return 3 * program.tensor(blend->in).bytes;
+    if (const auto* transfer = std::get_if<TransferCall>(&call)) return program.tensor(transfer->in).bytes;
     for (const TensorId id : reads(call)) bytes += program.tensor(id).bytes;
     for (const TensorId id : writes(call)) {
         const Tensor& tensor = program.tensor(id);

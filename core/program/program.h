@@ -128,6 +128,11 @@ struct CopyCall {
     TensorId in, out;
     bool upsample = false;
 };
+// out = in, one of which lies in memory of the host: copied by the device, but by no kernel.
+struct TransferCall {
+    TensorId in, out;
+    bool toHost = false;
+};
 // band[(bandRow + y) % band rows][column + x] += in[y][x] rowWeights[y] columnWeights[x], fp32; from row `crossing` on
 // with the second line of columnWeights. The weights are [h] and [2, w], at elements of a constant.
 struct BlendCall {
@@ -137,7 +142,7 @@ struct BlendCall {
 };
 
 using KernelCall = std::variant<ConvCall, GroupNormStatsCall, GroupNormApplyCall, AttentionCall, TanhClampCall,
-                                ActivationCall, CopyCall, BlendCall>;
+                                ActivationCall, CopyCall, TransferCall, BlendCall>;
 
 struct PhaseStep {
     Phase phase;

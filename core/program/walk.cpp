@@ -165,7 +165,9 @@ Result<void> walk(const Program& program, Allocator& allocator, Recording& recor
 Failure failureOf(const Error& error, const Program& program, std::uint64_t bytesFree, std::uint32_t event,
                   TensorId tensor, LayerId layer) {
     if (!tensor.valid() && error.code == ErrorCode::OutOfDeviceMemory) {
-        const auto largest = std::ranges::max_element(program.tensors, {}, &Tensor::bytes);
+        const auto largest = std::ranges::max_element(program.tensors, {}, [](const Tensor& candidate) {
+            return isOfDevice(candidate.memory) ? candidate.bytes : 0;
+        });
         tensor = TensorId{static_cast<std::uint32_t>(largest - program.tensors.begin())};
         layer = largest->layer;
     }
@@ -179,7 +181,9 @@ Failure failureOf(const Error& error, const Program& program, std::uint64_t byte
     return failure;
 }
 
-void describe(const Program& program, Recording& recording) {
+void describe(const Program& program, const Controls& controls, Recording& recording) {
+    recording.controls = controlValues(controls);
+    recording.tiling = tilingName(controls);
     recording.layers = program.layers;
     recording.tensors.reserve(program.tensors.size());
     for (const Tensor& tensor : program.tensors)
@@ -189,7 +193,7 @@ void describe(const Program& program, Recording& recording) {
                                      .dtype = std::string(name(tensor.dtype)),
                                      .shape = tensor.dims,
                                      .bytes = tensor.bytes,
-                                     .host = tensor.memory == MemoryKind::Host});
+                                     .host = !isOfDevice(tensor.memory)});
 }
 
 std::vector<Lifetime> lifetimes(const Program& program) {

@@ -4,6 +4,7 @@
 
 #include "core/base/cancel.h"
 #include "core/memory/allocator.h"
+#include "core/program/controls.h"
 #include "core/program/program.h"
 
 #include <optional>
@@ -38,8 +39,8 @@ Result<void> walk(const Program& program, Allocator& allocator, Recording& recor
 Failure failureOf(const Error& error, const Program& program, std::uint64_t bytesFree, std::uint32_t event,
                   TensorId tensor = {}, LayerId layer = {});
 
-// The tables of a Recording that follow from the Program alone: layers and tensors.
-void describe(const Program& program, Recording& recording);
+// All of a Recording that is known before the walk: controls, layers and tensors.
+void describe(const Program& program, const Controls& controls, Recording& recording);
 
 // Lifetimes of all tensors of a Program, on the clock of its steps.
 std::vector<Lifetime> lifetimes(const Program& program);

@@ -253,6 +253,7 @@ Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
 Result<void> Executor::dispatch(const Call& call, std::uint32_t op) {
     CHECK(m_pipelines);
     report(op, call.layer);
+    if (const auto* moved = std::get_if<TransferCall>(&call.kernel)) return transfer(*moved, op);
     Encoded& encoded = m_encoded[static_cast<std::size_t>(&call - m_program.calls.data())];
     if (encoded.moves != m_moves) {
         encoded.dispatches.clear();
@@ -276,6 +277,21 @@ Result<void> Executor::dispatch(const Call& call, std::uint32_t op) {
         if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
     }
     return {};
+}
+
+// Goes out at once: it takes a bus as long as kernels take for many calls.
+Result<void> Executor::transfer(const TransferCall& call, std::uint32_t op) {
+    if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
+    const Tensor &in = m_program.tensor(call.in), &out = m_program.tensor(call.out);
+    const BoundTensor &from = m_bindings[m_program.storage(call.in).index],
+                      &to = m_bindings[m_program.storage(call.out).index];
+    TRY(VkCommandBuffer commands, begin());
+    beginOp(commands, op);
+    const VkBufferCopy region{
+        .srcOffset = from.offset + in.offset, .dstOffset = to.offset + out.offset, .size = in.bytes};
+    m_device.vk.CmdCopyBuffer(commands, from.buffer, to.buffer, 1, &region);
+    endOp(commands, op);
+    return submit();
 }
 
 void Executor::countNonFinite(const Tensor& output, std::span<const float> values, std::uint64_t n, std::uint64_t y) {

@@ -55,6 +55,7 @@ private:
     Result<void> makePipelines() const;
     Result<VkCommandBuffer> begin(); // what is being recorded, behind a barrier
     Result<void> submit();           // it, if there is any
+    Result<void> transfer(const TransferCall& call, std::uint32_t op);
     void beginOp(VkCommandBuffer commands, std::uint32_t op);
     void endOp(VkCommandBuffer commands, std::uint32_t op);
     void readInput(const Tensor& tensor, const InputPart& part, std::uint64_t begin, std::span<float> out) const;

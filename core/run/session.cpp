@@ -212,8 +212,7 @@ RunOutcome Session::run(const Job& job, std::span<const std::unique_ptr<OutputSi
                         .driver = m_device->report().driver,
                         .kernels = std::string(m_kernels->name()),
                         .heapBytes = m_device->report().heapBytes};
-    recording.controls = controlValues(job.controls);
-    describe(job.program, recording);
+    describe(job.program, job.controls, recording);
     const Peak predicted = findPeak(planJob(job, m_heap->traits()));
     recording.predicted = {predicted.allocated, predicted.reserved};
 

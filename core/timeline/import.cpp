@@ -67,6 +67,8 @@ private:
         CHECK(set(m_recording.device.driver, device, "device", "driver"));
         CHECK(set(m_recording.device.kernels, device, "device", "kernels"));
         CHECK(set(m_recording.device.heapBytes, device, "device", "heap_bytes"));
+        // Reports have not always said it.
+        if (m_root.source.outline.find("tiling")) CHECK(set(m_recording.tiling, m_root, "", "tiling"));
         CHECK(set(m_recording.refusals, m_root, "", "refusals"));
         CHECK(set(m_recording.hostPeakBytes, m_root, "", "host_peak_bytes"));
         CHECK(set(m_recording.durationMs, m_root, "", "duration_ms"));

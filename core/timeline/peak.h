@@ -16,8 +16,8 @@ using Breakdown = std::array<std::uint64_t, categoryCount>;
 void follow(Breakdown& live, const Recording& recording, const Event& event);
 
 struct Peak {
-    // Maxima in bytes, each over all events and not necessarily at the same one. `host` is plain memory of the process
-    // that tensors hold. All that follows describes the event of the allocated peak.
+    // Maxima in bytes, each over all events and not necessarily at the same one. `host` is what tensors hold of the
+    // machine's memory. All that follows describes the event of the allocated peak.
     std::uint64_t allocated = 0, reserved = 0, working = 0, host = 0;
     double fragmentation = 0.0; // 1 − largest free block / free bytes
     Breakdown byCategory{};     // sums to `allocated`

@@ -16,6 +16,7 @@ constexpr std::array<std::string_view, ReportOutline::fieldCount> paths{
     "device.driver",
     "device.kernels",
     "device.heap_bytes",
+    "tiling",
     "refusals",
     "host_peak_bytes",
     "duration_ms",

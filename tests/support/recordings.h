@@ -84,6 +84,7 @@ inline void expectEqual(const Recording& a, const Recording& b) {
     EXPECT_EQ(std::tie(a.device.name, a.device.driver, a.device.kernels, a.device.heapBytes),
               std::tie(b.device.name, b.device.driver, b.device.kernels, b.device.heapBytes));
     EXPECT_EQ(a.controls, b.controls);
+    EXPECT_EQ(a.tiling, b.tiling);
     EXPECT_EQ(a.layers, b.layers);
     EXPECT_EQ(a.predicted, b.predicted);
     EXPECT_EQ(a.hostPeakBytes, b.hostPeakBytes);
