@@ -63,11 +63,12 @@ TEST(Fit, changesNothingThatIsForNothing) {
 TEST(Fit, givesUpBitsOnlyWhereThatIsAllowed) {
     const NamedValues exact{{"model", "flux1"}, {"size", "2048x2048"}, {"activations", "fp32"}};
     const std::uint64_t room = 2 * gib;
-    const Fit refused = fitted(exact, room, {.kept = {"activations"}});
+    // In the machine's memory maps of any size would do.
+    const Fit refused = fitted(exact, room, {.kept = {"activations"}, .hostRoom = 0});
     EXPECT_FALSE(refused.chosen);
     EXPECT_GT(refused.leanest.peak.reserved, room);
     EXPECT_FALSE(refused.refusal.empty());
-    const Fit rounded = fitted(exact, room, {.kept = {"activations"}, .dtype = true});
+    const Fit rounded = fitted(exact, room, {.kept = {"activations"}, .dtype = true, .hostRoom = 0});
     ASSERT_TRUE(rounded.chosen);
     EXPECT_EQ(rounded.chosen->controls.activations, DType::F16); // the smaller loss
     EXPECT_TRUE(rounded.released.empty());
@@ -77,14 +78,31 @@ TEST(Fit, givesUpBitsOnlyWhereThatIsAllowed) {
     EXPECT_EQ(roomy.chosen->controls.activations, DType::F32);
     EXPECT_EQ(roomy.chosen->controls.weightType(), DType::F32);
     // Scalars need not promote; maps of SDXL do not go into fp16.
-    const Fit plain =
-        fitted({{"model", "flux1"}, {"size", "2048x2048"}, {"promote", "on"}}, room, {.kept = {}, .dtype = true});
+    const Fit plain = fitted({{"model", "flux1"}, {"size", "2048x2048"}, {"promote", "on"}}, room,
+                             {.kept = {}, .dtype = true, .hostRoom = 0});
     ASSERT_TRUE(plain.chosen);
     EXPECT_FALSE(plain.chosen->controls.promote);
     EXPECT_EQ(plain.chosen->controls.activations, DType::BF16);
-    const Fit sdxl = fitted({{"model", "sdxl"}, {"size", "2048x2048"}, {"activations", "fp32"}}, room, {.dtype = true});
+    const Fit sdxl = fitted({{"model", "sdxl"}, {"size", "2048x2048"}, {"activations", "fp32"}}, room,
+                            {.dtype = true, .hostRoom = 0});
     ASSERT_TRUE(sdxl.chosen);
     EXPECT_EQ(sdxl.chosen->controls.activations, DType::BF16);
+}
+
+TEST(Fit, goesToTheHostWhereNothingElseThatIsExactFits) {
+    const std::uint64_t room = 700 * mib;
+    const Fit fit = fitted(large, room, {.approximate = true});
+    ASSERT_TRUE(fit.chosen);
+    EXPECT_EQ(fit.chosen->controls.spill, Spill::Host);
+    EXPECT_TRUE(fit.chosen->controls.isExactlyTiled());
+    EXPECT_GT(fit.chosen->peak.host, gib);
+    // Not where the host lacks the room, and not where attention is to stay within the bands.
+    const FitOptions small{.approximate = true, .hostRoom = gib};
+    EXPECT_EQ(fitted(large, room, small).chosen->controls.tileNorm, TileNorm::Own);
+    NamedValues own = large;
+    own.emplace_back("tile-attention", "own");
+    EXPECT_FALSE(fitted(own, room, {.kept = {"tile-attention"}, .hostRoom = 0}).chosen);
+    EXPECT_FALSE(fitted(large, room, {.hostRoom = gib}).chosen);
 }
 
 TEST(Fit, keepsWhatWasGivenAsLongAsThatFits) {

@@ -3,6 +3,7 @@
 #include "app/cli/commands.h"
 #include "app/cli/options.h"
 
+#include "core/base/machine_memory.h"
 #include "core/base/text.h"
 #include "core/run/fit.h"
 #include "core/timeline/export.h"
@@ -70,6 +71,7 @@ struct FitCommand {
         // Where none is named and there is none but the CPU, a budget is one of some other device.
         if (device.session && asked.budgetBytes && asked.device.empty() && device.session->device().report().cpu)
             device = {.session = nullptr, .traits = {}, .room = asked.budgetBytes};
+        if (device.session) options.hostRoom = availableMachineMemory();
         if (!device.room)
             return fail(ErrorCode::BadUsage, "fit: no Vulkan device says how much is free; --budget GIB does");
         const std::optional<Rates> rates =
@@ -143,9 +145,10 @@ private:
         fmt::print("{}\n", asked.fits ? "" : ", does not fit");
         line("chosen", chosen);
         fmt::print(", {:.2f} of the time, fits {}\n", *chosen.ms / *asked.ms, room);
-        fmt::print("times   {}\n", fit.measured
-                                       ? "by this device's measured rates"
-                                       : "by counted work at 20 TFLOP/s and 500 GB/s: they order configurations");
+        fmt::print("times   {}\n",
+                   fit.measured
+                       ? "by this device's measured rates"
+                       : "by counted work at 20 TFLOP/s and 500 GB/s, 25 GB/s to the host: they order configurations");
         if (!fit.released.empty()) fmt::print("note    nothing fits with {} as given\n", joined(fit.released, " and "));
         if (fit.steps.empty())
             fmt::print("\nnothing changed\n");

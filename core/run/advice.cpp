@@ -24,9 +24,14 @@ Result<PlannedControls> planControls(const Controls& controls, const HeapTraits&
         if (tensor.category == Category::Weights && tensor.memory == MemoryKind::Device)
             planned.weights += tensor.bytes;
     const std::uint64_t limit = room.value_or(std::numeric_limits<std::uint64_t>::max());
-    const bool blocksFit = std::ranges::all_of(recording.events, [&](const Event& event) {
-        return event.kind != EventKind::Reserve || event.bytes <= traits.largestBlock;
-    });
+    const bool blocksFit =
+        std::ranges::all_of(recording.events,
+                            [&](const Event& event) {
+                                return event.kind != EventKind::Reserve || event.bytes <= traits.largestBlock;
+                            }) &&
+        std::ranges::all_of(job.program.tensors, [&](const Tensor& tensor) {
+            return tensor.memory != MemoryKind::Pinned || tensor.within || tensor.bytes <= traits.largestBlock;
+        });
     // Where nothing would be refused the other plan is the same; an arena that is refused has nothing to give back.
     if (blocksFit && (planned.peak.reserved <= limit || job.controls.allocatorPolicy() == AllocatorPolicy::Arena)) {
         planned.fits = planned.peak.reserved <= limit;

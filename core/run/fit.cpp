@@ -41,7 +41,11 @@ struct Parts {
 constexpr std::array exactParts{Parts{"stripe:{}", "shared", "recompute"},
                                 Parts{"stripe:{}", "shared", "recompute-doubled"},
                                 Parts{"stripe:{}", "shared", "device"}};
+// Not always leaner than the first of them, and the host may lack the room.
+constexpr std::array hostParts{Parts{"stripe:{}", "shared", "host"}};
+constexpr std::array<std::span<const Parts>, 2> exactWays{exactParts, hostParts};
 constexpr std::array approximateParts{Parts{"{}", "own", "device"}};
+constexpr std::array<std::span<const Parts>, 1> approximateWays{approximateParts};
 constexpr std::array<std::uint64_t, 5> partRows{512, 256, 128, 64, 32};
 
 // Times that differ by less are the same.
@@ -145,12 +149,16 @@ private:
         if (isNew)
             if (auto planned = planControls(controls, m_traits, &m_rates, m_room)) found->second = std::move(*planned);
         if (!found->second) return nullptr;
-        if (found->second->peak.reserved < m_leanest.peak.reserved) m_leanest = *found->second;
+        if (found->second->peak.host > m_options.hostRoom)
+            found->second->fits = false;
+        else if (found->second->peak.reserved < m_leanest.peak.reserved)
+            m_leanest = *found->second;
         return &*found->second;
     }
 
     // The best there is in the first of the ways to lose something in which anything fits.
     std::optional<PlannedControls> best(const std::vector<std::string>& kept) {
+        m_kept = kept;
         std::vector<Controls> ways{m_asked.controls};
         if (m_options.dtype) {
             const std::vector<Controls> more = fewerBits(m_asked.controls);
@@ -158,9 +166,9 @@ private:
         }
         for (const Controls& way : ways) {
             const Controls start = leanWhereFree(way, kept);
-            if (auto found = bestOf(start, kept, exactParts)) return found;
+            if (auto found = bestOf(start, kept, exactWays)) return found;
             if (!m_options.approximate) continue;
-            if (auto found = bestOf(start, kept, approximateParts)) return found;
+            if (auto found = bestOf(start, kept, approximateWays)) return found;
         }
         return std::nullopt;
     }
@@ -172,7 +180,7 @@ private:
     }
 
     std::optional<PlannedControls> bestOf(const Controls& start, const std::vector<std::string>& kept,
-                                          std::span<const Parts> ways) {
+                                          std::span<const std::span<const Parts>> ways) {
         std::optional<PlannedControls> best;
         const bool tiled = start.tile.kind != TileChoice::Kind::Off;
         for (const PlannedControls* planned : lowerings(start, kept, tiled))
@@ -181,8 +189,9 @@ private:
         if (holds(kept, "tile") || start.batch != 1) return best;
         for (const PlannedControls* whole : lowerings(start, kept, true)) {
             if (best && time(*best) <= time(*whole)) break; // parts make things again and are no faster
-            for (const Parts& parts : ways)
-                if (!contradicts(parts, whole->controls, kept) && !takeParts(whole->controls, parts, best)) break;
+            for (const std::span<const Parts> leanestFirst : ways)
+                for (const Parts& parts : leanestFirst)
+                    if (!contradicts(parts, whole->controls, kept) && !takeParts(whole->controls, parts, best)) break;
         }
         return best;
     }
@@ -211,19 +220,22 @@ private:
     }
     // Winograd's transforms cost 16-bit maps some of their few bits; tiles with statistics of their own do not meet.
     static bool isExact(const Controls& controls) {
-        if (controls.tile.kind != TileChoice::Kind::Off && controls.tileNorm == TileNorm::Own) return false;
+        if (controls.isTiled() && !controls.isExactlyTiled()) return false;
         return controls.conv != ConvLowering::Winograd || mapType(controls) == DType::F32;
     }
     bool keepsThePicture(const Controls& controls) const { return isExact(controls) || !isExact(m_asked.controls); }
 
-    static bool contradicts(const Parts& parts, const Controls& controls, const std::vector<std::string>& kept) {
+    bool contradicts(const Parts& parts, const Controls& controls, const std::vector<std::string>& kept) const {
+        // Attention that is kept within parts makes those approximate that are exact else.
+        if (!m_options.approximate && !keepsThePicture(inParts(controls, parts, partRows.back()))) return true;
         return (holds(kept, "spill") && valueOf(controls, "spill") != parts.spill) ||
                (holds(kept, "tile-norm") && valueOf(controls, "tile-norm") != parts.tileNorm);
     }
-    static Controls inParts(Controls controls, const Parts& parts, std::uint64_t rows) {
+    Controls inParts(Controls controls, const Parts& parts, std::uint64_t rows) const {
         set(controls, "tile", fmt::format(fmt::runtime(parts.tile), rows));
         set(controls, "tile-norm", parts.tileNorm);
         set(controls, "spill", parts.spill);
+        if (!holds(m_kept, "tile-attention")) set(controls, "tile-attention", "auto");
         return controls;
     }
     // False where nothing fits.
@@ -242,7 +254,8 @@ private:
                 if (last->peak - slope * (last->rows - at) > static_cast<double>(m_room)) continue;
             }
             const PlannedControls* planned = planOf(inParts(whole, parts, rows));
-            if (!planned) return false;
+            // Fewer rows make the maps on the host hardly smaller.
+            if (!planned || planned->peak.host > m_options.hostRoom) return false;
             if (best && time(*best) <= time(*planned)) return true; // fewer rows are slower still
             if (planned->fits) {
                 best = *planned;
@@ -289,7 +302,8 @@ private:
     void findLeanest() {
         const Controls controls = m_leanest.controls;
         if (controls.batch != 1 || partRows.back() >= controls.height) return;
-        for (const Parts& parts : exactParts) (void)planOf(inParts(controls, parts, partRows.back()));
+        for (const std::span<const Parts> way : exactWays)
+            for (const Parts& parts : way) (void)planOf(inParts(controls, parts, partRows.back()));
     }
 
     std::vector<FitStep> steps(const PlannedControls& chosen) {
@@ -320,6 +334,7 @@ private:
     std::uint64_t m_room;
     const Rates& m_rates;
     const FitOptions& m_options;
+    std::vector<std::string> m_kept; // of the controls, in this search
     PlannedControls m_leanest;
     std::map<std::string, std::optional<PlannedControls>> m_plans; // by the values of all controls
 };

@@ -4,12 +4,15 @@
 
 #include "core/run/advice.h"
 
+#include <limits>
+
 namespace spikescope {
 
 struct FitOptions {
     std::vector<std::string> kept; // controls that stay as they are unless nothing fits with them
     bool approximate = false;      // parts that do not know of each other may be taken
     bool dtype = false;            // weights and maps may have fewer bits, also those that are kept
+    std::uint64_t hostRoom = std::numeric_limits<std::uint64_t>::max(); // bytes of the machine's memory for tensors
 };
 
 // One change on the way from the configuration that was asked for to the chosen one, with what the configuration is

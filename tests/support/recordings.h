@@ -121,6 +121,7 @@ inline Recording randomRun(unsigned seed) {
     const auto upTo = [&](unsigned n) { return static_cast<std::uint32_t>(random() % n); };
     Recording r;
     r.kind = "plan";
+    r.tiling = "exact";
     for (int i = 0; i < 5; ++i) r.layers.push_back("layer" + std::to_string(i));
     Recorder recorder(r);
     std::vector<std::uint32_t> live;
