@@ -315,7 +315,7 @@ TEST_F(CliTest, fitChoosesWhatFits) {
     EXPECT_EQ(planned.code, 0) << planned.error;
     EXPECT_EQ(nlohmann::json::parse(planned.out)["peak"]["reserved_bytes"], fit["chosen"]["reserved_bytes"]);
 
-    const Outcome kept = run(with({"--budget", "0.018", "--conv", "im2col"}));
+    const Outcome kept = run(with({"--budget", "0.01", "--conv", "im2col"}));
     EXPECT_EQ(kept.code, 0) << kept.error;
     EXPECT_NE(kept.out.find("nothing fits with conv as given"), std::string::npos) << kept.out;
     EXPECT_NE(kept.out.find("spikescope-cli decode --model taesd --size 256x256"), std::string::npos) << kept.out;
@@ -327,7 +327,7 @@ TEST_F(CliTest, fitChoosesWhatFits) {
         EXPECT_NE(refused.error.find(part), std::string::npos) << refused.error;
         EXPECT_FALSE(fs::exists(file("d.json")));
     };
-    refusedWith({"--budget", "0.01", "--write", file("d.json")}, "nothing fits; the least that was found reserves");
+    refusedWith({"--budget", "0.005", "--write", file("d.json")}, "nothing fits; the least that was found reserves");
     refusedWith({"--budget", "0.001", "--write", file("d.json")}, "the weights alone are");
     expectRefusal(with({"--budget", "1", "--allow", "colours"}), {"allow", "colours", "approximate, dtype"});
     expectRefusal(with({"--budget", "none"}), {"budget", "none"});

@@ -20,7 +20,8 @@ public:
     // alone.
     static Rates fit(std::span<const Recording> runs);
 
-    // Of no device: counted work at 20 TFLOP/s and 500 GB/s, 25 GB/s between device and host, whatever the kernel. Such times order configurations.
+    // Of no device: counted work at 20 TFLOP/s and 500 GB/s, 25 GB/s between device and host, whatever the kernel. Such
+    // times order configurations.
     static Rates ofCountedWork();
 
     // Of the decode or encode phase, in ms. A kernel that was never measured in this dtype counts as in another one,

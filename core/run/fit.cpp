@@ -241,7 +241,8 @@ private:
     // False where nothing fits.
     bool takeParts(const Controls& whole, const Parts& parts, std::optional<PlannedControls>& best) {
         // Peaks are maxima of what does not and what does grow with the rows: convex, so that the line through two of
-        // them is below all that follow, and what it has over the room need not be planned.
+        // them is below all that follow, and what it has over the room need not be planned. An arena's gaps bend it.
+        constexpr double gaps = 1.1;
         struct Point {
             double rows, peak;
         };
@@ -251,7 +252,7 @@ private:
             const auto at = static_cast<double>(rows);
             if (last && before) {
                 const double slope = (before->peak - last->peak) / (before->rows - last->rows);
-                if (last->peak - slope * (last->rows - at) > static_cast<double>(m_room)) continue;
+                if (last->peak - slope * (last->rows - at) > gaps * static_cast<double>(m_room)) continue;
             }
             const PlannedControls* planned = planOf(inParts(whole, parts, rows));
             // Fewer rows make the maps on the host hardly smaller.
