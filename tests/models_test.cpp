@@ -269,6 +269,60 @@ TEST(Workspace, adviceAppliesAndTheSentenceNamesIt) {
         << "a flip does what advice said, to the byte";
 }
 
+TEST(Workspace, fitSetsTheControlsAndSaysWhatItGaveUp) {
+    Desk desk;
+    QStringList told;
+    QObject::connect(&desk.workspace, &Workspace::told, &desk.workspace,
+                     [&](const Notice& notice) { told << notice.text; });
+    const auto fit = [&](const char* budget, FitWish wish) {
+        desk.workspace.setControl("budget", QString::fromUtf8(budget));
+        told.clear();
+        desk.workspace.fitIntoRoom(wish);
+        EXPECT_TRUE(desk.workspace.fitting());
+        EXPECT_TRUE(wait([&] { return !desk.workspace.fitting(); }));
+        return told.join(QLatin1Char(' '));
+    };
+    desk.flip("conv", "im2col");
+    desk.flip("activations", "fp32");
+    const auto before = controlValues(desk.workspace.controls());
+    // In fp32 the weights are 189 MiB.
+    const QString exact = fit("0.25", {});
+    EXPECT_TRUE(exact.contains(QStringLiteral("Fits into 256.00 MiB"))) << exact.toStdString();
+    EXPECT_TRUE(exact.contains(QStringLiteral("Nothing of the picture is given up"))) << exact.toStdString();
+    EXPECT_EQ(desk.workspace.controls().activations, DType::F32);
+    ASSERT_TRUE(wait([&] { return desk.workspace.plan()->peak().reserved <= (std::uint64_t{256} << 20); }));
+    EXPECT_EQ(desk.workspace.controls().budgetBytes, std::uint64_t{256} << 20);
+    EXPECT_TRUE(fit("0.25", {}).contains(QStringLiteral("Nothing changed")));
+    // Undone in one step.
+    desk.workspace.undoStack().undo();
+    auto undone = controlValues(desk.workspace.controls());
+    std::erase_if(undone, [](const auto& value) { return value.first == "budget"; });
+    auto expected = before;
+    std::erase_if(expected, [](const auto& value) { return value.first == "budget"; });
+    EXPECT_EQ(undone, expected);
+    // Without its weights nothing runs; with fewer bits they fit.
+    const QString nothing = fit("0.125", {.approximate = true});
+    EXPECT_TRUE(nothing.contains(QStringLiteral("Nothing fits into 128.00 MiB: the weights alone are 189.00 MiB")))
+        << nothing.toStdString();
+    EXPECT_EQ(desk.workspace.controls().activations, DType::F32);
+    const QString fewer = fit("0.125", {.dtype = true});
+    EXPECT_TRUE(fewer.contains(QStringLiteral("Given up: bits of maps or weights"))) << fewer.toStdString();
+    EXPECT_EQ(desk.errors.size(), 1) << desk.errors.join('\n').toStdString();
+    EXPECT_NE(desk.workspace.controls().weightType(), DType::F32);
+    // A search is for the controls that it began with.
+    told.clear();
+    desk.workspace.fitIntoRoom({});
+    desk.workspace.setControl("budget", QStringLiteral("0.5"));
+    EXPECT_FALSE(desk.workspace.fitting());
+    desk.workspace.fitIntoRoom({});
+    desk.workspace.cancelFitting();
+    EXPECT_FALSE(desk.workspace.fitting());
+    const auto left = controlValues(desk.workspace.controls());
+    drain();
+    EXPECT_TRUE(told.isEmpty()) << told.join('\n').toStdString();
+    EXPECT_EQ(controlValues(desk.workspace.controls()), left);
+}
+
 TEST(Workspace, theProblemIsThreePlansOverlaid) {
     Desk desk;
     for (int twice = 0; twice < 2; ++twice) {

@@ -49,6 +49,7 @@ Workspace::Workspace(Engine& engine, QObject* parent)
     connect(&engine, &Engine::planned, this, &Workspace::onPlanned);
     connect(&engine, &Engine::plannedAll, this, &Workspace::onPlannedAll);
     connect(&engine, &Engine::deviceChanged, this, &Workspace::onDevice);
+    connect(&engine, &Engine::fitted, this, &Workspace::onFitted);
     connect(&engine, &Engine::runProgressed, this, &Workspace::onProgress);
     connect(&engine, &Engine::runFinished, this, &Workspace::onFinished);
     connect(&engine, &Engine::fileOpened, this, &Workspace::onOpened);
@@ -150,6 +151,7 @@ void Workspace::set(const Controls& controls, const InputSource& input) {
     const bool otherDevice = controls.device != m_controls.device;
     m_controls = controls;
     m_input = input;
+    cancelFitting(); // it was for what was there before
     Q_EMIT controlsChanged();
     if (otherDevice) m_engine.openDevice(m_controls.device);
     replan();

@@ -60,6 +60,10 @@ public:
     std::optional<std::uint64_t> room() const;
     void measureRates();
     bool measuringRates() const { return m_measuring; }
+    // Sets the controls to the fastest that fit into the room, undoably, and says what that gives up.
+    void fitIntoRoom(FitWish wish);
+    void cancelFitting();
+    bool fitting() const { return m_fitRequest != 0; }
 
     // --- runs
     RunsModel& runs() { return m_runs; }
@@ -112,6 +116,7 @@ Q_SIGNALS:
     void planChanged();
     void adviceChanged();
     void deviceChanged();
+    void fittingChanged();
     void sceneChanged(); // viewChanged() and cursorChanged() follow
     void viewChanged();
     void cursorChanged();
@@ -138,6 +143,7 @@ private:
     void onPlanned(const PlanResult& result);
     void onPlannedAll(const std::vector<std::pair<std::string, PlanResult>>& results);
     void onDevice(const DeviceSummary& device);
+    void onFitted(const FitResult& result);
     void onProgress(const RunProgress& progress);
     void onFinished(const RunResult& result);
     void onOpened(const OpenedFile& file);
@@ -149,7 +155,7 @@ private:
     std::map<std::string, QString> m_controlErrors;
     QUndoStack m_undo;
 
-    std::uint64_t m_planRequest = 0, m_adviceRequest = 0;
+    std::uint64_t m_planRequest = 0, m_adviceRequest = 0, m_fitRequest = 0;
     QTimer m_adviceSoon; // a flip's ghost comes first
     TimelinePtr m_plan, m_planBefore;
     QString m_lastFlip, m_pendingFlip;

@@ -39,6 +39,7 @@ void showKeys(QWidget* parent) {
           {"Ctrl+B", "show me the problem: three presets overlaid"},
           {"P", "jump to the peak, and list what is alive there"},
           {"F", "show everything"},
+          {"Ctrl+F", "fit into the budget, and cancel that"},
           {"M", "set or remove a marker at the cursor"},
           {"Left, Right", "previous and next event (in the chart)"},
           {"Home, End", "first and last event"},

@@ -2,6 +2,7 @@
 
 #include "app/widgets/controls_panel.h"
 #include "app/widgets/cursor_bar.h"
+#include "app/widgets/fit_bar.h"
 #include "app/widgets/help.h"
 #include "app/widgets/image_panel.h"
 #include "app/widgets/minimap.h"
@@ -146,6 +147,10 @@ void MainWindow::makeActions() {
                               QStringLiteral("Overlays mlx-before, mlx-after and leanest, planned at the current size"),
                               Qt::CTRL | Qt::Key_B, [this] { m_workspace.showProblem(); });
     problem->setObjectName(QStringLiteral("problem"));
+    QAction* fitBudget =
+        action(QStringLiteral("Fit into the &budget"),
+               QStringLiteral("Sets the controls to the fastest ones that fit, with what may be given up as ticked"),
+               Qt::CTRL | Qt::Key_F, [this] { m_fit->press(); });
     QAction* compare = action(QStringLiteral("&Compare"), QStringLiteral("The table of ticked runs side by side"),
                               Qt::CTRL | Qt::Key_D, [this] { m_tables->setCurrentIndex(TablesPanel::Compare); });
     QAction* keys =
@@ -183,7 +188,7 @@ void MainWindow::makeActions() {
     QMenu* edit = menuBar()->addMenu(QStringLiteral("&Edit"));
     edit->addActions({undo, redo});
     QMenu* runMenu = menuBar()->addMenu(QStringLiteral("&Run"));
-    runMenu->addActions({m_run, problem});
+    runMenu->addActions({m_run, problem, fitBudget});
     runMenu->addSeparator();
     for (const Preset& preset : presets()) {
         QAction* apply = runMenu->addAction(QStringLiteral("Preset %1").arg(QString::fromUtf8(preset.name.data())));
@@ -273,6 +278,8 @@ void MainWindow::makeDocks() {
     column->setSpacing(0);
     column->addWidget(new ControlsPanel(m_workspace, left), 1);
     column->addWidget(new PeakGauge(m_workspace, left));
+    m_fit = new FitBar(m_workspace, left);
+    column->addWidget(m_fit);
     dock(QStringLiteral("controls"), QStringLiteral("Controls"), left, Qt::LeftDockWidgetArea);
     m_image = new ImagePanel(m_workspace, m_engine, this);
     QDockWidget* image = dock(QStringLiteral("image"), QStringLiteral("Image"), m_image, Qt::RightDockWidgetArea);

@@ -14,6 +14,7 @@ class QToolButton;
 namespace spikescope {
 
 class CursorBar;
+class FitBar;
 class ImagePanel;
 class NoticeBar;
 class TablesPanel;
@@ -68,6 +69,7 @@ private:
     TimelineChart* m_chart = nullptr;
     TablesPanel* m_tables = nullptr;
     ImagePanel* m_image = nullptr;
+    FitBar* m_fit = nullptr;
     CursorBar* m_cursorBar = nullptr;
     NoticeBar* m_notices = nullptr;
     QAction* m_run = nullptr;

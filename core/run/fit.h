@@ -2,6 +2,7 @@
 // The fastest configuration that fits: controls are changed until the planned peak of what is reserved is within a
 // budget, first those that leave the picture as it is, then, where that is allowed, those that do not.
 
+#include "core/base/cancel.h"
 #include "core/run/advice.h"
 
 namespace spikescope {
@@ -10,6 +11,7 @@ struct FitOptions {
     std::vector<std::string> kept; // controls that stay as they are unless nothing fits with them
     bool approximate = false;      // parts that do not know of each other may be taken
     bool dtype = false;            // weights and maps may have fewer bits, also those that are kept
+    const CancelFlag* cancel = nullptr;
 };
 
 // One change on the way from the configuration that was asked for to the chosen one, with what the configuration is
