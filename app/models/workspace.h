@@ -86,6 +86,8 @@ public:
     const ChartScene& scene() const { return m_scene; }
     TimelinePtr shown() const { return m_scene.shown.timeline; }
     PicturePtr picture() const;
+    int pictureRun() const; // whose picture that is; 0: of the run under way, or there is none
+    TimelinePtr pictureTimeline() const;
     AxisKind axis() const { return m_axis; }
     void setAxis(AxisKind axis);
     bool overlaysByLayer() const { return m_overlaysByLayer; }
@@ -99,6 +101,9 @@ public:
     void jumpToPeak();
     std::optional<Range> selection() const { return m_selection; }
     void setSelection(std::optional<Range> selection);
+    // Shows the run and selects the ops of a part of its output, with the cursor on the highest of their events.
+    void selectPart(int run, std::uint32_t part);
+    std::uint32_t part() const; // the selected one, else that of the cursor; noIndex: none
     const std::vector<ChartMarker>& markers() const { return m_markers; }
     void toggleMarker(); // at the cursor; undoable
     void setMarkers(std::vector<ChartMarker> markers);
@@ -182,6 +187,7 @@ private:
     std::uint32_t m_cursor = noIndex;
     bool m_cursorAtPeak = true; // follows the peak until it is put elsewhere
     std::optional<Range> m_selection;
+    std::uint32_t m_part = noIndex; // whose ops are selected
     std::vector<ChartMarker> m_markers;
 };
 

@@ -75,8 +75,10 @@ MainWindow::MainWindow(Workspace& workspace, Engine& engine, QWidget* parent)
     makeActions();
     makeStatusBar();
 
-    connect(m_chart, &TimelineChart::hovered, m_cursorBar,
-            [this](std::uint32_t event) { m_cursorBar->showHover(event); });
+    connect(m_chart, &TimelineChart::hovered, this, [this](std::uint32_t event) {
+        m_cursorBar->showHover(event);
+        m_image->showHover(event);
+    });
     connect(&workspace, &Workspace::told, this, &MainWindow::showNotice);
     connect(&workspace, &Workspace::runStateChanged, this, &MainWindow::refreshRunState);
     connect(&workspace, &Workspace::deviceChanged, this, &MainWindow::refreshDevice);
@@ -197,7 +199,7 @@ void MainWindow::makeActions() {
                 [this, name = std::string(preset.name)] { m_workspace.applyPreset(name); });
     }
     QMenu* view = menuBar()->addMenu(QStringLiteral("&View"));
-    view->addActions({peak, fit, marker, compare});
+    view->addActions({peak, fit, marker, compare, m_image->tilesAction()});
     view->addSeparator();
     for (QDockWidget* dock : findChildren<QDockWidget*>()) view->addAction(dock->toggleViewAction());
     view->addSeparator();

@@ -40,6 +40,7 @@ public:
 
     TimelineChart& chart() { return *m_chart; }
     TablesPanel& tables() { return *m_tables; }
+    ImagePanel& image() { return *m_image; }
 
 protected:
     void closeEvent(QCloseEvent* event) override;
