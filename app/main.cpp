@@ -1,6 +1,7 @@
 // spikescope: the window.
 
 #include "app/cli/control_options.h"
+#include "app/widgets/image_panel.h"
 #include "app/widgets/main_window.h"
 #include "app/widgets/tables_panel.h"
 #include "app/widgets/theme.h"
@@ -24,7 +25,7 @@ struct Options {
     cli::ControlOptions controls;
     std::vector<std::string> files;
     std::string grab, theme, tab, grabSize = "1600x1000";
-    bool planOnly = false, problem = false;
+    bool planOnly = false, problem = false, showTiles = false;
 };
 
 // What the last session left; what is not understood any more is left out and said.
@@ -101,11 +102,19 @@ private:
         QTimer::singleShot(50, this, [this] {
             if (m_done) return;
             m_done = true;
+            if (m_options.showTiles) showTiles();
             const QPixmap picture = m_window.grab();
             const bool saved = picture.save(QString::fromStdString(m_options.grab), "PNG");
             if (!saved) fmt::print(stderr, "spikescope: file {} could not be written\n", m_options.grab);
             QCoreApplication::exit(saved ? 0 : 1);
         });
+    }
+
+    void showTiles() {
+        m_window.image().tilesAction()->setChecked(true);
+        if (const TimelinePtr timeline = m_workspace.pictureTimeline())
+            m_workspace.selectPart(m_workspace.pictureRun(),
+                                   static_cast<std::uint32_t>(timeline->recording().parts.size() / 2));
     }
 
     MainWindow& m_window;
@@ -179,6 +188,8 @@ int main(int argc, char** argv) {
     cli.add_option("--grab-size", options.grabSize, "its size in pixels, WxH")->group("Pictures");
     cli.add_flag("--plan-only", options.planOnly, "with --grab: no run, and no device")->group("Pictures");
     cli.add_flag("--problem", options.problem, "mlx-before, mlx-after and leanest, overlaid")->group("Pictures");
+    cli.add_flag("--show-tiles", options.showTiles, "with --grab: the picture's tiles, one of them selected")
+        ->group("Pictures");
     cli.add_option("--tab", options.tab, "the table in front")->check(CLI::IsMember(tabNames()))->group("Pictures");
     cli.add_option("--theme", options.theme, "light or dark, for this start")
         ->check(CLI::IsMember({"light", "dark", "system"}))

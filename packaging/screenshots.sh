@@ -11,4 +11,5 @@ mkdir -p "$out"
 grab() { "$build/app/spikescope" --grab "$out/$1.png" --grab-size 1440x900 "${@:2}"; }
 grab problem --plan-only --preset mlx-before --size 1536x2304 --budget 48 --tab alive --theme light
 grab fixed --preset leanest --size 256x256 --activations fp32 --tab layers --theme light
+grab tiles --model taef1 --size 640x640 --tile 256 --overlap 64 --activations fp32 --tab layers --theme dark --show-tiles
 grab compare --plan-only --problem --size 1536x2304 --tab compare --theme dark

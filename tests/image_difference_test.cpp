@@ -32,8 +32,12 @@ ComparedImage gray(std::uint32_t width, std::uint32_t height) {
     return image(width, height, [](auto...) { return 0.5f; });
 }
 
+SeamEdges seamsOf(const ComparedImage& image, const SeamGrid& grid) {
+    return seamEdges(grid, image.pixels.width, image.pixels.height).value();
+}
+
 ImageDifference measured(const ComparedImage& a, const ComparedImage& b, const std::optional<SeamGrid>& grid = {}) {
-    const auto difference = differenceOf(a, b, grid);
+    const auto difference = differenceOf(a, b, grid ? seamsOf(a, *grid) : SeamEdges{});
     EXPECT_TRUE(difference) << difference.error().message;
     return difference ? *difference : ImageDifference{};
 }
@@ -158,22 +162,19 @@ TEST(ByDistance, aRatioThatIsNoneIsNotANumber) {
 }
 
 TEST(ImageDifference, refusesWhatCannotBeCompared) {
-    const auto refused = [](const ComparedImage& a, const ComparedImage& b, const std::optional<SeamGrid>& grid,
-                            ErrorCode code, const char* part) {
-        const auto difference = differenceOf(a, b, grid);
-        ASSERT_FALSE(difference);
-        EXPECT_EQ(difference.error().code, code);
-        EXPECT_NE(difference.error().message.find(part), std::string::npos) << difference.error().message;
+    const auto expectRefused = [](const auto& result, ErrorCode code, const char* part) {
+        ASSERT_FALSE(result);
+        EXPECT_EQ(result.error().code, code);
+        EXPECT_NE(result.error().message.find(part), std::string::npos) << result.error().message;
     };
-    const ComparedImage a = gray(8, 6);
     const auto tiles = [](std::uint64_t width, std::uint64_t height, std::uint64_t overlap) {
-        return SeamGrid{.tile = {.width = width, .height = height}, .overlap = overlap};
+        return seamEdges({.tile = {.width = width, .height = height}, .overlap = overlap}, 8, 6);
     };
-    refused(a, gray(6, 8), {}, ErrorCode::BadInput, "8x6 pixels, the other 6x8");
-    refused(a, a, tiles(9, 6, 0), ErrorCode::BadUsage, "9x6 is larger than the pictures of 8x6");
-    refused(a, a, tiles(8, 7, 0), ErrorCode::BadUsage, "8x7 is larger");
-    refused(a, a, tiles(8, 6, 0), ErrorCode::BadUsage, "8x6 is the pictures' size");
-    refused(a, a, tiles(4, 2, 2), ErrorCode::BadUsage, "overlap: 2 pixels");
+    expectRefused(differenceOf(gray(8, 6), gray(6, 8)), ErrorCode::BadInput, "8x6 pixels, the other 6x8");
+    expectRefused(tiles(9, 6, 0), ErrorCode::BadUsage, "9x6 is larger than the pictures of 8x6");
+    expectRefused(tiles(8, 7, 0), ErrorCode::BadUsage, "8x7 is larger");
+    expectRefused(tiles(8, 6, 0), ErrorCode::BadUsage, "8x6 is the pictures' size");
+    expectRefused(tiles(4, 2, 2), ErrorCode::BadUsage, "overlap: 2 pixels");
 }
 
 TEST(HeatColour, growsBrighterFromBlackToWhite) {
@@ -255,7 +256,9 @@ TEST_F(ImageFiles, heatMapsShowErrorsBetweenTheDashesOfEdges) {
     const auto picture = [&](const std::optional<SeamGrid>& tiles) {
         const std::string path = m_folder + "heat.png";
         auto writer = PngWriter::create(path, 16, 16, 8);
-        EXPECT_TRUE(writer && writeHeatMap(*writer, gray(16, 16), b, measured(gray(16, 16), b), tiles) &&
+        EXPECT_TRUE(writer &&
+                    writeHeatMap(*writer, gray(16, 16), b, measured(gray(16, 16), b),
+                                 tiles ? seamsOf(b, *tiles) : SeamEdges{}) &&
                     writer->commit());
         return readPng(path).value();
     };

@@ -5,6 +5,7 @@
 
 #include "app/models/control_list.h"
 #include "app/models/session_file.h"
+#include "app/models/tile_layout.h"
 #include "app/models/workspace.h"
 #include "core/program/presets.h"
 #include "core/run/session.h"
@@ -269,6 +270,60 @@ TEST(Workspace, adviceAppliesAndTheSentenceNamesIt) {
         << "a flip does what advice said, to the byte";
 }
 
+TEST(Workspace, fitSetsTheControlsAndSaysWhatItGaveUp) {
+    Desk desk;
+    QStringList told;
+    QObject::connect(&desk.workspace, &Workspace::told, &desk.workspace,
+                     [&](const Notice& notice) { told << notice.text; });
+    const auto fit = [&](const char* budget, FitWish wish) {
+        desk.workspace.setControl("budget", QString::fromUtf8(budget));
+        told.clear();
+        desk.workspace.fitIntoRoom(wish);
+        EXPECT_TRUE(desk.workspace.fitting());
+        EXPECT_TRUE(wait([&] { return !desk.workspace.fitting(); }));
+        return told.join(QLatin1Char(' '));
+    };
+    desk.flip("conv", "im2col");
+    desk.flip("activations", "fp32");
+    const auto before = controlValues(desk.workspace.controls());
+    // In fp32 the weights are 189 MiB.
+    const QString exact = fit("0.25", {});
+    EXPECT_TRUE(exact.contains(QStringLiteral("Fits into 256.00 MiB"))) << exact.toStdString();
+    EXPECT_TRUE(exact.contains(QStringLiteral("Nothing of the picture is given up"))) << exact.toStdString();
+    EXPECT_EQ(desk.workspace.controls().activations, DType::F32);
+    ASSERT_TRUE(wait([&] { return desk.workspace.plan()->peak().reserved <= (std::uint64_t{256} << 20); }));
+    EXPECT_EQ(desk.workspace.controls().budgetBytes, std::uint64_t{256} << 20);
+    EXPECT_TRUE(fit("0.25", {}).contains(QStringLiteral("Nothing changed")));
+    // Undone in one step.
+    desk.workspace.undoStack().undo();
+    auto undone = controlValues(desk.workspace.controls());
+    std::erase_if(undone, [](const auto& value) { return value.first == "budget"; });
+    auto expected = before;
+    std::erase_if(expected, [](const auto& value) { return value.first == "budget"; });
+    EXPECT_EQ(undone, expected);
+    // Without its weights nothing runs; with fewer bits they fit.
+    const QString nothing = fit("0.125", {.approximate = true});
+    EXPECT_TRUE(nothing.contains(QStringLiteral("Nothing fits into 128.00 MiB: the weights alone are 189.00 MiB")))
+        << nothing.toStdString();
+    EXPECT_EQ(desk.workspace.controls().activations, DType::F32);
+    const QString fewer = fit("0.125", {.dtype = true});
+    EXPECT_TRUE(fewer.contains(QStringLiteral("Given up: bits of maps or weights"))) << fewer.toStdString();
+    EXPECT_EQ(desk.errors.size(), 1) << desk.errors.join('\n').toStdString();
+    EXPECT_NE(desk.workspace.controls().weightType(), DType::F32);
+    // A search is for the controls that it began with.
+    told.clear();
+    desk.workspace.fitIntoRoom({});
+    desk.workspace.setControl("budget", QStringLiteral("0.5"));
+    EXPECT_FALSE(desk.workspace.fitting());
+    desk.workspace.fitIntoRoom({});
+    desk.workspace.cancelFitting();
+    EXPECT_FALSE(desk.workspace.fitting());
+    const auto left = controlValues(desk.workspace.controls());
+    drain();
+    EXPECT_TRUE(told.isEmpty()) << told.join('\n').toStdString();
+    EXPECT_EQ(controlValues(desk.workspace.controls()), left);
+}
+
 TEST(Workspace, theProblemIsThreePlansOverlaid) {
     Desk desk;
     for (int twice = 0; twice < 2; ++twice) {
@@ -430,6 +485,61 @@ TEST(Pictures, differences) {
     EXPECT_EQ(other->largest, 1.0);
     EXPECT_NE(other->heat.pixel(2, 1), other->heat.pixel(0, 0));
     EXPECT_FALSE(differenceOf(a, QImage(5, 2, QImage::Format_RGBX64)));
+}
+
+TEST(Pictures, differencesAtTileEdgesStandBesideThoseElsewhere) {
+    QImage a(256, 4, QImage::Format_RGBX64);
+    a.fill(Qt::black);
+    QImage b = a;
+    // One of 255 everywhere, ten at the seam between the columns 127 and 128.
+    for (int y = 0; y < b.height(); ++y)
+        for (int x = 0; x < b.width(); ++x) {
+            const quint16 error = x == 127 || x == 128 ? 2570 : 257;
+            reinterpret_cast<QRgba64*>(b.scanLine(y))[x] = QRgba64::fromRgba64(error, error, error, 65535);
+        }
+    const auto seams = differenceOf(a, b, {.x = {128}, .y = {}});
+    ASSERT_TRUE(seams);
+    ASSERT_TRUE(seams->atEdges);
+    EXPECT_EQ(seams->atEdges->nearPixels, 2u);
+    EXPECT_NEAR(255 * seams->atEdges->near, std::sqrt((100.0 + 1.0) / 2), 1e-4) << "of four columns two";
+    EXPECT_EQ(seams->atEdges->farPixels, 64u);
+    EXPECT_NEAR(255 * seams->atEdges->far, 1.0, 1e-4);
+    EXPECT_FALSE(differenceOf(a, b)->atEdges) << "of pictures in one piece";
+}
+
+TEST(TileLayout, hasTheTilesOfTheLastRunAndWhereTheyOverlap) {
+    Recording recording;
+    // Two pictures of two tiles of 20 × 10 that share 8 columns, made twice.
+    for (std::uint32_t op = 0; op < 8; ++op)
+        recording.parts.push_back({.area = {.picture = op / 2 % 2, .x = op % 2 * 12, .width = 20, .height = 10},
+                                   .firstOp = op,
+                                   .lastOp = op});
+    for (const std::uint32_t picture : {0u, 1u}) {
+        const TileLayout layout = tileLayout(recording, picture);
+        ASSERT_EQ(layout.tiles.size(), 2u);
+        EXPECT_EQ(layout.tiles[0].part, 4 + 2 * picture);
+        EXPECT_EQ(layout.tiles[0].area, QRect(0, 0, 20, 10));
+        EXPECT_EQ(layout.tiles[1].area, QRect(12, 0, 20, 10));
+        EXPECT_EQ(layout.overlaps, std::vector{QRect(12, 0, 8, 10)});
+        EXPECT_EQ(layout.edges.x, (std::vector<std::uint64_t>{12, 20}));
+        EXPECT_TRUE(layout.edges.y.empty());
+        const std::uint32_t left = layout.tiles[0].part, right = layout.tiles[1].part;
+        EXPECT_EQ(layout.partAt({3, 3}, noIndex), left);
+        EXPECT_EQ(layout.partAt({3, 3}, left), left) << "there is but one";
+        EXPECT_EQ(layout.partAt({13, 3}, noIndex), left);
+        EXPECT_EQ(layout.partAt({13, 3}, left), right) << "asked again, the other one";
+        EXPECT_EQ(layout.partAt({13, 3}, right), left);
+        EXPECT_EQ(layout.partAt({31, 9}, left), right);
+        EXPECT_EQ(layout.partAt({32, 9}, left), noIndex);
+        EXPECT_EQ(layout.tileOf(0), nullptr) << "of the first time";
+    }
+    // A second pass over everything is no overlap.
+    recording.parts = {{.area = {.width = 8, .height = 4}},
+                       {.area = {.width = 4, .height = 4}, .firstOp = 1, .lastOp = 1},
+                       {.area = {.x = 4, .width = 4, .height = 4}, .firstOp = 2, .lastOp = 2}};
+    EXPECT_TRUE(tileLayout(recording, 0).overlaps.empty());
+    EXPECT_EQ(tileLayout(recording, 0).edges.x, std::vector<std::uint64_t>{4});
+    EXPECT_TRUE(tileLayout({}, 0).empty());
 }
 
 } // namespace

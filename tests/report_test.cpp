@@ -144,7 +144,7 @@ TEST(Report, MayHaveMoreColumnsAndFields) {
     Json report = Json::parse(reportJson(smallRun()));
     report["later"] = {{"x", 1}, {"schema", 2}, {"recording", {{"events", 3}}}};
     report["device.name"] = 4; // a name with a point is no path
-    for (const char* name : {"controls", "tensors", "ops", "events", "samples", "barriers"}) {
+    for (const char* name : {"controls", "tensors", "ops", "parts", "events", "samples", "barriers"}) {
         Json& table = report["recording"][name];
         table["columns"].insert(table["columns"].begin(), "later");
         table["columns"].push_back(table["columns"][1]); // of equal names the first counts
@@ -320,6 +320,26 @@ TEST(Report, IndicesOutOfRangeAreRefused) {
         "bytes_wanted":0,"bytes_free":0,"event":1000})");
         },
         {"'failure.event'", "is 1000"});
+}
+
+TEST(Report, PartsMayBeMissingButNotMixedUp) {
+    Json report = Json::parse(reportJson(smallRun()));
+    report["recording"].erase("parts");
+    Recording without = smallRun();
+    without.parts.clear();
+    const auto read = parseReport(report.dump(), fileName);
+    ASSERT_TRUE(read) << read.error().message;
+    expectEqual(without, *read);
+
+    const auto cell = [](std::size_t row, std::size_t column, Json value) {
+        return [=](Json& r) { r["recording"]["parts"]["rows"][row][column] = value; };
+    };
+    expectRefused(cell(0, 3, 65537), {"recording.parts row 0 column width", "more than 65536"});
+    expectRefused(cell(0, 5, nullptr), {"column first_op"});
+    expectRefused(cell(1, 6, 5), {"column last_op", "there are 5 ops"});
+    expectRefused(cell(1, 6, nullptr), {"column last_op"});
+    expectRefused(cell(0, 6, 1), {"column last_op", "is 1 from 2"});
+    expectRefused(cell(1, 5, 3), {"column last_op", "is 4 from 3"});
 }
 
 TEST(Report, TotalsThatDoNotFollowAreRefused) {

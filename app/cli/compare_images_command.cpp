@@ -26,11 +26,15 @@ struct CompareImagesCommand {
         TRY(const ValueRange tensorRange, valueRange());
         TRY(const ComparedImage imageA, open(a, tensorRange));
         TRY(const ComparedImage imageB, open(b, tensorRange));
-        TRY(const ImageDifference difference, differenceOf(imageA, imageB, tiles));
+        SeamEdges seams;
+        if (tiles) {
+            TRY(seams, seamEdges(*tiles, imageA.pixels.width, imageA.pixels.height));
+        }
+        TRY(const ImageDifference difference, differenceOf(imageA, imageB, seams));
         if (!heatMap.empty()) {
             TRY(PngWriter writer, PngWriter::create(heatMap, static_cast<std::uint32_t>(difference.width),
                                                     static_cast<std::uint32_t>(difference.height), 8));
-            CHECK(writeHeatMap(writer, imageA, imageB, difference, tiles));
+            CHECK(writeHeatMap(writer, imageA, imageB, difference, seams));
             CHECK(writer.commit());
         }
         json ? printJson(difference, tiles) : printText(difference);

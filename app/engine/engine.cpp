@@ -4,7 +4,7 @@
 #include "app/engine/preview_sink.h"
 #include "app/engine/worker.h"
 
-#include "core/run/advice.h"
+#include "core/run/fit.h"
 
 #include <chrono>
 #include <mutex>
@@ -23,7 +23,32 @@ double msSince(Clock::time_point begin) {
 struct DeviceFacts {
     HeapTraits traits;
     std::shared_ptr<const Rates> rates;
+    bool cpu = false;
 };
+
+FitResult fitOf(const Controls& controls, std::uint64_t room, FitWish wish, DeviceFacts facts,
+                const CancelFlag& cancel) {
+    // Where none is named and there is none but the CPU, a budget is one of some other device.
+    if (facts.cpu && controls.budgetBytes && controls.device.empty()) facts = {};
+    FitResult result{.room = room};
+    const auto fit =
+        spikescope::fit(controls, facts.traits, room, facts.rates.get(),
+                        {.kept = {}, .approximate = wish.approximate, .dtype = wish.dtype, .cancel = &cancel});
+    if (!fit) {
+        result.error = fit.error();
+        return result;
+    }
+    const PlannedControls& found = fit->chosen ? *fit->chosen : fit->leanest;
+    result.fits = fit->chosen.has_value();
+    result.controls = found.controls;
+    result.controls.enforce = controls.enforce; // which was left out while planning
+    result.reserved = found.peak.reserved;
+    result.weights = found.weights;
+    if (found.ms && fit->asked.ms && *fit->asked.ms > 0) result.times = *found.ms / *fit->asked.ms;
+    result.measured = fit->measured;
+    result.refusal = fit->refusal;
+    return result;
+}
 
 InputChoice choiceOf(const InputSource& source) {
     if (source.path.empty()) return InputChoice(source.seed);
@@ -81,8 +106,9 @@ struct Engine::Threads {
 
     std::shared_ptr<CancelFlag> cancelRun = std::make_shared<CancelFlag>();
     std::shared_ptr<CancelFlag> cancelFile = std::make_shared<CancelFlag>();
+    std::shared_ptr<CancelFlag> cancelFit = std::make_shared<CancelFlag>();
     // Last: they are gone before what they use.
-    Worker planning, advising, running, files;
+    Worker planning, advising, fitting, running, files;
 
     DeviceFacts knownFacts() {
         const std::lock_guard lock(mutex);
@@ -101,8 +127,9 @@ struct Engine::Threads {
             session = std::move(*opened);
             selector = wanted;
             const auto rates = keptRates(*session, defaultCacheFolder());
-            setFacts(
-                {.traits = session->heap().traits(), .rates = rates ? std::make_shared<const Rates>(*rates) : nullptr});
+            setFacts({.traits = session->heap().traits(),
+                      .rates = rates ? std::make_shared<const Rates>(*rates) : nullptr,
+                      .cpu = session->device().report().cpu});
         }
         return session.get();
     }
@@ -124,6 +151,7 @@ Engine::Engine(QObject* parent)
 Engine::~Engine() {
     stop();
     cancelOpening();
+    cancelFitting();
 }
 
 std::uint64_t Engine::plan(const Controls& controls) {
@@ -163,6 +191,21 @@ std::uint64_t Engine::advise(const Controls& controls, std::optional<std::uint64
     return request;
 }
 
+std::uint64_t Engine::fit(const Controls& controls, std::uint64_t room, FitWish wish) {
+    const std::uint64_t request = ++m_fitRequest;
+    cancelFitting();
+    m_threads->cancelFit = std::make_shared<CancelFlag>();
+    m_threads->fitting.add([this, controls, room, wish, request, cancel = m_threads->cancelFit] {
+        FitResult result = fitOf(controls, room, wish, m_threads->knownFacts(), *cancel);
+        result.request = request;
+        QMetaObject::invokeMethod(
+            this, [this, result = std::move(result)] { Q_EMIT fitted(result); }, Qt::QueuedConnection);
+    });
+    return request;
+}
+
+void Engine::cancelFitting() { m_threads->cancelFit->raise(); }
+
 void Engine::openDevice(const std::string& selector) {
     m_threads->running.add([this, selector] {
         const auto session = m_threads->sessionFor(selector);
@@ -183,7 +226,8 @@ void Engine::measureRates() {
             auto rates = ratesOf(*m_threads->session, defaultCacheFolder());
             if (rates)
                 m_threads->setFacts({.traits = m_threads->session->heap().traits(),
-                                     .rates = std::make_shared<const Rates>(std::move(*rates))});
+                                     .rates = std::make_shared<const Rates>(std::move(*rates)),
+                                     .cpu = m_threads->session->device().report().cpu});
             else
                 failure = QString::fromStdString(rates.error().message);
         } else {

@@ -32,6 +32,23 @@ struct AdviceResult {
     bool timed = false; // this device's rates are known
 };
 
+// What may be given up so that something fits.
+struct FitWish {
+    bool approximate = false; // parts that do not know of each other
+    bool dtype = false;       // bits of weights and maps
+};
+
+struct FitResult {
+    std::uint64_t request = 0, room = 0; // bytes
+    bool fits = false;
+    Controls controls;                       // the fastest that fits, else the leanest that was found
+    std::uint64_t reserved = 0, weights = 0; // planned for them, bytes
+    double times = 1.0;                      // their time, in that of what was asked for
+    bool measured = false;                   // by this device's rates; else by counted work
+    std::string refusal;                     // of what fits the room and nevertheless does not run
+    std::optional<Error> error;
+};
+
 struct DeviceSummary {
     std::string name, driver;
     std::uint64_t heapBytes = 0, freeBytes = 0;
@@ -69,6 +86,9 @@ public:
     void planAll(std::vector<std::pair<std::string, Controls>> labelled);
     // Answered by advised(). `room`: bytes of what "fits" means.
     std::uint64_t advise(const Controls& controls, std::optional<std::uint64_t> room);
+    // Answered by fitted(); one at a time: a new one cancels the one before.
+    std::uint64_t fit(const Controls& controls, std::uint64_t room, FitWish wish);
+    void cancelFitting();
     void openDevice(const std::string& selector); // answered by deviceChanged()
     void measureRates();                          // answered by ratesMeasured()
 
@@ -86,6 +106,7 @@ Q_SIGNALS:
     void planned(const spikescope::PlanResult& result);
     void plannedAll(const std::vector<std::pair<std::string, spikescope::PlanResult>>& results);
     void advised(const spikescope::AdviceResult& result);
+    void fitted(const spikescope::FitResult& result);
     void deviceChanged(const spikescope::DeviceSummary& device);
     void ratesMeasured(const QString& failure);
     void runProgressed(const spikescope::RunProgress& progress);
@@ -101,7 +122,7 @@ private:
     std::unique_ptr<Threads> m_threads;
     std::atomic<std::uint64_t> m_newestAdvice{0};
     bool m_running = false;
-    std::uint64_t m_planRequest = 0, m_adviceRequest = 0;
+    std::uint64_t m_planRequest = 0, m_adviceRequest = 0, m_fitRequest = 0;
 };
 
 } // namespace spikescope

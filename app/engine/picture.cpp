@@ -1,13 +1,12 @@
 #include "app/engine/picture.h"
 
-#include "core/run/picture.h"
+#include "core/run/image_difference.h"
 #include "core/run/sinks.h"
 
 #include <QRgba64>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace spikescope {
 
@@ -15,44 +14,61 @@ namespace {
 
 const QRgba64* line(const QImage& image, int y) { return reinterpret_cast<const QRgba64*>(image.constScanLine(y)); }
 
-// Black, violet, orange, white.
-QRgb heatOf(double t) {
-    const auto part = [](double v) { return static_cast<int>(std::lround(255.0 * std::clamp(v, 0.0, 1.0))); };
-    return qRgb(part(2.0 * t), part(3.0 * t * t - 0.6 * t),
-                part(t < 0.4 ? 1.8 * t : (t > 0.8 ? 5.0 * (t - 0.8) : 0.72 - 1.8 * (t - 0.4))));
+ComparedImage comparedImageOf(const QImage& image) {
+    const auto width = static_cast<std::uint64_t>(image.width());
+    const auto read = [image, width](std::uint64_t begin, std::span<float> out) { // whole rows
+        const QRgba64* pixel = line(image, static_cast<int>(begin / (3 * width)));
+        for (std::size_t i = 0; i + 2 < out.size(); i += 3, ++pixel) {
+            out[i] = static_cast<float>(pixel->red()) / 65535.0f;
+            out[i + 1] = static_cast<float>(pixel->green()) / 65535.0f;
+            out[i + 2] = static_cast<float>(pixel->blue()) / 65535.0f;
+        }
+    };
+    return {.pixels = {.width = width, .height = static_cast<std::uint64_t>(image.height()), .read = read},
+            .range = ValueRange::Unit};
+}
+
+// By the largest of a pixel's errors, of 65535.
+QImage heatOf(const QImage& a, const QImage& b, double largest) {
+    std::vector<QRgb> colours;
+    const auto count = static_cast<std::size_t>(std::lround(largest * 65535.0)) + 1;
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto colour = heatColour(count > 1 ? static_cast<double>(i) / static_cast<double>(count - 1) : 0.0);
+        const auto byte = [](float value) { return static_cast<int>(std::lround(255.0f * value)); };
+        colours.push_back(qRgb(byte(colour[0]), byte(colour[1]), byte(colour[2])));
+    }
+    QImage heat(a.size(), QImage::Format_RGB32);
+    const auto apart = [](quint16 u, quint16 v) { return static_cast<std::size_t>(std::abs(int{u} - int{v})); };
+    for (int y = 0; y < a.height(); ++y) {
+        auto* out = reinterpret_cast<QRgb*>(heat.scanLine(y));
+        for (int x = 0; x < a.width(); ++x) {
+            const QRgba64 p = line(a, y)[x], q = line(b, y)[x];
+            out[x] =
+                colours[std::max({apart(p.red(), q.red()), apart(p.green(), q.green()), apart(p.blue(), q.blue())})];
+        }
+    }
+    return heat;
+}
+
+std::optional<PictureDifference::AtEdges> atEdges(const ImageDifference& difference) {
+    const auto& bins = difference.byDistance;
+    const auto farthest =
+        std::ranges::find_if(bins.rbegin(), bins.rend(), [](const DistanceBin& b) { return b.pixels; });
+    if (farthest == bins.rend() || &*farthest == &bins.front()) return std::nullopt;
+    return PictureDifference::AtEdges{
+        .near = bins.front().rms, .far = farthest->rms, .nearPixels = bins.front().to + 1, .farPixels = farthest->from};
 }
 
 } // namespace
 
-Result<PictureDifference> differenceOf(const QImage& a, const QImage& b) {
-    if (a.size() != b.size())
-        return fail(ErrorCode::BadUsage, "a picture of {}x{} cannot be compared with one of {}x{}", a.width(),
-                    a.height(), b.width(), b.height());
+Result<PictureDifference> differenceOf(const QImage& a, const QImage& b, const TileEdges& edges) {
     const QImage left = a.convertToFormat(QImage::Format_RGBX64), right = b.convertToFormat(QImage::Format_RGBX64);
-    PictureDifference difference{.heat = QImage(a.size(), QImage::Format_RGB32)};
-    const auto apart = [](quint16 u, quint16 v) { return static_cast<std::uint16_t>(std::abs(int{u} - int{v})); };
-    std::vector<std::uint16_t> most; // of the three channels, by pixel
-    most.reserve(static_cast<std::size_t>(a.width()) * static_cast<std::size_t>(a.height()));
-    std::uint64_t squares = 0;
-    for (int y = 0; y < a.height(); ++y)
-        for (int x = 0; x < a.width(); ++x) {
-            const QRgba64 p = line(left, y)[x], q = line(right, y)[x];
-            const std::uint16_t red = apart(p.red(), q.red()), green = apart(p.green(), q.green()),
-                                blue = apart(p.blue(), q.blue());
-            squares += std::uint64_t{red} * red + std::uint64_t{green} * green + std::uint64_t{blue} * blue;
-            most.push_back(std::max({red, green, blue}));
-        }
-    const std::uint16_t largest = most.empty() ? std::uint16_t{0} : *std::ranges::max_element(most);
-    const double count = 3.0 * a.width() * a.height();
-    const double mean = static_cast<double>(squares) / count / (65535.0 * 65535.0);
-    difference.psnr = squares ? -10.0 * std::log10(mean) : std::numeric_limits<double>::infinity();
-    difference.largest = largest / 65535.0;
-    auto value = most.begin();
-    for (int y = 0; y < a.height(); ++y) {
-        auto* out = reinterpret_cast<QRgb*>(difference.heat.scanLine(y));
-        for (int x = 0; x < a.width(); ++x) out[x] = heatOf(largest ? static_cast<double>(*value++) / largest : 0.0);
-    }
-    return difference;
+    TRY(const ImageDifference difference,
+        differenceOf(comparedImageOf(left), comparedImageOf(right), {.x = edges.x, .y = edges.y}));
+    return PictureDifference{.psnr = difference.psnr,
+                             .largest = difference.maximum,
+                             .heat = heatOf(left, right, difference.maximum),
+                             .atEdges = atEdges(difference)};
 }
 
 Result<void> savePng(const QImage& picture, const std::string& path, int bits) {

@@ -6,6 +6,7 @@
 #include <QImage>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,14 +27,27 @@ struct Moments {
     std::vector<float> values;
 };
 
+// Where the tiles of a picture begin and end, but for its own edges, in pixels, ascending; of a picture in one piece
+// nowhere.
+struct TileEdges {
+    std::vector<std::uint64_t> x, y;
+};
+
 // Where two pictures of one size differ.
 struct PictureDifference {
     double psnr = 0.0;    // dB over values in [0, 1]; infinite for equal pictures
     double largest = 0.0; // of all channels, in [0, 1]
-    QImage heat;          // brighter where they differ more; full brightness is `largest`
+    QImage heat;          // brighter where they differ more; white is `largest`
+    // Root mean square of the errors within `near` pixels of an edge, and of those `far` or more pixels from all of
+    // them, the farthest that there are.
+    struct AtEdges {
+        double near = 0.0, far = 0.0;
+        std::uint64_t nearPixels = 0, farPixels = 0;
+    };
+    std::optional<AtEdges> atEdges; // none without edges, and where all pixels are near one
 };
 
-Result<PictureDifference> differenceOf(const QImage& a, const QImage& b);
+Result<PictureDifference> differenceOf(const QImage& a, const QImage& b, const TileEdges& edges = {});
 // 8 or 16 bits a channel; whole or not at all.
 Result<void> savePng(const QImage& picture, const std::string& path, int bits);
 // Safetensors with "mean" and, where there is one, "logvar".

@@ -104,6 +104,10 @@ QString RunsModel::tip(const RunEntry& entry) const {
                       QStringLiteral("%1 allocated, %2 reserved, at %3")
                           .arg(bytesText(entry.timeline->peak().allocated), bytesText(entry.timeline->peak().reserved),
                                textOf(entry.timeline->peak().layer))};
+    if (recording.tiling == "exact")
+        lines << QStringLiteral("exact tiling: the picture is that of no tiles");
+    else if (recording.tiling == "approximate")
+        lines << QStringLiteral("approximate tiling: tiles do not know of each other");
     if (!recording.device.name.empty()) lines << textOf(recording.device.name);
     if (recording.failure) lines << textOf(recording.failure->message);
     const RunEntry* base = find(m_a);

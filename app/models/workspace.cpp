@@ -49,6 +49,7 @@ Workspace::Workspace(Engine& engine, QObject* parent)
     connect(&engine, &Engine::planned, this, &Workspace::onPlanned);
     connect(&engine, &Engine::plannedAll, this, &Workspace::onPlannedAll);
     connect(&engine, &Engine::deviceChanged, this, &Workspace::onDevice);
+    connect(&engine, &Engine::fitted, this, &Workspace::onFitted);
     connect(&engine, &Engine::runProgressed, this, &Workspace::onProgress);
     connect(&engine, &Engine::runFinished, this, &Workspace::onFinished);
     connect(&engine, &Engine::fileOpened, this, &Workspace::onOpened);
@@ -150,6 +151,7 @@ void Workspace::set(const Controls& controls, const InputSource& input) {
     const bool otherDevice = controls.device != m_controls.device;
     m_controls = controls;
     m_input = input;
+    cancelFitting(); // it was for what was there before
     Q_EMIT controlsChanged();
     if (otherDevice) m_engine.openDevice(m_controls.device);
     replan();
@@ -409,14 +411,24 @@ void Workspace::removeRun(int run) {
     m_runs.remove(run);
 }
 
-PicturePtr Workspace::picture() const {
-    if (m_runState.running && m_livePicture) return m_livePicture;
+int Workspace::pictureRun() const {
+    if (m_runState.running && m_livePicture) return 0;
     const RunEntry* entry = m_runs.find(m_shownRun);
-    if (entry && entry->picture) return entry->picture;
+    if (entry && entry->picture) return entry->id;
     // A plan has no picture; the newest run's stays on screen.
     for (auto i = m_runs.entries().rbegin(); i != m_runs.entries().rend(); ++i)
-        if (i->picture) return i->picture;
-    return nullptr;
+        if (i->picture) return i->id;
+    return 0;
+}
+
+PicturePtr Workspace::picture() const {
+    const RunEntry* entry = m_runs.find(pictureRun());
+    return entry ? entry->picture : m_runState.running ? m_livePicture : nullptr;
+}
+
+TimelinePtr Workspace::pictureTimeline() const {
+    const RunEntry* entry = m_runs.find(pictureRun());
+    return entry ? entry->timeline : m_runState.running && m_livePicture ? m_live : nullptr;
 }
 
 // --- files

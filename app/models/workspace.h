@@ -60,6 +60,10 @@ public:
     std::optional<std::uint64_t> room() const;
     void measureRates();
     bool measuringRates() const { return m_measuring; }
+    // Sets the controls to the fastest that fit into the room, undoably, and says what that gives up.
+    void fitIntoRoom(FitWish wish);
+    void cancelFitting();
+    bool fitting() const { return m_fitRequest != 0; }
 
     // --- runs
     RunsModel& runs() { return m_runs; }
@@ -82,6 +86,8 @@ public:
     const ChartScene& scene() const { return m_scene; }
     TimelinePtr shown() const { return m_scene.shown.timeline; }
     PicturePtr picture() const;
+    int pictureRun() const; // whose picture that is; 0: of the run under way, or there is none
+    TimelinePtr pictureTimeline() const;
     AxisKind axis() const { return m_axis; }
     void setAxis(AxisKind axis);
     bool overlaysByLayer() const { return m_overlaysByLayer; }
@@ -95,6 +101,9 @@ public:
     void jumpToPeak();
     std::optional<Range> selection() const { return m_selection; }
     void setSelection(std::optional<Range> selection);
+    // Shows the run and selects the ops of a part of its output, with the cursor on the highest of their events.
+    void selectPart(int run, std::uint32_t part);
+    std::uint32_t part() const; // the selected one, else that of the cursor; noIndex: none
     const std::vector<ChartMarker>& markers() const { return m_markers; }
     void toggleMarker(); // at the cursor; undoable
     void setMarkers(std::vector<ChartMarker> markers);
@@ -112,6 +121,7 @@ Q_SIGNALS:
     void planChanged();
     void adviceChanged();
     void deviceChanged();
+    void fittingChanged();
     void sceneChanged(); // viewChanged() and cursorChanged() follow
     void viewChanged();
     void cursorChanged();
@@ -138,6 +148,7 @@ private:
     void onPlanned(const PlanResult& result);
     void onPlannedAll(const std::vector<std::pair<std::string, PlanResult>>& results);
     void onDevice(const DeviceSummary& device);
+    void onFitted(const FitResult& result);
     void onProgress(const RunProgress& progress);
     void onFinished(const RunResult& result);
     void onOpened(const OpenedFile& file);
@@ -149,7 +160,7 @@ private:
     std::map<std::string, QString> m_controlErrors;
     QUndoStack m_undo;
 
-    std::uint64_t m_planRequest = 0, m_adviceRequest = 0;
+    std::uint64_t m_planRequest = 0, m_adviceRequest = 0, m_fitRequest = 0;
     QTimer m_adviceSoon; // a flip's ghost comes first
     TimelinePtr m_plan, m_planBefore;
     QString m_lastFlip, m_pendingFlip;
@@ -176,6 +187,7 @@ private:
     std::uint32_t m_cursor = noIndex;
     bool m_cursorAtPeak = true; // follows the peak until it is put elsewhere
     std::optional<Range> m_selection;
+    std::uint32_t m_part = noIndex; // whose ops are selected
     std::vector<ChartMarker> m_markers;
 };
 

@@ -96,6 +96,7 @@ void Workspace::rebuildScene(bool newShown) {
     if (newShown || axisBefore != m_scene.axis) {
         m_fit = true;
         m_selection.reset();
+        m_part = noIndex;
         m_cursorAtPeak = true;
     }
     m_view = m_fit ? m_scene.all : fitted(m_view, m_scene.all);
@@ -130,6 +131,7 @@ void Workspace::setCursor(std::uint32_t event) {
     if (!timeline || event >= timeline->eventCount() || (event == m_cursor && !m_cursorAtPeak)) return;
     m_cursorAtPeak = event == timeline->peak().eventIndex;
     m_cursor = event;
+    m_part = noIndex;
     Q_EMIT cursorChanged();
 }
 
@@ -145,6 +147,7 @@ void Workspace::jumpToPeak() {
     if (!timeline || timeline->peak().eventIndex == noIndex) return;
     m_cursorAtPeak = true;
     m_cursor = timeline->peak().eventIndex;
+    m_part = noIndex;
     const Range moved = showing(m_view, m_scene.all, m_scene.shown.events[m_cursor]);
     if (!(moved == m_view)) setView(moved);
     Q_EMIT cursorChanged();
@@ -153,7 +156,41 @@ void Workspace::jumpToPeak() {
 void Workspace::setSelection(std::optional<Range> selection) {
     if (selection == m_selection) return;
     m_selection = selection;
+    m_part = noIndex;
     Q_EMIT selectionChanged();
+}
+
+void Workspace::selectPart(int run, std::uint32_t part) {
+    if (m_live ? run != 0 : !m_runs.find(run)) return;
+    if (!m_live) show(run);
+    const TimelinePtr timeline = shown();
+    if (!timeline || part >= timeline->recording().parts.size()) return;
+    const Recording& recording = timeline->recording();
+    const auto [area, firstOp, lastOp] = recording.parts[part];
+    m_part = part;
+    m_selection = Range{m_scene.shown.opBegins[firstOp], m_scene.shown.opEnds[lastOp]};
+    const auto& events = recording.events;
+    const auto ofPart = [&](const Event& event) { return recording.partOf(event) == part; };
+    // What is given back by the op before stands at the same boundary, in front.
+    const auto first = std::find_if(std::ranges::lower_bound(events, firstOp, {}, &Event::op), events.end(), ofPart),
+               last = std::find_if_not(first, events.end(), ofPart);
+    if (first != last) { // a part that works in place has no events
+        m_cursor = timeline->allocated()
+                       .extremes(static_cast<std::size_t>(first - events.begin()),
+                                 static_cast<std::size_t>(last - events.begin()))
+                       .most;
+        m_cursorAtPeak = m_cursor == timeline->peak().eventIndex;
+    }
+    const Range moved = showing(m_view, m_scene.all, m_selection->begin);
+    if (!(moved == m_view)) setView(moved);
+    Q_EMIT selectionChanged();
+    Q_EMIT cursorChanged();
+}
+
+std::uint32_t Workspace::part() const {
+    const TimelinePtr timeline = shown();
+    if (m_part != noIndex || !timeline || m_cursor >= timeline->eventCount()) return m_part;
+    return timeline->recording().partOf(timeline->recording().events[m_cursor]);
 }
 
 void Workspace::toggleMarker() {

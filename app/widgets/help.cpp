@@ -39,6 +39,8 @@ void showKeys(QWidget* parent) {
           {"Ctrl+B", "show me the problem: three presets overlaid"},
           {"P", "jump to the peak, and list what is alive there"},
           {"F", "show everything"},
+          {"Ctrl+F", "fit into the budget, and cancel that"},
+          {"G", "draw the tiles over the picture; a click on one, or Left and Right, selects its ops"},
           {"M", "set or remove a marker at the cursor"},
           {"Left, Right", "previous and next event (in the chart)"},
           {"Home, End", "first and last event"},

@@ -1,110 +1,43 @@
 #include "app/widgets/image_panel.h"
 
-#include "app/widgets/theme.h"
+#include "app/widgets/picture_canvas.h"
+#include "core/base/text.h"
 
 #include <QHBoxLayout>
-#include <QMouseEvent>
-#include <QPainter>
+#include <QToolButton>
 #include <QVBoxLayout>
 
+#include <algorithm>
 #include <cmath>
 
 namespace spikescope {
 
-class ImagePanel::Canvas final : public QWidget {
-public:
-    explicit Canvas(QWidget* parent)
-        : QWidget(parent) {
-        setMinimumSize(160, 120);
-        setFocusPolicy(Qt::StrongFocus);
-        setAccessibleName(QStringLiteral("Picture"));
-    }
+namespace {
 
-    void setImages(const QImage& left, const QImage& right, const QString& hint) {
-        m_left = left;
-        m_right = right;
-        m_hint = hint;
-        m_scaled = {};
-        update();
-    }
+bool inStripes(const Recording& recording) {
+    const auto tile = std::ranges::find(recording.controls, "tile", &std::pair<std::string, std::string>::first);
+    return tile != recording.controls.end() && tile->second.starts_with("stripe");
+}
 
-protected:
-    void paintEvent(QPaintEvent*) override {
-        QPainter painter(this);
-        painter.fillRect(rect(), chartColours().ground);
-        if (m_left.isNull()) {
-            painter.setPen(chartColours().dimText);
-            painter.drawText(rect().adjusted(12, 12, -12, -12), Qt::AlignCenter | Qt::TextWordWrap, m_hint);
-            return;
-        }
-        const double ratio = devicePixelRatioF();
-        const QSize size = m_left.size().scaled(this->size() * ratio, Qt::KeepAspectRatio);
-        if (m_scaled.size() != size) {
-            // Small pictures are magnified without smoothing: pixels are what one looks for.
-            const auto mode = size.width() > m_left.width() ? Qt::FastTransformation : Qt::SmoothTransformation;
-            m_scaled = QPixmap::fromImage(m_left.scaled(size, Qt::IgnoreAspectRatio, mode));
-            m_scaledRight =
-                m_right.isNull() ? QPixmap() : QPixmap::fromImage(m_right.scaled(size, Qt::IgnoreAspectRatio, mode));
-        }
-        const QRectF box = frame();
-        painter.drawPixmap(box, m_scaled, QRectF(m_scaled.rect()));
-        if (m_scaledRight.isNull()) return;
-        const double split = std::round(box.left() + m_split * box.width());
-        painter.save();
-        painter.setClipRect(QRectF(QPointF(split, box.top()), box.bottomRight()));
-        painter.drawPixmap(box, m_scaledRight, QRectF(m_scaledRight.rect()));
-        painter.restore();
-        painter.setPen(QPen(Qt::white, 2));
-        painter.drawLine(QPointF(split, box.top()), QPointF(split, box.bottom()));
-        const auto badge = [&](const QString& text, double left) {
-            const QRectF area(left, box.top() + 6, 22, 20);
-            painter.fillRect(area, QColor(0, 0, 0, 160));
-            painter.drawText(area, Qt::AlignCenter, text);
-        };
-        badge(QStringLiteral("A"), split - 28);
-        badge(QStringLiteral("B"), split + 6);
-    }
-    void mousePressEvent(QMouseEvent* event) override { moveSplit(event->position().x()); }
-    void mouseMoveEvent(QMouseEvent* event) override { moveSplit(event->position().x()); }
-    void keyPressEvent(QKeyEvent* event) override {
-        if (event->key() != Qt::Key_Left && event->key() != Qt::Key_Right) {
-            QWidget::keyPressEvent(event);
-            return;
-        }
-        m_split = std::clamp(m_split + (event->key() == Qt::Key_Left ? -0.05 : 0.05), 0.0, 1.0);
-        update();
-    }
+QString of255(double error) { return QString::number(255.0 * error, 'f', 3); }
 
-private:
-    QRectF frame() const {
-        const QSizeF size = QSizeF(m_left.size()).scaled(this->size(), Qt::KeepAspectRatio);
-        return {QPointF((width() - size.width()) / 2, (height() - size.height()) / 2), size};
-    }
-    void moveSplit(double x) {
-        if (m_right.isNull()) return;
-        m_split = std::clamp((x - frame().left()) / frame().width(), 0.0, 1.0);
-        update();
-    }
-
-    QImage m_left, m_right;
-    QPixmap m_scaled, m_scaledRight;
-    QString m_hint;
-    double m_split = 0.5;
-};
+} // namespace
 
 ImagePanel::ImagePanel(Workspace& workspace, Engine& engine, QWidget* parent)
     : QWidget(parent)
     , m_workspace(workspace)
     , m_engine(engine)
-    , m_canvas(new Canvas(this))
+    , m_canvas(new PictureCanvas(this))
     , m_mode(new QComboBox(this))
     , m_index(new QSpinBox(this))
+    , m_tiles(new QAction(QStringLiteral("&Tiles"), this))
     , m_text(new QLabel(this)) {
     auto* layout = new QVBoxLayout(this);
     layout->setContentsMargins(8, 6, 8, 8);
     layout->setSpacing(4);
     auto* bar = new QHBoxLayout;
     m_mode->addItems({QStringLiteral("Picture"), QStringLiteral("A | B wipe"), QStringLiteral("Difference A − B")});
+    m_mode->setObjectName(QStringLiteral("pictureMode"));
     m_mode->setAccessibleName(QStringLiteral("What the image panel shows"));
     m_mode->setToolTip(QStringLiteral(
         "The picture of the run that is shown; runs A and B with a wipe between them; or where they differ"));
@@ -112,35 +45,53 @@ ImagePanel::ImagePanel(Workspace& workspace, Engine& engine, QWidget* parent)
     m_index->setAccessibleName(QStringLiteral("Picture of the batch"));
     m_index->setToolTip(QStringLiteral("Which picture of the batch"));
     m_index->hide();
+    m_tiles->setObjectName(QStringLiteral("tiles"));
+    m_tiles->setCheckable(true);
+    m_tiles->setShortcut(Qt::Key_G);
+    auto* tiles = new QToolButton(this);
+    tiles->setDefaultAction(m_tiles);
     bar->addWidget(m_mode, 1);
     bar->addWidget(m_index);
+    bar->addWidget(tiles);
     layout->addLayout(bar);
     layout->addWidget(m_canvas, 1);
     layout->addWidget(m_text);
     m_text->setWordWrap(true);
+    m_text->setAlignment(Qt::AlignLeft | Qt::AlignTop);
+    m_text->setObjectName(QStringLiteral("aboutPicture"));
     m_text->setAccessibleName(QStringLiteral("About the picture"));
     m_text->setTextInteractionFlags(Qt::TextSelectableByMouse);
     connect(m_mode, &QComboBox::activated, this, &ImagePanel::refresh);
     connect(m_index, &QSpinBox::valueChanged, this, &ImagePanel::refresh);
+    connect(m_tiles, &QAction::toggled, this, &ImagePanel::refreshTiles);
+    connect(m_canvas, &PictureCanvas::clicked, this, [this](const QPoint& pixel) {
+        m_workspace.selectPart(m_tiled.run, m_tiled.tiles.partAt(pixel, highlighted()));
+    });
+    connect(m_canvas, &PictureCanvas::stepped, this, &ImagePanel::step);
     connect(&workspace, &Workspace::pictureChanged, this, &ImagePanel::refresh);
+    connect(&workspace, &Workspace::cursorChanged, this, &ImagePanel::refreshText);
     connect(&workspace.runs(), &RunsModel::overlaysChanged, this, [this] {
-        if (m_mode->currentIndex() != 0) refresh();
+        if (m_mode->currentIndex() != Picture) refresh();
     });
     refresh();
 }
 
-QImage ImagePanel::imageOf(int run) const {
+ImagePanel::Side ImagePanel::sideOf(int run, const TimelinePtr& timeline, const PicturePtr& picture) const {
+    Side side{.run = run, .timeline = timeline, .image = {}, .tiles = {}};
+    if (!picture || picture->images.empty()) return side;
+    const auto index = std::min<std::size_t>(static_cast<std::size_t>(m_index->value()), picture->images.size() - 1);
+    side.image = picture->images[index];
+    if (timeline) side.tiles = tileLayout(timeline->recording(), index);
+    return side;
+}
+
+ImagePanel::Side ImagePanel::sideOf(int run) const {
     const RunEntry* entry = m_workspace.runs().find(run);
-    if (!entry || !entry->picture || entry->picture->images.empty()) return {};
-    return entry->picture
-        ->images[std::min<std::size_t>(static_cast<std::size_t>(m_index->value()), entry->picture->images.size() - 1)];
+    return entry ? sideOf(run, entry->timeline, entry->picture) : Side{};
 }
 
 QImage ImagePanel::current() const {
-    const PicturePtr picture = m_workspace.picture();
-    if (!picture || picture->images.empty()) return {};
-    return picture
-        ->images[std::min<std::size_t>(static_cast<std::size_t>(m_index->value()), picture->images.size() - 1)];
+    return sideOf(m_workspace.pictureRun(), m_workspace.pictureTimeline(), m_workspace.picture()).image;
 }
 
 void ImagePanel::refresh() {
@@ -148,45 +99,146 @@ void ImagePanel::refresh() {
     const int count = picture ? static_cast<int>(picture->images.size()) : 0;
     m_index->setRange(0, std::max(0, count - 1));
     m_index->setVisible(count > 1);
-    const QImage a = imageOf(m_workspace.runs().badgeA()), b = imageOf(m_workspace.runs().badgeB());
     ++m_differenceRequest;
-    if (m_mode->currentIndex() == 0) {
-        const QImage image = current();
-        m_canvas->setImages(image, {}, QStringLiteral("Press Run: the decoded picture appears here"));
-        m_text->setText(image.isNull() ? QString()
-                                       : QStringLiteral("%1 × %2 pixels").arg(image.width()).arg(image.height()));
+    m_about.clear();
+    m_right = {};
+    const int mode = m_mode->currentIndex();
+    if (mode == Picture) {
+        m_tiled = sideOf(m_workspace.pictureRun(), m_workspace.pictureTimeline(), picture);
+        m_canvas->setImages(m_tiled.image, {}, QStringLiteral("Press Run: the decoded picture appears here"));
+        if (!m_tiled.image.isNull())
+            m_about = QStringLiteral("%1 × %2 pixels").arg(m_tiled.image.width()).arg(m_tiled.image.height());
+        if (!m_tiled.tiles.empty())
+            m_about +=
+                QStringLiteral(", %1 %2, %3")
+                    .arg(m_tiled.tiles.tiles.size())
+                    .arg(inStripes(m_tiled.timeline->recording()) ? QStringLiteral("stripes") : QStringLiteral("tiles"),
+                         textOf(m_tiled.timeline->recording().tiling));
+        refreshTiles();
         return;
     }
-    if (a.isNull() || b.isNull()) {
+    const Side a = sideOf(m_workspace.runs().badgeA()), b = sideOf(m_workspace.runs().badgeB());
+    m_tiled = {};
+    if (a.image.isNull() || b.image.isNull()) {
         m_canvas->setImages(
             {}, {}, QStringLiteral("Two runs with pictures are compared: mark them A and B in the list of runs"));
-        m_text->clear();
+        refreshTiles();
         return;
     }
-    if (m_mode->currentIndex() == 1 && a.size() == b.size()) m_canvas->setImages(a, b, {});
-    askDifference();
+    if (mode == Wipe) {
+        m_tiled = a;
+        m_right = b;
+        if (a.image.size() == b.image.size()) m_canvas->setImages(a.image, b.image, {});
+    } else {
+        m_tiled = b.tiles.empty() ? a : b;
+    }
+    m_about = QStringLiteral("Comparing …");
+    refreshTiles();
+    askDifference(a, b);
 }
 
-void ImagePanel::askDifference() {
-    const QImage a = imageOf(m_workspace.runs().badgeA()), b = imageOf(m_workspace.runs().badgeB());
+void ImagePanel::refreshTiles() {
+    const bool any = !m_tiled.tiles.empty() || !m_right.tiles.empty();
+    QString tip = QStringLiteral("Draws the edges of the tiles or stripes that the picture was made of, and bands "
+                                 "where they overlap (G)");
+    if (!any) {
+        const bool tiled = m_tiled.timeline && m_tiled.timeline->recording().tiling != "off";
+        tip = m_tiled.image.isNull() ? QStringLiteral("There is no picture yet that was made of tiles")
+              : tiled                ? QStringLiteral("The recording does not say where its tiles lie")
+                                     : QStringLiteral("The picture was made in one piece: its run had tile off");
+    }
+    m_tiles->setEnabled(any);
+    m_tiles->setToolTip(tip);
+    m_tiles->setStatusTip(tip);
+    const bool drawn = any && m_tiles->isChecked();
+    m_canvas->setTiles(drawn ? m_tiled.tiles : TileLayout{}, drawn ? m_right.tiles : TileLayout{});
+    refreshText();
+}
+
+std::uint32_t ImagePanel::highlighted() const {
+    const TimelinePtr shown = m_workspace.shown();
+    if (!shown || shown != m_tiled.timeline) return noIndex;
+    const auto& events = shown->recording().events;
+    return m_hover < events.size() ? shown->recording().partOf(events[m_hover]) : m_workspace.part();
+}
+
+void ImagePanel::showHover(std::uint32_t event) {
+    m_hover = event;
+    refreshText();
+}
+
+QString ImagePanel::textOfTile(std::uint32_t part) const {
+    const TileLayout::Tile* tile = m_tiled.tiles.tileOf(part);
+    if (!tile) return {};
+    const Recording& recording = m_tiled.timeline->recording();
+    const auto [area, firstOp, lastOp] = recording.parts[part];
+    QString text = QStringLiteral("\n%1 %2 of %3: %4 × %5 pixels at (%6, %7)\n")
+                       .arg(inStripes(recording) ? QStringLiteral("Stripe") : QStringLiteral("Tile"))
+                       .arg(tile - m_tiled.tiles.tiles.data() + 1)
+                       .arg(m_tiled.tiles.tiles.size())
+                       .arg(area.width)
+                       .arg(area.height)
+                       .arg(area.x)
+                       .arg(area.y);
+    text += firstOp == lastOp ? QStringLiteral("op %1").arg(firstOp)
+                              : QStringLiteral("ops %1 to %2").arg(firstOp).arg(lastOp);
+    const double ms = static_cast<double>(recording.ops[lastOp].endNs - recording.ops[firstOp].beginNs) / 1e6;
+    if (ms > 0) text += QStringLiteral(", ") + QString::fromStdString(formatDuration(ms));
+    // Norms see whole maps: up to the last of them every stripe is for the whole picture.
+    if (recording.tiling == "exact") text += QStringLiteral("; what all rows need was made before");
+    return text;
+}
+
+void ImagePanel::refreshText() {
+    const bool tiled = m_tiles->isEnabled() && m_mode->currentIndex() != Wipe, drawn = tiled && m_tiles->isChecked();
+    const std::uint32_t part = drawn ? highlighted() : noIndex;
+    m_canvas->setHighlight(part);
+    // Of the cursor's tile, which comes and goes: the picture stays where it is.
+    const int lines = m_mode->currentIndex() == Difference ? 5 : 4;
+    m_text->setMinimumHeight(tiled ? lines * m_text->fontMetrics().lineSpacing() : 0);
+    const QString tile = textOfTile(part);
+    if (m_text->text() != m_about + tile) m_text->setText(m_about + tile);
+}
+
+// As they were made, from the one that stands out.
+void ImagePanel::step(int by) {
+    const auto& tiles = m_tiled.tiles.tiles;
+    const TileLayout::Tile* now = m_tiled.tiles.tileOf(highlighted());
+    const auto last = static_cast<std::ptrdiff_t>(tiles.size()) - 1;
+    const std::ptrdiff_t next = now ? std::clamp<std::ptrdiff_t>(now - tiles.data() + by, 0, last) : by > 0 ? 0 : last;
+    m_workspace.selectPart(m_tiled.run, tiles[static_cast<std::size_t>(next)].part);
+}
+
+void ImagePanel::askDifference(const Side& a, const Side& b) {
     const auto result = std::make_shared<Result<PictureDifference>>();
-    m_text->setText(QStringLiteral("Comparing …"));
-    m_engine.background([=] { *result = differenceOf(a, b); },
-                        [this, result, request = m_differenceRequest] {
-                            if (request != m_differenceRequest) return;
-                            if (!*result) {
-                                m_canvas->setImages({}, {}, QString::fromStdString(result->error().message));
-                                m_text->clear();
-                                return;
-                            }
-                            const PictureDifference& difference = **result;
-                            if (m_mode->currentIndex() == 2) m_canvas->setImages(difference.heat, {}, {});
-                            m_text->setText(std::isinf(difference.psnr)
-                                                ? QStringLiteral("A and B are equal, to the last bit of 16")
-                                                : QStringLiteral("PSNR %1 dB, largest error %2 of 255 (brightest)")
-                                                      .arg(difference.psnr, 0, 'f', 2)
-                                                      .arg(255.0 * difference.largest, 0, 'f', 3));
-                        });
+    m_engine.background(
+        [result, a = a.image, b = b.image, edges = (b.tiles.empty() ? a : b).tiles.edges] {
+            *result = differenceOf(a, b, edges);
+        },
+        [this, result, request = m_differenceRequest] {
+            if (request != m_differenceRequest) return;
+            if (!*result) {
+                m_canvas->setImages({}, {}, QString::fromStdString(result->error().message));
+                m_about.clear();
+                refreshText();
+                return;
+            }
+            const PictureDifference& difference = **result;
+            if (m_mode->currentIndex() == Difference) m_canvas->setImages(difference.heat, {}, {});
+            m_about = std::isinf(difference.psnr) ? QStringLiteral("A and B are equal, to the last bit of 16")
+                                                  : QStringLiteral("PSNR %1 dB, largest error %2 of 255 (white)")
+                                                        .arg(difference.psnr, 0, 'f', 2)
+                                                        .arg(of255(difference.largest));
+            if (const auto& seams = difference.atEdges; seams && !std::isinf(difference.psnr))
+                m_about += QStringLiteral(". Within %1 pixels of tile edges RMS %2 of 255, %3 or more from them %4: "
+                                          "%5 times")
+                               .arg(seams->nearPixels)
+                               .arg(of255(seams->near))
+                               .arg(seams->farPixels)
+                               .arg(of255(seams->far))
+                               .arg(seams->near / seams->far, 0, 'f', 2);
+            refreshText();
+        });
 }
 
 } // namespace spikescope

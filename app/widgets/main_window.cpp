@@ -2,6 +2,7 @@
 
 #include "app/widgets/controls_panel.h"
 #include "app/widgets/cursor_bar.h"
+#include "app/widgets/fit_bar.h"
 #include "app/widgets/help.h"
 #include "app/widgets/image_panel.h"
 #include "app/widgets/minimap.h"
@@ -74,8 +75,10 @@ MainWindow::MainWindow(Workspace& workspace, Engine& engine, QWidget* parent)
     makeActions();
     makeStatusBar();
 
-    connect(m_chart, &TimelineChart::hovered, m_cursorBar,
-            [this](std::uint32_t event) { m_cursorBar->showHover(event); });
+    connect(m_chart, &TimelineChart::hovered, this, [this](std::uint32_t event) {
+        m_cursorBar->showHover(event);
+        m_image->showHover(event);
+    });
     connect(&workspace, &Workspace::told, this, &MainWindow::showNotice);
     connect(&workspace, &Workspace::runStateChanged, this, &MainWindow::refreshRunState);
     connect(&workspace, &Workspace::deviceChanged, this, &MainWindow::refreshDevice);
@@ -146,6 +149,10 @@ void MainWindow::makeActions() {
                               QStringLiteral("Overlays mlx-before, mlx-after and leanest, planned at the current size"),
                               Qt::CTRL | Qt::Key_B, [this] { m_workspace.showProblem(); });
     problem->setObjectName(QStringLiteral("problem"));
+    QAction* fitBudget =
+        action(QStringLiteral("Fit into the &budget"),
+               QStringLiteral("Sets the controls to the fastest ones that fit, with what may be given up as ticked"),
+               Qt::CTRL | Qt::Key_F, [this] { m_fit->press(); });
     QAction* compare = action(QStringLiteral("&Compare"), QStringLiteral("The table of ticked runs side by side"),
                               Qt::CTRL | Qt::Key_D, [this] { m_tables->setCurrentIndex(TablesPanel::Compare); });
     QAction* keys =
@@ -183,7 +190,7 @@ void MainWindow::makeActions() {
     QMenu* edit = menuBar()->addMenu(QStringLiteral("&Edit"));
     edit->addActions({undo, redo});
     QMenu* runMenu = menuBar()->addMenu(QStringLiteral("&Run"));
-    runMenu->addActions({m_run, problem});
+    runMenu->addActions({m_run, problem, fitBudget});
     runMenu->addSeparator();
     for (const Preset& preset : presets()) {
         QAction* apply = runMenu->addAction(QStringLiteral("Preset %1").arg(QString::fromUtf8(preset.name.data())));
@@ -192,7 +199,7 @@ void MainWindow::makeActions() {
                 [this, name = std::string(preset.name)] { m_workspace.applyPreset(name); });
     }
     QMenu* view = menuBar()->addMenu(QStringLiteral("&View"));
-    view->addActions({peak, fit, marker, compare});
+    view->addActions({peak, fit, marker, compare, m_image->tilesAction()});
     view->addSeparator();
     for (QDockWidget* dock : findChildren<QDockWidget*>()) view->addAction(dock->toggleViewAction());
     view->addSeparator();
@@ -273,6 +280,8 @@ void MainWindow::makeDocks() {
     column->setSpacing(0);
     column->addWidget(new ControlsPanel(m_workspace, left), 1);
     column->addWidget(new PeakGauge(m_workspace, left));
+    m_fit = new FitBar(m_workspace, left);
+    column->addWidget(m_fit);
     dock(QStringLiteral("controls"), QStringLiteral("Controls"), left, Qt::LeftDockWidgetArea);
     m_image = new ImagePanel(m_workspace, m_engine, this);
     QDockWidget* image = dock(QStringLiteral("image"), QStringLiteral("Image"), m_image, Qt::RightDockWidgetArea);

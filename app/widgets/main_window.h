@@ -14,6 +14,7 @@ class QToolButton;
 namespace spikescope {
 
 class CursorBar;
+class FitBar;
 class ImagePanel;
 class NoticeBar;
 class TablesPanel;
@@ -39,6 +40,7 @@ public:
 
     TimelineChart& chart() { return *m_chart; }
     TablesPanel& tables() { return *m_tables; }
+    ImagePanel& image() { return *m_image; }
 
 protected:
     void closeEvent(QCloseEvent* event) override;
@@ -68,6 +70,7 @@ private:
     TimelineChart* m_chart = nullptr;
     TablesPanel* m_tables = nullptr;
     ImagePanel* m_image = nullptr;
+    FitBar* m_fit = nullptr;
     CursorBar* m_cursorBar = nullptr;
     NoticeBar* m_notices = nullptr;
     QAction* m_run = nullptr;

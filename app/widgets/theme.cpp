@@ -1,9 +1,11 @@
 #include "app/widgets/theme.h"
 
 #include <QApplication>
+#include <QPainter>
 #include <QPalette>
-#include <QStyle>
+#include <QProxyStyle>
 #include <QStyleFactory>
+#include <QStyleOption>
 
 namespace spikescope {
 
@@ -55,6 +57,24 @@ QPalette darkPalette() {
     return p;
 }
 
+// Fusion's outlines are darker than what is around them: on a dark ground boxes to tick would not be seen.
+class OutlinedFusion final : public QProxyStyle {
+public:
+    OutlinedFusion()
+        : QProxyStyle(QStyleFactory::create(QStringLiteral("Fusion"))) {}
+
+    void drawPrimitive(PrimitiveElement element, const QStyleOption* option, QPainter* painter,
+                       const QWidget* widget) const override {
+        QProxyStyle::drawPrimitive(element, option, painter, widget);
+        if (!dark || (element != PE_IndicatorCheckBox && element != PE_IndicatorItemViewItemCheck)) return;
+        painter->save();
+        painter->setPen(option->palette.color(QPalette::PlaceholderText));
+        painter->setBrush(Qt::NoBrush);
+        painter->drawRect(option->rect.adjusted(0, 0, -1, -1));
+        painter->restore();
+    }
+};
+
 void dim(QPalette& p) {
     for (const auto role : {QPalette::WindowText, QPalette::Text, QPalette::ButtonText})
         p.setColor(QPalette::Disabled, role, p.color(QPalette::PlaceholderText));
@@ -77,7 +97,7 @@ QString nameOf(Theme theme) {
 void applyTheme(QApplication& app, Theme theme) {
     static const bool systemDark = app.palette().color(QPalette::Window).lightness() < 128;
     dark = theme == Theme::Dark || (theme == Theme::System && systemDark);
-    app.setStyle(QStyleFactory::create(QStringLiteral("Fusion")));
+    app.setStyle(new OutlinedFusion); // which the application then owns
     QPalette palette = dark ? darkPalette() : lightPalette();
     dim(palette);
     app.setPalette(palette);

@@ -1,5 +1,7 @@
 #include "core/memory/recording.h"
 
+#include <algorithm>
+
 namespace spikescope {
 
 std::string_view name(Category category) {
@@ -36,10 +38,16 @@ std::string_view name(EventKind kind) {
     return "?";
 }
 
+namespace {
+
+// What is taken is for the op that follows, what is given back was for the one before.
+bool isForNext(const Event& event) { return event.kind == EventKind::Alloc || event.kind == EventKind::Reserve; }
+
+} // namespace
+
 std::int64_t Recording::timeNs(const Event& event) const {
     if (ops.empty()) return 0;
-    const bool atBegin = event.kind == EventKind::Alloc || event.kind == EventKind::Reserve;
-    if (atBegin && event.op < ops.size()) return ops[event.op].beginNs;
+    if (isForNext(event) && event.op < ops.size()) return ops[event.op].beginNs;
     return event.op == 0 ? ops.front().beginNs : ops[event.op - 1].endNs;
 }
 
@@ -48,6 +56,13 @@ std::uint64_t Recording::hostTraffic() const {
     for (const RecordedOp& op : ops)
         if (op.crossesTheBus()) bytes += op.traffic;
     return bytes;
+}
+
+std::uint32_t Recording::partOf(const Event& event) const {
+    if (!isForNext(event) && event.op == 0) return noIndex;
+    const std::uint32_t op = isForNext(event) ? event.op : event.op - 1;
+    const auto found = std::ranges::lower_bound(parts, op, {}, &RecordedPart::lastOp);
+    return found != parts.end() && found->firstOp <= op ? static_cast<std::uint32_t>(found - parts.begin()) : noIndex;
 }
 
 std::vector<double> Recording::opTimes() const {

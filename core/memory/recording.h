@@ -75,6 +75,18 @@ struct Sample {
     std::uint64_t processBytes = 0;           // resident set of the process
 };
 
+// In elements of the op's output: pixels of a decode, latents of an encode.
+struct OutputArea {
+    std::uint64_t picture = 0, x = 0, y = 0, width = 0, height = 0;
+    bool operator==(const OutputArea&) const = default;
+};
+
+// A tile or a stripe of the output, and the ops that were for it alone.
+struct RecordedPart {
+    OutputArea area;
+    std::uint32_t firstOp = 0, lastOp = 0; // both included
+};
+
 struct Failure {
     std::string code, message, layer, tensor;
     std::uint64_t bytesWanted = 0, bytesFree = 0;
@@ -95,6 +107,7 @@ struct Recording {
     std::vector<std::string> layers;
     std::vector<RecordedTensor> tensors;
     std::vector<RecordedOp> ops;
+    std::vector<RecordedPart> parts; // in the order of ops; none of an op that ran whole
     std::vector<Event> events;
     // Of runs: before the first event, at every evaluation, whenever reserved has a new maximum, and after the last
     // event.
@@ -113,6 +126,8 @@ struct Recording {
     std::int64_t timeNs(const Event& event) const;
     // Bytes of maps that ops carried between the device and the host.
     std::uint64_t hostTraffic() const;
+    // The part that an event belongs to, by its op; noIndex: to none alone.
+    std::uint32_t partOf(const Event& event) const;
     // Of each run of the op, in ms of device time: all its ops behind the upload of its input.
     std::vector<double> opTimes() const;
 };

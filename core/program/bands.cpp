@@ -23,6 +23,10 @@ public:
         makeKeptMaps();
         for (std::uint32_t s = 0; s < m_plan.stages().size(); ++s) lowerStage(s);
         m_lowered.addWhole(m_tensorOf[m_graph.input.index], m_tensorOf[m_graph.output.index]);
+        for (Part& part : m_lowered.parts) {
+            part.areas = m_outputBands;
+            for (Part::Area& band : part.areas) band.area.picture = part.from.picture;
+        }
         return std::move(m_lowered);
     }
 
@@ -73,6 +77,11 @@ private:
         if (const auto norm = m_plan.normOf(stage.target)) stats = statsOf(*norm, stage);
         for (std::uint32_t i = 0; i < stage.bands.size(); ++i) {
             if (stats) stats->slot = i;
+            if (stage.target == m_graph.output)
+                m_outputBands.push_back({.firstCall = m_lowered.program.calls.size(),
+                                         .area = {.y = stage.bands[i].begin,
+                                                  .width = shape(stage.target).w,
+                                                  .height = stage.bands[i].count()}});
             lowerBand(stage, index, stage.bands[i], stats);
         }
     }
@@ -245,6 +254,8 @@ private:
     LoweredCalls m_lowered;
     std::vector<TensorId> m_tensorOf;                    // by value that is kept
     std::vector<std::optional<TensorId>> m_coefficients; // by node
+    // Of all stages the last one alone makes rows of the output; those before it make rows that all of them need.
+    std::vector<Part::Area> m_outputBands;
 };
 
 } // namespace

@@ -14,6 +14,12 @@ struct Part {
     InputPart from;
     std::vector<std::uint32_t> calls;
     std::vector<OutputRows> outputs; // that are complete behind them
+    // Which calls make what part of the output alone: those from `firstCall` on, up to the next area's; ascending.
+    struct Area {
+        std::size_t firstCall = 0; // place in `calls`
+        OutputArea area;
+    };
+    std::vector<Area> areas = {};
 };
 
 struct LoweredCalls {

@@ -184,6 +184,10 @@ struct DownloadStep {
     TensorId staging;
     OutputRows output;
 };
+// What the steps from here on make is for this part of the output alone; none: for all of it.
+struct AreaStep {
+    std::optional<OutputArea> area;
+};
 // Sets rows of a map to zero.
 struct ClearStep {
     TensorId tensor;
@@ -195,7 +199,7 @@ struct EvaluateStep {
 };
 
 using Step = std::variant<PhaseStep, AcquireStep, ReleaseStep, FillStep, UploadStep, DispatchStep, DownloadStep,
-                          ClearStep, EvaluateStep>;
+                          AreaStep, ClearStep, EvaluateStep>;
 
 struct Call {
     KernelCall kernel;

@@ -178,9 +178,11 @@ private:
         step(ReleaseStep{upload.staging});
     }
     void emitPart(const Part& part, TensorId staging) {
+        if (!part.areas.empty() && part.areas.front().firstCall == 0) step(AreaStep{part.areas.front().area});
         step(AcquireStep{part.input});
         emitUpload({.tensor = part.input, .staging = staging, .from = std::nullopt, .part = part.from});
         emitCalls(part);
+        if (!part.areas.empty()) step(AreaStep{});
     }
     bool isLasting(TensorId id) const { return std::ranges::find(m_lasting, id) != m_lasting.end(); }
     void emitOutputs(const Part& part) {
@@ -281,7 +283,9 @@ private:
             if (!isOutput(id)) dying[uses.last[t]].push_back(id);
         }
         std::vector<std::vector<TensorId>> batches(1); // what each batch releases
+        auto area = std::ranges::upper_bound(part.areas, std::size_t{0}, {}, &Part::Area::firstCall);
         for (std::size_t i = 0; i < calls.size(); ++i) {
+            if (area != part.areas.end() && area->firstCall == i) step(AreaStep{(area++)->area});
             for (const TensorId id : begins[i]) step(AcquireStep{id});
             step(DispatchStep{calls[i]});
             if (lazy())

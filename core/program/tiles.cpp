@@ -77,6 +77,14 @@ private:
         return tile == m_tiles.size() ? m_lowered.program.output.h : m_tiles[tile].row->begin * outScale();
     }
 
+    OutputArea areaOf(const Tile& tile, std::uint64_t picture) const {
+        return {.picture = picture,
+                .x = tile.column->begin * outScale(),
+                .y = tile.row->begin * outScale(),
+                .width = tile.column->length * outScale(),
+                .height = tile.row->length * outScale()};
+    }
+
     // Tiles of one size are the same calls over the same tensors.
     struct Size {
         InputOutput maps;
@@ -108,7 +116,8 @@ private:
                                .x = tile.column->begin * inScale(),
                                .again = picture > 0 || i > 0},
                       .calls = size.calls,
-                      .outputs = {}};
+                      .outputs = {},
+                      .areas = {{.firstCall = 0, .area = areaOf(tile, picture)}}};
             m_lowered.program.calls.push_back({.kernel = BlendCall{.in = size.maps.output,
                                                                    .weights = m_weights,
                                                                    .out = m_band,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 namespace spikescope {
 
@@ -80,24 +81,37 @@ private:
     Result<void> carryOut(const DownloadStep& step) {
         return m_machine.download(step, recordTransfer("download", step.output.tensor));
     }
+    Result<void> carryOut(const AreaStep& step) {
+        m_area = step.area;
+        m_areaBegins = true;
+        return {};
+    }
     Result<void> carryOut(const ClearStep& step) { return m_machine.clear(step); }
     Result<void> carryOut(const DispatchStep& step) {
         const Call& call = m_program.calls[step.call];
         tensor = output(call.kernel);
         layer = call.layer;
         const Tensor& out = m_program.tensor(tensor);
-        return m_machine.dispatch(call, m_recorder.op({.name = kernelName(call.kernel),
-                                                       .layer = call.layer.index,
-                                                       .flops = flops(call.kernel, m_program),
-                                                       .outputBytes = out.bytes,
-                                                       .traffic = traffic(call.kernel, m_program),
-                                                       .dtype = std::string(name(out.dtype))}));
+        return m_machine.dispatch(call, record({.name = kernelName(call.kernel),
+                                                .layer = call.layer.index,
+                                                .flops = flops(call.kernel, m_program),
+                                                .outputBytes = out.bytes,
+                                                .traffic = traffic(call.kernel, m_program),
+                                                .dtype = std::string(name(out.dtype))}));
     }
     Result<void> carryOut(const EvaluateStep& step) {
         CHECK(m_machine.evaluate(step.ahead));
         m_recording.barriers.push_back(static_cast<std::uint32_t>(m_recording.events.size()));
         sample();
         return {};
+    }
+
+    std::uint32_t record(RecordedOp op) {
+        const std::uint32_t index = m_recorder.op(std::move(op));
+        if (!m_area) return index;
+        if (std::exchange(m_areaBegins, false)) m_recording.parts.push_back({.area = *m_area, .firstOp = index});
+        m_recording.parts.back().lastOp = index;
+        return index;
     }
 
     void sample() {
@@ -111,11 +125,11 @@ private:
         const Tensor& moved = m_program.tensor(id);
         tensor = id;
         layer = moved.layer;
-        return m_recorder.op({.name = opName,
-                              .layer = moved.layer.index,
-                              .outputBytes = moved.bytes,
-                              .traffic = 2 * moved.bytes,
-                              .dtype = std::string(name(moved.dtype))});
+        return record({.name = opName,
+                       .layer = moved.layer.index,
+                       .outputBytes = moved.bytes,
+                       .traffic = 2 * moved.bytes,
+                       .dtype = std::string(name(moved.dtype))});
     }
     Result<void> release(TensorId id) {
         m_machine.unbind(id);
@@ -131,6 +145,8 @@ private:
     Machine& m_machine;
     std::vector<std::optional<Placement>> m_live;
     std::uint64_t m_mostReserved = 0;
+    std::optional<OutputArea> m_area; // of which no op is recorded as long as it begins
+    bool m_areaBegins = false;
 };
 
 std::string_view failureName(ErrorCode code) {

@@ -79,6 +79,8 @@ std::vector<Controls> fewerBits(const Controls& asked) {
     return ways;
 }
 
+bool cancelled(const FitOptions& options) { return options.cancel && options.cancel->raised(); }
+
 class Search {
 public:
     Search(PlannedControls asked, const HeapTraits& traits, std::uint64_t room, const Rates& rates,
@@ -143,6 +145,7 @@ private:
 
     // Nothing where the controls contradict each other or the model's files do not allow them.
     const PlannedControls* planOf(const Controls& controls) {
+        if (cancelled(m_options)) return nullptr;
         std::string key;
         for (const auto& [control, value] : controlValues(controls)) key += value + "\n";
         const auto [found, isNew] = m_plans.try_emplace(std::move(key));
@@ -353,6 +356,7 @@ Result<Fit> fit(const Controls& asked, const HeapTraits& traits, std::uint64_t r
         TRY(base, planControls(controls, traits, &*counted, room));
     }
     Fit result = Search(std::move(base), traits, room, counted ? *counted : *rates, options).run();
+    if (cancelled(options)) return fail(ErrorCode::Cancelled, "cancelled");
     result.measured = !counted;
     return result;
 }

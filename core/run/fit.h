@@ -2,6 +2,7 @@
 // The fastest configuration that fits: controls are changed until the planned peak of what is reserved is within a
 // budget, first those that leave the picture as it is, then, where that is allowed, those that do not.
 
+#include "core/base/cancel.h"
 #include "core/run/advice.h"
 
 #include <limits>
@@ -13,6 +14,7 @@ struct FitOptions {
     bool approximate = false;      // parts that do not know of each other may be taken
     bool dtype = false;            // weights and maps may have fewer bits, also those that are kept
     std::uint64_t hostRoom = std::numeric_limits<std::uint64_t>::max(); // bytes of the machine's memory for tensors
+    const CancelFlag* cancel = nullptr;
 };
 
 // One change on the way from the configuration that was asked for to the chosen one, with what the configuration is

@@ -70,9 +70,9 @@ std::vector<std::uint64_t> distances(std::uint64_t length, const std::vector<std
 // Collects errors by distance: 0 to 1, and from there each bin is twice as wide, up to the last one, 64 and more.
 class DistanceBins {
 public:
-    DistanceBins(const ComparedImage& image, const SeamGrid& grid)
-        : m_x(distances(image.pixels.width, tileEdges(image.pixels.width, grid.tile.width, grid.overlap)))
-        , m_y(distances(image.pixels.height, tileEdges(image.pixels.height, grid.tile.height, grid.overlap)))
+    DistanceBins(const ComparedImage& image, const SeamEdges& seams)
+        : m_x(distances(image.pixels.width, seams.x))
+        , m_y(distances(image.pixels.height, seams.y))
         , m_bins(7) {
         for (std::size_t i = 0; i < m_bins.size(); ++i) {
             m_bins[i].from = i == 0 ? 0 : std::uint64_t{1} << i;
@@ -109,19 +109,6 @@ private:
     std::vector<std::uint64_t> m_x, m_y;
     std::vector<DistanceBin> m_bins; // rms holds the sum of squares until finish()
 };
-
-Result<void> checkGrid(const SeamGrid& grid, const Input& picture) {
-    const auto [width, height] = grid.tile;
-    if (width > picture.width || height > picture.height)
-        return fail(ErrorCode::BadUsage, "tile: {}x{} is larger than the pictures of {}x{} pixels", width, height,
-                    picture.width, picture.height);
-    if (width == picture.width && height == picture.height)
-        return fail(ErrorCode::BadUsage, "tile: {}x{} is the pictures' size, so no tiles meet in them", width, height);
-    if (grid.overlap >= std::min(width, height))
-        return fail(ErrorCode::BadUsage, "overlap: {} pixels are not less than a tile's {}x{}", grid.overlap, width,
-                    height);
-    return {};
-}
 
 } // namespace
 
@@ -164,17 +151,27 @@ std::vector<std::uint64_t> tileEdges(std::uint64_t length, std::uint64_t tile, s
     return edges;
 }
 
-Result<ImageDifference> differenceOf(const ComparedImage& a, const ComparedImage& b,
-                                     const std::optional<SeamGrid>& grid) {
+Result<SeamEdges> seamEdges(const SeamGrid& grid, std::uint64_t width, std::uint64_t height) {
+    const Sides tile = grid.tile;
+    if (tile.width > width || tile.height > height)
+        return fail(ErrorCode::BadUsage, "tile: {}x{} is larger than the pictures of {}x{} pixels", tile.width,
+                    tile.height, width, height);
+    if (tile.width == width && tile.height == height)
+        return fail(ErrorCode::BadUsage, "tile: {}x{} is the pictures' size, so no tiles meet in them", width, height);
+    if (grid.overlap >= std::min(tile.width, tile.height))
+        return fail(ErrorCode::BadUsage, "overlap: {} pixels are not less than a tile's {}x{}", grid.overlap,
+                    tile.width, tile.height);
+    return SeamEdges{.x = tileEdges(width, tile.width, grid.overlap),
+                     .y = tileEdges(height, tile.height, grid.overlap)};
+}
+
+Result<ImageDifference> differenceOf(const ComparedImage& a, const ComparedImage& b, const SeamEdges& seams) {
     const auto [width, height] = Sides{a.pixels.width, a.pixels.height};
     if (b.pixels.width != width || b.pixels.height != height)
         return fail(ErrorCode::BadInput, "one picture has {}x{} pixels, the other {}x{}; only one size can be compared",
                     width, height, b.pixels.width, b.pixels.height);
     std::optional<DistanceBins> bins;
-    if (grid) {
-        CHECK(checkGrid(*grid, a.pixels));
-        bins.emplace(a, *grid);
-    }
+    if (!seams.empty()) bins.emplace(a, seams);
 
     ImageDifference result{.width = width, .height = height};
     double sum = 0, squares = 0, squaresOfA = 0;
@@ -222,16 +219,11 @@ std::array<float, 3> heatColour(double value) {
 }
 
 Result<void> writeHeatMap(PngWriter& writer, const ComparedImage& a, const ComparedImage& b,
-                          const ImageDifference& difference, const std::optional<SeamGrid>& grid) {
+                          const ImageDifference& difference, const SeamEdges& seams) {
     // Dashes, so that the errors of a seam are seen between them; a colour that the map does not have.
     constexpr std::uint64_t dash = 4;
     constexpr std::array<float, 3> edgeColour{0.20f, 0.85f, 0.45f};
     const auto dashed = [](std::uint64_t at) { return at / dash % 2 == 0; };
-    std::vector<std::uint64_t> columns, lines;
-    if (grid) {
-        columns = tileEdges(difference.width, grid->tile.width, grid->overlap);
-        lines = tileEdges(difference.height, grid->tile.height, grid->overlap);
-    }
     const double white = difference.largestFinite > 0 ? difference.largestFinite : 1.0;
     std::vector<float> heat(difference.width * channels);
     const auto paint = [&](std::uint64_t x, const std::array<float, 3>& colour) {
@@ -240,12 +232,12 @@ Result<void> writeHeatMap(PngWriter& writer, const ComparedImage& a, const Compa
     RowErrors rows(a, b);
     for (std::uint64_t y = 0; y < difference.height; ++y) {
         const std::span<const double> errors = rows.read(y);
-        const bool edge = std::ranges::binary_search(lines, y);
+        const bool edge = std::ranges::binary_search(seams.y, y);
         for (std::uint64_t x = 0; x < difference.width; ++x)
             paint(x, edge && dashed(x) ? edgeColour
                                        : heatColour(std::ranges::max(errors.subspan(x * channels, channels)) / white));
         if (dashed(y))
-            for (const std::uint64_t x : columns) paint(x, edgeColour);
+            for (const std::uint64_t x : seams.x) paint(x, edgeColour);
         CHECK(writer.writeRows(heat));
     }
     return {};

@@ -36,6 +36,14 @@ struct SeamGrid {
 // lies between pixels 7 and 8. The tile is at least 1 and at most `length` pixels long, the overlap below that.
 std::vector<std::uint64_t> tileEdges(std::uint64_t length, std::uint64_t tile, std::uint64_t overlap);
 
+// Of both axes, however the tiles were laid out; of a picture in one piece none.
+struct SeamEdges {
+    std::vector<std::uint64_t> x, y;
+    bool empty() const { return x.empty() && y.empty(); }
+};
+// BadUsage for tiles that do not fit into pictures of this size, or never meet there.
+Result<SeamEdges> seamEdges(const SeamGrid& grid, std::uint64_t width, std::uint64_t height);
+
 // Errors of the pixels at one distance from the nearest edge, where 0 is next to it.
 struct DistanceBin {
     std::uint64_t from = 0, to = 0; // `to` included
@@ -67,9 +75,8 @@ struct ImageDifference {
     bool identical() const { return maximum == 0; }
 };
 
-// BadInput for sizes that differ, BadUsage for tiles that do not fit.
-Result<ImageDifference> differenceOf(const ComparedImage& a, const ComparedImage& b,
-                                     const std::optional<SeamGrid>& grid);
+// BadInput for sizes that differ.
+Result<ImageDifference> differenceOf(const ComparedImage& a, const ComparedImage& b, const SeamEdges& seams = {});
 
 // From black over dark blue, magenta and orange to white for 0 to 1; what is not in between becomes the nearest end.
 std::array<float, 3> heatColour(double value);
@@ -77,6 +84,6 @@ std::array<float, 3> heatColour(double value);
 // The largest error of each pixel over its channels, white where it is difference.largestFinite or more; edges of tiles
 // are dashed lines. The writer has the pictures' size and is not committed.
 Result<void> writeHeatMap(PngWriter& writer, const ComparedImage& a, const ComparedImage& b,
-                          const ImageDifference& difference, const std::optional<SeamGrid>& grid);
+                          const ImageDifference& difference, const SeamEdges& seams = {});
 
 } // namespace spikescope

@@ -164,6 +164,12 @@ void appendRecording(JsonText& text, const Recording& recording) {
                 op.outputBytes, op.beginNs, op.endNs, op.traffic);
     ops.close();
 
+    text.raw(R"(,"parts":)");
+    JsonTable parts(text, {"picture", "x", "y", "width", "height", "first_op", "last_op"});
+    for (const auto& [area, firstOp, lastOp] : recording.parts)
+        parts.add(area.picture, area.x, area.y, area.width, area.height, firstOp, lastOp);
+    parts.close();
+
     text.raw(R"(,"events":)");
     JsonTable events(text, {"event", "phase", "tensor", "op", "address", "size_bytes", "allocated_bytes",
                             "reserved_bytes", "workspace_bytes", "host_bytes", "free_bytes", "largest_free_bytes"});

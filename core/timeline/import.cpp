@@ -12,6 +12,7 @@ namespace spikescope {
 namespace {
 
 constexpr std::uint64_t largestFile = std::uint64_t{2} << 30;
+constexpr std::uint64_t largestSide = 65536; // of an output, in elements
 
 constexpr std::array categories{Category::Weights, Category::Activation, Category::Workspace,
                                 Category::Image,   Category::Staging,    Category::Resident};
@@ -23,6 +24,7 @@ constexpr std::array<std::string_view, 2> controlColumns{"name", "value"};
 constexpr std::array<std::string_view, 7> tensorColumns{"name", "layer", "category", "dtype", "shape", "bytes", "host"};
 constexpr std::array<std::string_view, 9> opColumns{"name",         "layer",    "phase",  "dtype",        "flops",
                                                     "output_bytes", "begin_ns", "end_ns", "traffic_bytes"};
+constexpr std::array<std::string_view, 7> partColumns{"picture", "x", "y", "width", "height", "first_op", "last_op"};
 constexpr std::array<std::string_view, 12> eventColumns{
     "event",           "phase",          "tensor",          "op",         "address",    "size_bytes",
     "allocated_bytes", "reserved_bytes", "workspace_bytes", "host_bytes", "free_bytes", "largest_free_bytes"};
@@ -49,6 +51,8 @@ public:
         CHECK(readLayers(recording));
         CHECK(readTensors(recording));
         CHECK(readOps(recording));
+        // Reports of earlier versions have none.
+        if (m_root.source.outline.find("recording.parts")) CHECK(readParts(recording));
         CHECK(readEvents(recording));
         CHECK(readSamples(recording));
         CHECK(readBarriers(recording));
@@ -135,6 +139,31 @@ private:
             TRY(op.traffic, table.cell(8).unsignedNumber());
         }
         return {};
+    }
+
+    Result<void> readParts(const ReportField& recording) {
+        TRY(ReportTable table, ReportTable::open(recording, "parts", "recording.parts", partColumns));
+        m_recording.parts.reserve(table.mostRows());
+        while (true) {
+            TRY(const bool more, table.next());
+            if (!more) return {};
+            const std::uint64_t free =
+                m_recording.parts.empty() ? 0 : m_recording.parts.back().lastOp + std::uint64_t{1};
+            RecordedPart& part = m_recording.parts.emplace_back();
+            OutputArea& area = part.area;
+            std::size_t column = 0;
+            for (std::uint64_t* value : {&area.picture, &area.x, &area.y, &area.width, &area.height}) {
+                TRY(*value, table.cell(column++).unsignedNumber(largestSide));
+            }
+            for (std::uint32_t* op : {&part.firstOp, &part.lastOp}) {
+                const ReportField field = table.cell(column++);
+                TRY(*op, field.index(m_recording.ops.size(), "ops"));
+                if (*op == noIndex) return field.wrong("is null");
+            }
+            if (part.firstOp < free || part.lastOp < part.firstOp)
+                return table.cell(6).wrong("is {} from {}; parts have ops behind each other", part.lastOp,
+                                           part.firstOp);
+        }
     }
 
     Result<void> readEvents(const ReportField& recording) {

@@ -71,6 +71,8 @@ inline Recording smallRun() {
     recorder.phase(Phase::Write);
     for (std::uint32_t t : {7u, 8u, 0u, 1u, 3u}) release(t);
     recorder.returned(0x1000, 512);
+    r.parts = {{.area = {.width = 8, .height = 5}, .firstOp = 2, .lastOp = 3},
+               {.area = {.y = 5, .width = 8, .height = 3}, .firstOp = 4, .lastOp = 4}};
     r.predicted = {{390, 512}};
     r.hostPeakBytes = 12345;
     r.durationMs = 1.25;
@@ -105,7 +107,9 @@ inline void expectEqual(const Recording& a, const Recording& b) {
                         e.host, e.freeBytes, e.largestFree);
     };
     EXPECT_TRUE(std::ranges::equal(a.tensors, b.tensors, {}, tensor, tensor));
+    const auto part = [](const RecordedPart& p) { return std::tuple(p.area, p.firstOp, p.lastOp); };
     EXPECT_TRUE(std::ranges::equal(a.ops, b.ops, {}, op, op));
+    EXPECT_TRUE(std::ranges::equal(a.parts, b.parts, {}, part, part));
     EXPECT_TRUE(std::ranges::equal(a.events, b.events, {}, event, event));
     ASSERT_EQ(a.failure.has_value(), b.failure.has_value());
     if (!a.failure) return;
@@ -229,6 +233,14 @@ inline Recording anyRecording(unsigned seed) {
                                  .processBytes = random.number()});
         recorder.freeSpace(0, 0);
     }
+    for (std::uint32_t op = random.below(4); op + 3 < r.ops.size(); op += 3 + random.below(9))
+        r.parts.push_back({.area = {.picture = random.below(3),
+                                    .x = random.below(99),
+                                    .y = random.below(99),
+                                    .width = random.below(99),
+                                    .height = random.below(99)},
+                           .firstOp = op,
+                           .lastOp = op + random.below(3)});
     r.refusals = random.number();
     if (random.below(2) == 0)
         r.failure = Failure{random.text(),   random.text(),   random.text(),   random.text(),

@@ -1,0 +1,92 @@
+// The part of the workspace that finds controls which fit.
+
+#include "app/models/workspace.h"
+
+#include <algorithm>
+
+namespace spikescope {
+
+namespace {
+
+// "tile off → stripe:128, spill device → recompute"
+QString changesOf(const Controls& from, const Controls& to) {
+    QStringList changes;
+    const auto before = controlValues(from), after = controlValues(to);
+    for (std::size_t i = 0; i < before.size(); ++i)
+        if (before[i].second != after[i].second)
+            changes << QStringLiteral("%1 %2 → %3")
+                           .arg(textOf(after[i].first), textOf(before[i].second), textOf(after[i].second));
+    return changes.join(QStringLiteral(", "));
+}
+
+bool isApproximate(const Controls& controls) { return controls.isTiled() && !controls.isExactlyTiled(); }
+
+// What of the picture is lost by the change.
+QString givenUp(const Controls& from, const Controls& to) {
+    QStringList lost;
+    if (isApproximate(to) && !isApproximate(from))
+        lost << QStringLiteral("that tiles know of each other: the tiling is approximate");
+    if (to.activations != from.activations || to.weightType() != from.weightType() || to.promote != from.promote)
+        lost << QStringLiteral("bits of maps or weights");
+    return lost.isEmpty() ? QStringLiteral("Nothing of the picture is given up.")
+                          : QStringLiteral("Given up: %1.").arg(lost.join(QStringLiteral("; ")));
+}
+
+QString exactBytes(std::uint64_t bytes) { return QStringLiteral("%1 (%L2 B)").arg(bytesText(bytes)).arg(bytes); }
+
+} // namespace
+
+void Workspace::fitIntoRoom(FitWish wish) {
+    const auto room = this->room();
+    if (!room) return;
+    m_fitRequest = m_engine.fit(m_controls, *room, wish);
+    Q_EMIT fittingChanged();
+}
+
+void Workspace::cancelFitting() {
+    if (!fitting()) return;
+    m_fitRequest = 0; // its answer finds nobody who waits for it
+    m_engine.cancelFitting();
+    Q_EMIT fittingChanged();
+}
+
+void Workspace::onFitted(const FitResult& result) {
+    if (result.request != m_fitRequest) return;
+    m_fitRequest = 0;
+    Q_EMIT fittingChanged();
+    if (result.error) {
+        tell(Notice::Kind::Error, QString::fromStdString(result.error->message));
+        return;
+    }
+    const QString room = bytesText(result.room), changes = changesOf(m_controls, result.controls);
+    if (!result.fits) {
+        QString text;
+        if (result.weights > result.room)
+            text =
+                QStringLiteral("Nothing fits into %1: the weights alone are %2").arg(room, exactBytes(result.weights));
+        else
+            text =
+                QStringLiteral("Nothing fits into %1: the least that was found reserves %2%3%4")
+                    .arg(room, exactBytes(result.reserved),
+                         changes.isEmpty() ? QString() : QStringLiteral(", with ") + changes,
+                         result.reserved > result.room ? QString() : QStringLiteral(", but ") + textOf(result.refusal));
+        tell(Notice::Kind::Error, text);
+        return;
+    }
+    if (changes.isEmpty()) {
+        tell(Notice::Kind::Warning, QStringLiteral("Nothing changed: of what was found the controls as they stand are "
+                                                   "the fastest that fit into %1, reserving %2")
+                                        .arg(room, bytesText(result.reserved)));
+        return;
+    }
+    const QString text =
+        QStringLiteral("Fits into %1: reserves %2, %3 times the time by %4. %5 Changed: %6")
+            .arg(room, bytesText(result.reserved))
+            .arg(result.times, 0, 'f', 2)
+            .arg(result.measured ? QStringLiteral("this device's rates") : QStringLiteral("counted work"),
+                 givenUp(m_controls, result.controls), changes);
+    change(result.controls, m_input, QStringLiteral("fit into ") + room);
+    tell(Notice::Kind::Warning, text);
+}
+
+} // namespace spikescope
