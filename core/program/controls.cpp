@@ -37,8 +37,8 @@ constexpr std::array lifetimes{Choice{"planned", LifetimePolicy::Planned}, Choic
                                Choice{"lazy", LifetimePolicy::Lazy}};
 constexpr std::array tileNorms{Choice{"auto", TileNorm::Auto}, Choice{"own", TileNorm::Own},
                                Choice{"shared", TileNorm::Shared}};
-constexpr std::array arrangements{Choice{"even", TileArrangement::Even}, Choice{"cut", TileArrangement::Cut},
-                                  Choice{"diffusers", TileArrangement::Diffusers},
+constexpr std::array arrangements{Choice{"even", TileArrangement::Even}, Choice{"fitted", TileArrangement::Fitted},
+                                  Choice{"cut", TileArrangement::Cut}, Choice{"diffusers", TileArrangement::Diffusers},
                                   Choice{"three-passes", TileArrangement::ThreePasses}};
 constexpr std::array blends{Choice{"linear", Blend::Linear}, Choice{"cosine", Blend::Cosine},
                             Choice{"smootherstep", Blend::Smootherstep}, Choice{"crop", Blend::Crop},
@@ -377,8 +377,9 @@ constexpr std::array table{
     ControlInfo{"overlap", "output pixels that neighbouring tiles share", "0 to less than a tile", "", setOverlap,
                 [](const Controls& c) { return std::to_string(c.overlap); }},
     choice<"tile-grid", arrangements, &Controls::tileGrid>(
-        "where tiles begin, and what becomes of the last ones: as ours, as in SeedVR2, diffusers or ComfyUI",
-        "even, cut, diffusers, three-passes", ""),
+        "where tiles begin, and what becomes of the last ones: as ours, as in stable-diffusion.cpp, SeedVR2, diffusers "
+        "or ComfyUI",
+        "even, fitted, cut, diffusers, three-passes", ""),
     choice<"blend", blends, &Controls::blend>("weights where tiles overlap",
                                               "linear, cosine, smootherstep, crop, feather", ""),
     choice<"tile-norm", tileNorms, &Controls::tileNorm>(

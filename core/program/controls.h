@@ -52,8 +52,9 @@ struct TileChoice {
 constexpr std::uint64_t fewestTileRows = 16; // of stripes
 constexpr std::uint64_t smallestTile = 32;   // pixels
 enum class TileArrangement : std::uint8_t {
-    Even,        // the last tile is moved back so that it ends where the picture does
-    Cut,         // it is cut off there
+    Even,   // the last tile is moved back so that it ends where the picture does
+    Fitted, // the same, with as much overlap as makes all tiles fill the picture evenly, as stable-diffusion.cpp does
+    Cut,    // it is cut off there
     Diffusers,   // the same, and one more where the last overlap would be; blended one after the other
     ThreePasses, // cut, once more half as wide and twice as high, and the other way round: averaged, as ComfyUI does
 };
