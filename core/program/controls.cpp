@@ -277,6 +277,15 @@ Result<void> setOverlap(Controls& c, std::string_view text) {
     return {};
 }
 
+Result<void> setTilesInFlight(Controls& c, std::string_view text) {
+    const auto tiles = parseInteger(text);
+    if (!tiles || *tiles == 0 || *tiles > mostTilesInFlight)
+        return fail(ErrorCode::BadUsage, "tiles-in-flight: {} is not a number from 1 to {}", quote(text),
+                    mostTilesInFlight);
+    c.tilesInFlight = *tiles;
+    return {};
+}
+
 Result<void> setAllocator(Controls& c, std::string_view text) {
     constexpr std::string_view limited = "cache-limit:";
     if (text.starts_with(limited)) {
@@ -376,6 +385,8 @@ constexpr std::array table{
                 tileText},
     ControlInfo{"overlap", "output pixels that neighbouring tiles share", "0 to less than a tile", "", setOverlap,
                 [](const Controls& c) { return std::to_string(c.overlap); }},
+    ControlInfo{"tiles-in-flight", "approximate tiles that run beside each other, each in memory of its own", "1 to 4",
+                "", setTilesInFlight, [](const Controls& c) { return std::to_string(c.tilesInFlight); }},
     choice<"tile-grid", arrangements, &Controls::tileGrid>(
         "where tiles begin, and what becomes of the last ones: as ours, as in stable-diffusion.cpp, SeedVR2, diffusers "
         "or ComfyUI",

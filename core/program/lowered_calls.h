@@ -8,10 +8,16 @@
 
 namespace spikescope {
 
-// Calls between a transfer in and transfers out.
-struct Part {
+// Calls behind a transfer in.
+struct Lane {
     TensorId input;
     InputPart from;
+    std::vector<std::uint32_t> calls;
+};
+// Lanes that run beside each other, which share nothing but weights; then calls that follow all of them, and transfers
+// out.
+struct Part {
+    std::vector<Lane> lanes;
     std::vector<std::uint32_t> calls;
     std::vector<OutputRows> outputs; // that are complete behind them
 };

@@ -167,6 +167,9 @@ struct UploadStep {
 };
 struct DispatchStep {
     std::uint32_t call; // of the program's
+    // The next dispatch may run beside it: of a row of such dispatches and the one behind them none touches what
+    // another one writes.
+    bool besideNext = false;
 };
 // Rows of the op's output.
 struct OutputRows {

@@ -86,12 +86,13 @@ private:
         tensor = output(call.kernel);
         layer = call.layer;
         const Tensor& out = m_program.tensor(tensor);
-        return m_machine.dispatch(call, m_recorder.op({.name = kernelName(call.kernel),
-                                                       .layer = call.layer.index,
-                                                       .flops = flops(call.kernel, m_program),
-                                                       .outputBytes = out.bytes,
-                                                       .traffic = traffic(call.kernel, m_program),
-                                                       .dtype = std::string(name(out.dtype))}));
+        return m_machine.dispatch(call, step.besideNext,
+                                  m_recorder.op({.name = kernelName(call.kernel),
+                                                 .layer = call.layer.index,
+                                                 .flops = flops(call.kernel, m_program),
+                                                 .outputBytes = out.bytes,
+                                                 .traffic = traffic(call.kernel, m_program),
+                                                 .dtype = std::string(name(out.dtype))}));
     }
     Result<void> carryOut(const EvaluateStep& step) {
         CHECK(m_machine.evaluate(step.ahead));
@@ -192,17 +193,38 @@ void describe(const Program& program, Recording& recording) {
                                      .host = tensor.memory == MemoryKind::Host});
 }
 
-std::vector<Lifetime> lifetimes(const Program& program) {
-    std::vector<Lifetime> lives(program.tensors.size());
+Lifetimes lifetimes(const Program& program) {
+    const std::size_t count = program.tensors.size();
+    Lifetimes result{.lives = std::vector<Lifetime>(count), .earlier = {}};
+    std::vector<Lifetime>& lives = result.lives;
+    bool again = false;
     for (std::uint32_t i = 0; i < program.steps.size(); ++i) {
         if (const auto* acquire = std::get_if<AcquireStep>(&program.steps[i])) {
-            lives[acquire->tensor.index].begin = i;
-            lives[acquire->tensor.index].bytes = program.tensor(acquire->tensor).bytes;
+            Lifetime& life = lives[acquire->tensor.index];
+            again = again || life.end > 0;
+            life = {.begin = i, .end = 0, .bytes = program.tensor(acquire->tensor).bytes};
         } else if (const auto* release = std::get_if<ReleaseStep>(&program.steps[i])) {
             lives[release->tensor.index].end = i;
         }
     }
-    return lives;
+    if (!again) return result;
+    std::vector<std::uint32_t> alive, place(count); // place: of each in `alive`
+    for (const Step& step : program.steps) {
+        if (const auto* acquire = std::get_if<AcquireStep>(&step)) {
+            const std::uint32_t id = acquire->tensor.index;
+            for (const std::uint32_t other : alive)
+                if (lives[id].end <= lives[other].begin || lives[other].end <= lives[id].begin)
+                    result.earlier.add(id, other);
+            place[id] = static_cast<std::uint32_t>(alive.size());
+            alive.push_back(id);
+        } else if (const auto* release = std::get_if<ReleaseStep>(&step)) {
+            const std::uint32_t gone = place[release->tensor.index];
+            alive[gone] = alive.back();
+            place[alive[gone]] = gone;
+            alive.pop_back();
+        }
+    }
+    return result;
 }
 
 } // namespace spikescope
