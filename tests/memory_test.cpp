@@ -2,6 +2,7 @@
 // limit ends cleanly, the plan's own arithmetic.
 
 #include "core/memory/allocator.h"
+#include "core/program/walk.h"
 #include "core/timeline/peak.h"
 #include "tests/support/job_support.h"
 
@@ -45,6 +46,49 @@ TEST(ArenaLayout, keepsLiveTensorsApart) {
             EXPECT_GE(total, live);
         }
     }
+}
+
+// What lives more than once, as the tensors of tiles do, shares room with what it never meets, and with nothing else.
+TEST(ArenaLayout, sharesRoomBetweenWhatNeverMeets) {
+    std::mt19937 engine(11);
+    for (int round = 0; round < 100; ++round) {
+        const std::uint32_t count = 2 + engine() % 70;
+        Program program;
+        program.layers = {"layer"};
+        for (std::uint32_t i = 0; i < count; ++i)
+            program.tensors.push_back({.name = "t", .layer = LayerId{0}, .bytes = 1 + engine() % 9000});
+        std::vector<bool> alive(count, false);
+        std::vector<std::vector<bool>> meet(count, std::vector<bool>(count, false));
+        program.steps.push_back(PhaseStep{Phase::Load});
+        const auto flip = [&](std::uint32_t i) {
+            if (alive[i])
+                program.steps.push_back(ReleaseStep{TensorId{i}});
+            else
+                program.steps.push_back(AcquireStep{TensorId{i}});
+            alive[i] = !alive[i];
+            for (std::uint32_t j = 0; j < count; ++j)
+                if (alive[i] && alive[j]) meet[i][j] = meet[j][i] = true;
+        };
+        for (int i = 0; i < 150; ++i) flip(engine() % count);
+        for (std::uint32_t i = 0; i < count; ++i)
+            if (alive[i]) flip(i);
+        const auto [lives, earlier] = lifetimes(program);
+        const auto layout = layOutArena(lives, {.granularity = 256}, earlier);
+        ASSERT_TRUE(layout) << layout.error().message;
+        for (std::uint32_t i = 0; i < count; ++i)
+            for (std::uint32_t j = 0; j < i; ++j) {
+                const bool last = lives[i].begin < lives[j].end && lives[j].begin < lives[i].end;
+                EXPECT_EQ(last || earlier.met(i, j), meet[i][j]);
+                const std::uint64_t a = layout->spots[i].offset, b = layout->spots[j].offset;
+                EXPECT_FALSE(meet[i][j] && a < b + lives[j].bytes && b < a + lives[i].bytes);
+            }
+    }
+    // Two that take turns, and two that met once.
+    const std::vector<Lifetime> lives{{.begin = 0, .end = 6, .bytes = 512}, {.begin = 6, .end = 8, .bytes = 512}};
+    EXPECT_EQ(layOutArena(lives, {.granularity = 256})->chunkBytes, std::vector<std::uint64_t>{512});
+    EarlierMeetings earlier;
+    earlier.add(0, 1);
+    EXPECT_EQ(layOutArena(lives, {.granularity = 256}, earlier)->chunkBytes, std::vector<std::uint64_t>{1024});
 }
 
 TEST(ArenaLayout, refusesATensorLargerThanABlock) {

@@ -205,45 +205,72 @@ TEST_F(Tiles, ofSeedVr2) {
                asWeighted(decoder, 8, 8, factor, everyStride(overlap), cosine), "cosine ");
 }
 
-// stable-diffusion.cpp: the last tile is moved back and blended in where it would have begun.
+// stable-diffusion.cpp: tiles share what makes them fill the size, here 3 of 21 columns and 2 of 14 rows where a half
+// was wanted; the last tile is moved back and blended in where it would have begun.
 TEST_F(Tiles, ofStableDiffusionCpp) {
-    constexpr std::uint64_t tile = 8, overlap = 4;
+    constexpr std::uint64_t tile = 8;
     Maker decoder = maker(21, 14);
-    const auto places = [](std::uint64_t size) {
-        std::vector<std::pair<std::uint64_t, std::uint64_t>> all; // begin, and elements that are not used
-        for (std::uint64_t begin = 0;; begin += tile - overlap) {
-            const bool last = begin + tile >= size;
-            all.emplace_back(last ? size - tile : begin, last ? begin - (size - tile) : 0);
-            if (last) return all;
-        }
+    struct Place {
+        std::uint64_t begin, skipped; // elements that are not used
     };
+    struct Axis {
+        std::uint64_t size, overlap;
+        std::vector<Place> places;
+    };
+    const Axis rows{14, 2, {{0, 0}, {6, 0}}}, columns{21, 3, {{0, 0}, {5, 0}, {10, 0}, {13, 2}}};
     const auto smooth = [](double t) {
         t = std::clamp(t, 0.0, 1.0);
         return t * t * t * (t * (6 * t - 15) + 10);
     };
     Image out = imageOf(14 * factor, 21 * factor, 3);
-    constexpr auto n = static_cast<double>(overlap * factor);
-    const auto weight = [&](std::uint64_t i, std::uint64_t skipped, std::uint64_t begin, std::uint64_t size) {
-        const double rise = begin > 0 ? (static_cast<double>(i) - static_cast<double>(skipped)) / n : 1,
-                     fall = begin + tile < size ? static_cast<double>(tile * factor - i) / n : 1;
+    const auto weight = [&](std::uint64_t i, const Place& place, const Axis& axis) {
+        const auto n = static_cast<double>(axis.overlap * factor);
+        const double rise = place.begin > 0 ? (static_cast<double>(i) - static_cast<double>(place.skipped * factor)) / n
+                                            : 1,
+                     fall = place.begin + tile < axis.size ? static_cast<double>(tile * factor - i) / n : 1;
         return smooth(std::min(rise, fall));
     };
-    for (const auto& [y, skippedRows] : places(14))
-        for (const auto& [x, skippedColumns] : places(21)) {
-            Image one = decoder.tile(y, x, tile, tile);
+    for (const Place& y : rows.places)
+        for (const Place& x : columns.places) {
+            Image one = decoder.tile(y.begin, x.begin, tile, tile);
             for (std::uint64_t i = 0; i < one.h; ++i)
                 for (std::uint64_t j = 0; j < one.w; ++j)
                     for (std::uint64_t c = 0; c < 3; ++c)
-                        out.at(y * factor + i, x * factor + j, c) += weight(i, skippedRows * factor, y, 14) *
-                                                                     weight(j, skippedColumns * factor, x, 21) *
-                                                                     one.at(i, j, c);
+                        out.at(y.begin * factor + i, x.begin * factor + j, c) +=
+                            weight(i, y, rows) * weight(j, x, columns) * one.at(i, j, c);
         }
-    expectSame(tiled(decoder, {{"tile", "64"}, {"overlap", "32"}, {"blend", "smootherstep"}}), out, "smootherstep ");
+    expectSame(tiled(decoder, {{"tile", "64"}, {"overlap", "32"}, {"tile-grid", "fitted"}, {"blend", "smootherstep"}}),
+               out, "smootherstep ");
+}
+
+// Where its tiles begin, by its rule followed by hand. The last row: overlaps that are no whole numbers are cut off.
+TEST(TileGrid, fitsAsStableDiffusionCppDoes) {
+    struct Case {
+        std::uint64_t size, tile, overlap;
+        std::vector<std::uint64_t> begins;
+    };
+    for (const Case& c : std::vector<Case>{{128, 32, 16, {0, 16, 32, 48, 64, 80, 96}},
+                                           {100, 32, 16, {0, 17, 34, 51, 68}},
+                                           {65, 32, 16, {0, 17, 33}},
+                                           {33, 32, 16, {0, 1}},
+                                           {32, 32, 16, {0}},
+                                           {50, 24, 6, {0, 13, 26}},
+                                           {100, 32, 0, {0, 23, 46, 68}},
+                                           {77, 24, 3, {0, 18, 36, 53}},
+                                           {100, 24, 6, {0, 16, 32, 48, 64, 76}}}) {
+        const Controls controls = controlsOf({{"tile", std::to_string(c.tile * factor)},
+                                              {"overlap", std::to_string(c.overlap * factor)},
+                                              {"tile-grid", "fitted"}});
+        std::vector<std::uint64_t> begins;
+        const std::vector<TileGrid> grids = tileGrids(controls, c.size, c.tile, factor);
+        for (const TileLine& column : grids.front().columns) begins.push_back(column.begin);
+        EXPECT_EQ(begins, c.begins) << c.size << " in tiles of " << c.tile;
+    }
 }
 
 // Weights of every arrangement, blend and overlap add up to 1 at every element: a constant picture stays one.
 TEST_F(Tiles, addUpToOne) {
-    for (const char* grid : {"even", "cut", "diffusers", "three-passes"})
+    for (const char* grid : {"even", "fitted", "cut", "diffusers", "three-passes"})
         for (const char* blend : {"linear", "cosine", "smootherstep", "crop", "feather"})
             for (const char* overlap : {"0", "8", "24"}) {
                 if (std::string_view(grid) == "diffusers" && std::string_view(blend) != "linear") continue;

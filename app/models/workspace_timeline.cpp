@@ -170,7 +170,11 @@ void Workspace::selectPart(int run, std::uint32_t part) {
     m_part = part;
     m_selection = Range{m_scene.shown.opBegins[firstOp], m_scene.shown.opEnds[lastOp]};
     const auto& events = recording.events;
-    const auto ofPart = [&](const Event& event) { return recording.partOf(event) == part; };
+    // Parts beside each other have the same ops.
+    const auto ofPart = [&recording, firstOp = firstOp](const Event& event) {
+        const std::uint32_t found = recording.partOf(event);
+        return found != noIndex && recording.parts[found].firstOp == firstOp;
+    };
     // What is given back by the op before stands at the same boundary, in front.
     const auto first = std::find_if(std::ranges::lower_bound(events, firstOp, {}, &Event::op), events.end(), ofPart),
                last = std::find_if_not(first, events.end(), ofPart);

@@ -184,6 +184,8 @@ QString ImagePanel::textOfTile(std::uint32_t part) const {
                               : QStringLiteral("ops %1 to %2").arg(firstOp).arg(lastOp);
     const double ms = static_cast<double>(recording.ops[lastOp].endNs - recording.ops[firstOp].beginNs) / 1e6;
     if (ms > 0) text += QStringLiteral(", ") + QString::fromStdString(formatDuration(ms));
+    const auto beside = std::ranges::count(recording.parts, firstOp, &RecordedPart::firstOp);
+    if (beside > 1) text += QStringLiteral("; %1 tiles beside each other").arg(beside);
     // Norms see whole maps: up to the last of them every stripe is for the whole picture.
     if (recording.tiling == "exact") text += QStringLiteral("; what all rows need was made before");
     return text;

@@ -8,7 +8,8 @@
 
 namespace spikescope {
 
-Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapTraits& traits) {
+Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapTraits& traits,
+                                const EarlierMeetings& earlier) {
     const std::uint64_t chunkLimit = traits.largestBlock / traits.granularity * traits.granularity;
     std::uint32_t lastEnd = 0;
     for (const Lifetime& life : lifetimes) lastEnd = std::max(lastEnd, life.end);
@@ -46,10 +47,12 @@ Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapT
             return from + bytes <= chunkEnd ? from : chunkEnd;
         };
         const std::uint64_t firstPeriod = periodOf(life.begin), lastPeriod = periodOf(life.end - 1);
+        const bool metEarlier = earlier.any(index);
         std::uint64_t begin = 0;
-        for (const Placed& other : firstPeriod == lastPeriod ? placedIn[firstPeriod] : placed) {
+        for (const Placed& other : firstPeriod == lastPeriod && !metEarlier ? placedIn[firstPeriod] : placed) {
             const Lifetime& otherLife = lifetimes[other.lifetime];
-            if (otherLife.end <= life.begin || life.end <= otherLife.begin) continue;
+            const bool apart = otherLife.end <= life.begin || life.end <= otherLife.begin;
+            if (apart && !(metEarlier && earlier.met(index, other.lifetime))) continue;
             if (begin + bytes <= other.begin) break;
             if (other.end > begin) begin = fit(other.end);
         }

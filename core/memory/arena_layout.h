@@ -5,8 +5,10 @@
 #include "core/base/error.h"
 #include "core/memory/heap.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
+#include <unordered_set>
 #include <vector>
 
 namespace spikescope {
@@ -14,6 +16,26 @@ namespace spikescope {
 struct Lifetime {
     std::uint32_t begin = 0, end = 0; // alive in [begin, end), any common clock
     std::uint64_t bytes = 0;
+};
+
+// Of what lives more than once, as the tensors of tiles do, lifetimes are the last ones. These are the pairs that met
+// before, but do not in their last lives.
+class EarlierMeetings {
+public:
+    void add(std::uint32_t a, std::uint32_t b) {
+        if (!m_pairs.insert(key(a, b)).second) return;
+        m_who.insert({a, b});
+    }
+    bool any(std::uint32_t who) const { return m_who.contains(who); }
+    bool met(std::uint32_t a, std::uint32_t b) const { return m_pairs.contains(key(a, b)); }
+
+private:
+    static std::uint64_t key(std::uint32_t a, std::uint32_t b) {
+        return std::uint64_t{std::min(a, b)} << 32 | std::max(a, b);
+    }
+
+    std::unordered_set<std::uint64_t> m_pairs;
+    std::unordered_set<std::uint32_t> m_who; // of any pair
 };
 
 struct ArenaLayout {
@@ -27,6 +49,7 @@ struct ArenaLayout {
 };
 
 // Fails with OutOfDeviceMemory when one tensor is larger than the largest block.
-Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapTraits& traits);
+Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapTraits& traits,
+                                const EarlierMeetings& earlier = {});
 
 } // namespace spikescope

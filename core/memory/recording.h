@@ -81,7 +81,7 @@ struct OutputArea {
     bool operator==(const OutputArea&) const = default;
 };
 
-// A tile or a stripe of the output, and the ops that were for it alone.
+// A tile or a stripe of the output, and the ops that were for it alone, or for tiles that ran beside each other.
 struct RecordedPart {
     OutputArea area;
     std::uint32_t firstOp = 0, lastOp = 0; // both included
@@ -126,7 +126,7 @@ struct Recording {
     std::int64_t timeNs(const Event& event) const;
     // Bytes of maps that ops carried between the device and the host.
     std::uint64_t hostTraffic() const;
-    // The part that an event belongs to, by its op; noIndex: to none alone.
+    // The part that an event belongs to, by its op, of several beside each other the first; noIndex: to none alone.
     std::uint32_t partOf(const Event& event) const;
     // Of each run of the op, in ms of device time: all its ops behind the upload of its input.
     std::vector<double> opTimes() const;

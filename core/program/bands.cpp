@@ -25,7 +25,7 @@ public:
         m_lowered.addWhole(m_tensorOf[m_graph.input.index], m_tensorOf[m_graph.output.index]);
         for (Part& part : m_lowered.parts) {
             part.areas = m_outputBands;
-            for (Part::Area& band : part.areas) band.area.picture = part.from.picture;
+            for (Part::Area& band : part.areas) band.area.picture = part.lanes.front().from.picture;
         }
         return std::move(m_lowered);
     }
@@ -78,7 +78,7 @@ private:
         for (std::uint32_t i = 0; i < stage.bands.size(); ++i) {
             if (stats) stats->slot = i;
             if (stage.target == m_graph.output)
-                m_outputBands.push_back({.firstCall = m_lowered.program.calls.size(),
+                m_outputBands.push_back({.firstWave = m_lowered.program.calls.size(),
                                          .area = {.y = stage.bands[i].begin,
                                                   .width = shape(stage.target).w,
                                                   .height = stage.bands[i].count()}});

@@ -37,8 +37,8 @@ constexpr std::array lifetimes{Choice{"planned", LifetimePolicy::Planned}, Choic
                                Choice{"lazy", LifetimePolicy::Lazy}};
 constexpr std::array tileNorms{Choice{"auto", TileNorm::Auto}, Choice{"own", TileNorm::Own},
                                Choice{"shared", TileNorm::Shared}};
-constexpr std::array arrangements{Choice{"even", TileArrangement::Even}, Choice{"cut", TileArrangement::Cut},
-                                  Choice{"diffusers", TileArrangement::Diffusers},
+constexpr std::array arrangements{Choice{"even", TileArrangement::Even}, Choice{"fitted", TileArrangement::Fitted},
+                                  Choice{"cut", TileArrangement::Cut}, Choice{"diffusers", TileArrangement::Diffusers},
                                   Choice{"three-passes", TileArrangement::ThreePasses}};
 constexpr std::array blends{Choice{"linear", Blend::Linear}, Choice{"cosine", Blend::Cosine},
                             Choice{"smootherstep", Blend::Smootherstep}, Choice{"crop", Blend::Crop},
@@ -284,6 +284,15 @@ Result<void> setOverlap(Controls& c, std::string_view text) {
     return {};
 }
 
+Result<void> setTilesInFlight(Controls& c, std::string_view text) {
+    const auto tiles = parseInteger(text);
+    if (!tiles || *tiles == 0 || *tiles > mostTilesInFlight)
+        return fail(ErrorCode::BadUsage, "tiles-in-flight: {} is not a number from 1 to {}", quote(text),
+                    mostTilesInFlight);
+    c.tilesInFlight = *tiles;
+    return {};
+}
+
 Result<void> setAllocator(Controls& c, std::string_view text) {
     constexpr std::string_view limited = "cache-limit:";
     if (text.starts_with(limited)) {
@@ -383,9 +392,12 @@ constexpr std::array table{
                 tileText},
     ControlInfo{"overlap", "output pixels that neighbouring tiles share", "0 to less than a tile", "", setOverlap,
                 [](const Controls& c) { return std::to_string(c.overlap); }},
+    ControlInfo{"tiles-in-flight", "approximate tiles that run beside each other, each in memory of its own", "1 to 4",
+                "", setTilesInFlight, [](const Controls& c) { return std::to_string(c.tilesInFlight); }},
     choice<"tile-grid", arrangements, &Controls::tileGrid>(
-        "where tiles begin, and what becomes of the last ones: as ours, as in SeedVR2, diffusers or ComfyUI",
-        "even, cut, diffusers, three-passes", ""),
+        "where tiles begin, and what becomes of the last ones: as ours, as in stable-diffusion.cpp, SeedVR2, diffusers "
+        "or ComfyUI",
+        "even, fitted, cut, diffusers, three-passes", ""),
     choice<"blend", blends, &Controls::blend>("weights where tiles overlap",
                                               "linear, cosine, smootherstep, crop, feather", ""),
     choice<"tile-norm", tileNorms, &Controls::tileNorm>(

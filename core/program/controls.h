@@ -51,9 +51,11 @@ struct TileChoice {
 };
 constexpr std::uint64_t fewestTileRows = 16; // of stripes
 constexpr std::uint64_t smallestTile = 32;   // pixels
+constexpr std::uint64_t mostTilesInFlight = 4;
 enum class TileArrangement : std::uint8_t {
-    Even,        // the last tile is moved back so that it ends where the picture does
-    Cut,         // it is cut off there
+    Even,   // the last tile is moved back so that it ends where the picture does
+    Fitted, // the same, with as much overlap as makes all tiles fill the picture evenly, as stable-diffusion.cpp does
+    Cut,    // it is cut off there
     Diffusers,   // the same, and one more where the last overlap would be; blended one after the other
     ThreePasses, // cut, once more half as wide and twice as high, and the other way round: averaged, as ComfyUI does
 };
@@ -92,6 +94,7 @@ struct Controls {
     Offload offload = Offload::BeforeLoad;
     TileChoice tile;
     std::uint64_t overlap = 64; // of tiles, in output pixels
+    std::uint64_t tilesInFlight = 1;
     TileArrangement tileGrid = TileArrangement::Even;
     Blend blend = Blend::Linear;
     TileNorm tileNorm = TileNorm::Auto;

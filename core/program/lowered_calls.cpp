@@ -51,10 +51,10 @@ void LoweredCalls::addWhole(TensorId input, TensorId output) {
     const Shape in = program.tensor(input).shape, out = program.tensor(output).shape;
     // What is lowered for one picture runs for each.
     for (std::uint64_t picture = 0; picture < program.input.n; picture += in.n)
-        parts.push_back({.input = input,
-                         .from = {.picture = picture, .again = picture > 0},
-                         .calls = callsFrom(0),
-                         .outputs = {{.tensor = output, .rows = out.h, .picture = picture}}});
+        parts.push_back(
+            {.lanes = {{.input = input, .from = {.picture = picture, .again = picture > 0}, .calls = callsFrom(0)}},
+             .calls = {},
+             .outputs = {{.tensor = output, .rows = out.h, .picture = picture}}});
 }
 
 Tensor mapTensor(std::string name, LayerId layer, Category category, DType dtype, Shape shape) {

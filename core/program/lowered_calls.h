@@ -8,15 +8,22 @@
 
 namespace spikescope {
 
-// Calls between a transfer in and transfers out.
-struct Part {
+// Calls behind a transfer in.
+struct Lane {
     TensorId input;
     InputPart from;
     std::vector<std::uint32_t> calls;
+};
+// Lanes that run beside each other, which share nothing but weights; then calls that follow all of them, and transfers
+// out.
+struct Part {
+    std::vector<Lane> lanes;
+    std::vector<std::uint32_t> calls;
     std::vector<OutputRows> outputs; // that are complete behind them
-    // Which calls make what part of the output alone: those from `firstCall` on, up to the next area's; ascending.
+    // Which waves of calls make what part of the output alone: those from `firstWave` on, up to the next area's;
+    // ascending. Tiles beside each other have the same ones.
     struct Area {
-        std::size_t firstCall = 0; // place in `calls`
+        std::size_t firstWave = 0;
         OutputArea area;
     };
     std::vector<Area> areas = {};

@@ -19,13 +19,13 @@ std::unique_ptr<Allocator> makeDynamicAllocator(const Controls& controls, Heap& 
 Result<std::unique_ptr<Allocator>> makeAllocator(const Program& program, const Controls& controls, Heap& heap,
                                                  Recorder& recorder) {
     if (controls.allocatorPolicy() != AllocatorPolicy::Arena) return makeDynamicAllocator(controls, heap, recorder);
-    std::vector<Lifetime> lives = lifetimes(program);
+    auto [lives, earlier] = lifetimes(program);
     // What is not the device's, and other models, are not part of the arena: a lifetime of no length takes no room.
     for (std::size_t i = 0; i < lives.size(); ++i) {
         const Tensor& tensor = program.tensors[i];
         if (tensor.memory != MemoryKind::Device || tensor.category == Category::Resident) lives[i] = {};
     }
-    TRY(ArenaLayout layout, layOutArena(lives, heap.traits()));
+    TRY(ArenaLayout layout, layOutArena(lives, heap.traits(), earlier));
     return std::make_unique<ArenaAllocator>(heap, recorder, std::move(layout));
 }
 

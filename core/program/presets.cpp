@@ -95,16 +95,26 @@ constexpr std::array ggml{Value{"activations", "fp32"}, Value{"weights-dtype", "
                           Value{"conv", "im2col"},      Value{"upsample", "nearest"},   Value{"norm", "separate"},
                           Value{"attention", "naive"},  Value{"hold", "off"},           Value{"layout-copies", "off"},
                           Value{"load", "decoder"},     Value{"apply", "stream"},       Value{"allocator", "arena"}};
-// Their engines are PyTorch's; their tiles come from peers' defaults. diffusers and InvokeAI take the same code.
+// The tiles are peers' defaults, read in their sources; the engines are PyTorch's and ggml's.
+// AutoencoderKL.tiled_decode() in src/diffusers/models/autoencoders/autoencoder_kl.py, huggingface/diffusers at
+// 58eb52c: tiles of the model's sample size, 1024 or 512, and a quarter shared. InvokeAI enables it, and with a tile
+// size of its own patches it to that and a quarter (invokeai/app/invocations/latents_to_image.py, invoke-ai/InvokeAI at
+// 8e71a8a).
 constexpr std::array diffusersTiles{Value{"tile", "1024"},           Value{"overlap", "256"},
                                     Value{"tile-grid", "diffusers"}, Value{"blend", "linear"},
                                     Value{"tile-norm", "own"},       Value{"tile-attention", "auto"}};
+// VAEDecodeTiled in nodes.py, tiled_scale_multidim() in comfy/utils.py and decode_tiled_() in comfy/sd.py,
+// Comfy-Org/ComfyUI at 02217e3 and 09708ea.
 constexpr std::array comfyuiTiles{
     Value{"tile", "512"},      Value{"overlap", "64"},    Value{"tile-grid", "three-passes"},
     Value{"blend", "feather"}, Value{"tile-norm", "own"}, Value{"tile-attention", "auto"}};
-constexpr std::array sdcppTiles{Value{"tile", "256"},       Value{"overlap", "128"},
-                                Value{"tile-grid", "even"}, Value{"blend", "smootherstep"},
-                                Value{"tile-norm", "own"},  Value{"tile-attention", "auto"}};
+// get_tile_sizes() in src/model/vae/vae.hpp and sd_tensor_merge_2d() in src/core/ggml_extend.hpp,
+// leejet/stable-diffusion.cpp at 97d2990: 32 latents of a decode; an encode takes 64.
+constexpr std::array sdcppTiles{Value{"tile", "256"},         Value{"overlap", "128"},
+                                Value{"tile-grid", "fitted"}, Value{"blend", "smootherstep"},
+                                Value{"tile-norm", "own"},    Value{"tile-attention", "auto"}};
+// tiled_decode() in src/models/video_vae_v3/modules/attn_video_vae.py and the node's defaults in
+// src/interfaces/vae_model_loader.py, numz/ComfyUI-SeedVR2_VideoUpscaler at 4490bd1.
 constexpr std::array seedvr2Tiles{Value{"tile", "1024"},    Value{"overlap", "128"},   Value{"tile-grid", "cut"},
                                   Value{"blend", "cosine"}, Value{"tile-norm", "own"}, Value{"tile-attention", "auto"}};
 

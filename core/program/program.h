@@ -172,6 +172,9 @@ struct UploadStep {
 };
 struct DispatchStep {
     std::uint32_t call; // of the program's
+    // The next dispatch may run beside it: of a row of such dispatches and the one behind them none touches what
+    // another one writes.
+    bool besideNext = false;
 };
 // Rows of the op's output.
 struct OutputRows {
@@ -184,9 +187,9 @@ struct DownloadStep {
     TensorId staging;
     OutputRows output;
 };
-// What the steps from here on make is for this part of the output alone; none: for all of it.
+// What the steps from here on make is for these parts of the output alone, beside each other; none: for all of it.
 struct AreaStep {
-    std::optional<OutputArea> area;
+    std::vector<OutputArea> areas;
 };
 // Sets rows of a map to zero.
 struct ClearStep {

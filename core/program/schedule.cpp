@@ -133,18 +133,20 @@ private:
         }
     }
 
-    // The same tensors each time: an arena's layout of one run is that of all.
+    // The same tensors each time.
     void emitOps() {
         std::uint64_t largestInput = 0;
-        for (const Part& part : m_parts) largestInput = std::max(largestInput, m_program.tensor(part.input).bytes);
-        const bool many = m_parts.size() > 1;
-        // The buffer has two halves; of many parts each goes into one.
+        for (const Part& part : m_parts)
+            for (const Lane& lane : part.lanes)
+                largestInput = std::max(largestInput, m_program.tensor(lane.input).bytes);
+        const bool many = hasManyInputs();
+        // The buffer has two halves; of many inputs each goes into one.
         const TensorId staging =
-            addStaging(m_program.tensor(m_parts.front().input).layer, (many ? 2 : 1) * largestInput);
+            addStaging(m_program.tensor(m_parts.front().lanes.front().input).layer, (many ? 2 : 1) * largestInput);
         for (std::uint64_t i = 0; i < m_controls.repeat; ++i) {
             const bool last = i + 1 == m_controls.repeat;
             step(PhaseStep{m_controls.op == VaeOp::Decode ? Phase::Decode : Phase::Encode});
-            // Of many parts the staging buffer stays: the next one is written while the device is busy.
+            // Of many inputs the staging buffer stays: the next one is written while the device is busy.
             if (many) step(AcquireStep{staging});
             for (const TensorId id : m_lasting) emitLasting(id, staging);
             for (const Part& part : m_parts) {
@@ -167,8 +169,9 @@ private:
         }
         emitUpload({.tensor = id, .staging = staging, .from = std::nullopt, .part = {.again = true}});
     }
+    bool hasManyInputs() const { return m_parts.size() > 1 || m_parts.front().lanes.size() > 1; }
     void emitUpload(const UploadStep& upload) {
-        if (m_parts.size() > 1) {
+        if (hasManyInputs()) {
             step(upload);
             return;
         }
@@ -177,10 +180,19 @@ private:
         step(EvaluateStep{});
         step(ReleaseStep{upload.staging});
     }
+    // Which parts of the output the waves from this one on are for.
+    void emitAreas(const Part& part, std::size_t wave) {
+        AreaStep areas;
+        for (const Part::Area& area : part.areas)
+            if (area.firstWave == wave) areas.areas.push_back(area.area);
+        if (!areas.areas.empty()) step(std::move(areas));
+    }
     void emitPart(const Part& part, TensorId staging) {
-        if (!part.areas.empty() && part.areas.front().firstCall == 0) step(AreaStep{part.areas.front().area});
-        step(AcquireStep{part.input});
-        emitUpload({.tensor = part.input, .staging = staging, .from = std::nullopt, .part = part.from});
+        emitAreas(part, 0);
+        for (const Lane& lane : part.lanes) {
+            step(AcquireStep{lane.input});
+            emitUpload({.tensor = lane.input, .staging = staging, .from = std::nullopt, .part = lane.from});
+        }
         emitCalls(part);
         if (!part.areas.empty()) step(AreaStep{});
     }
@@ -211,37 +223,55 @@ private:
         releaseAll(m_weights);
     }
 
-    // First and last call that need each tensor.
+    // Calls that may run beside each other: the same one of each lane; behind the lanes, one at a time.
+    using Waves = std::vector<std::vector<std::uint32_t>>;
+    static Waves wavesOf(const Part& part) {
+        Waves waves;
+        for (const Lane& lane : part.lanes) {
+            waves.resize(std::max(waves.size(), lane.calls.size()));
+            for (std::size_t i = 0; i < lane.calls.size(); ++i) waves[i].push_back(lane.calls[i]);
+        }
+        for (const std::uint32_t call : part.calls) waves.push_back({call});
+        return waves;
+    }
+
+    // First and last wave that need each tensor.
     struct Uses {
         std::vector<std::uint32_t> first, last;
     };
-    Uses findUses(const std::vector<std::uint32_t>& calls) const {
-        const std::size_t count = m_program.tensors.size();
-        Uses uses{std::vector<std::uint32_t>(count, never), std::vector<std::uint32_t>(count, 0)};
+    // Of calls of which each is in a wave of its own, from this wave on.
+    void addUses(Uses& uses, const std::vector<std::uint32_t>& calls, std::size_t firstWave) const {
         std::vector<std::string_view> layers;
         for (const std::uint32_t call : calls) layers.push_back(m_program.layers[m_program.calls[call].layer.index]);
+        const auto wave = static_cast<std::uint32_t>(firstWave);
         for (std::uint32_t i = 0; i < calls.size(); ++i) {
             const KernelCall& kernel = m_program.calls[calls[i]].kernel;
             const auto use = [&](TensorId used, std::uint32_t last) {
                 const TensorId id = m_program.storage(used);
-                uses.first[id.index] = std::min(uses.first[id.index], i);
-                uses.last[id.index] = std::max(uses.last[id.index], last);
+                uses.first[id.index] = std::min(uses.first[id.index], wave + i);
+                uses.last[id.index] = std::max(uses.last[id.index], wave + last);
             };
             for (const TensorId id : reads(kernel)) {
                 const std::uint32_t first = uses.first[m_program.storage(id).index];
-                const auto maker = first == never ? std::nullopt : std::optional(first);
+                const auto maker = first == never || first < wave ? std::nullopt : std::optional(first - wave);
                 use(id, m_controls.holdInputs ? heldUntil(layers, i, maker) : i);
             }
             for (const TensorId id : writes(kernel)) use(id, i);
         }
+    }
+    Uses findUses(const Part& part, std::size_t waves) const {
+        const std::size_t count = m_program.tensors.size();
+        Uses uses{std::vector<std::uint32_t>(count, never), std::vector<std::uint32_t>(count, 0)};
+        for (const Lane& lane : part.lanes) addUses(uses, lane.calls, 0);
+        addUses(uses, part.calls, waves - part.calls.size());
         return uses;
     }
 
-    // By call: a batch ends behind it. The last call always ends one.
-    std::vector<bool> batchEnds(const std::vector<std::uint32_t>& calls) const {
-        std::vector<bool> ends(calls.size(), false);
+    // By wave: a batch ends behind it. The last wave always ends one.
+    std::vector<bool> batchEnds(const Waves& waves) const {
+        std::vector<bool> ends(waves.size(), false);
         const auto group = [&](std::size_t i) -> std::string {
-            const Call& call = m_program.calls[calls[i]];
+            const Call& call = m_program.calls[waves[i].front()];
             const std::string& layer = m_program.layers[call.layer.index];
             switch (m_controls.evaluateAt()) {
             case EvaluatePolicy::At::Layer: return layer;
@@ -253,12 +283,13 @@ private:
         const EvaluatePolicy& policy = m_controls.evaluate;
         std::uint64_t ops = 0, bytes = 0;
         std::set<std::uint32_t> read; // by the batch
-        for (std::size_t i = 0; i < calls.size(); ++i) {
-            ++ops;
-            for (const TensorId id : reads(m_program.calls[calls[i]].kernel))
-                if (read.insert(id.index).second) bytes += m_program.tensor(id).bytes;
+        for (std::size_t i = 0; i < waves.size(); ++i) {
+            ops += waves[i].size();
+            for (const std::uint32_t call : waves[i])
+                for (const TensorId id : reads(m_program.calls[call].kernel))
+                    if (read.insert(id.index).second) bytes += m_program.tensor(id).bytes;
             const bool counted = (policy.ops && ops >= policy.ops) || (policy.bytes && bytes > policy.bytes);
-            ends[i] = i + 1 == calls.size() || group(i) != group(i + 1) || counted;
+            ends[i] = i + 1 == waves.size() || group(i) != group(i + 1) || counted;
             if (!ends[i]) continue;
             ops = bytes = 0;
             read.clear();
@@ -266,34 +297,38 @@ private:
         return ends;
     }
 
-    // Acquires before the first use; releases after the last, or, lazily, after the batch that has it was waited for.
+    // Acquires before the wave of the first use; releases behind that of the last, or, lazily, after the batch that has
+    // it was waited for. Within a wave nothing begins or ends, so that no call takes memory that one beside it uses.
     void emitCalls(const Part& part) {
-        const std::vector<std::uint32_t>& calls = part.calls;
-        const Uses uses = findUses(calls);
-        const std::vector<bool> ends = batchEnds(calls);
+        const Waves waves = wavesOf(part);
+        const Uses uses = findUses(part, waves.size());
+        const std::vector<bool> ends = batchEnds(waves);
+        const auto isInput = [&](TensorId id) {
+            return std::ranges::find(part.lanes, id, &Lane::input) != part.lanes.end();
+        };
         const auto isOutput = [&](TensorId id) {
             return std::ranges::find(part.outputs, id, &OutputRows::tensor) != part.outputs.end();
         };
-        std::vector<std::vector<TensorId>> begins(calls.size()), dying(calls.size());
+        std::vector<std::vector<TensorId>> begins(waves.size()), dying(waves.size());
         for (std::uint32_t t = 0; t < uses.first.size(); ++t) {
             const TensorId id{t};
             const Tensor& tensor = m_program.tensor(id);
             if (uses.first[t] == never || tensor.category == Category::Weights || isLasting(id)) continue;
-            if (id != part.input) begins[uses.first[t]].push_back(id);
+            if (!isInput(id)) begins[uses.first[t]].push_back(id);
             if (!isOutput(id)) dying[uses.last[t]].push_back(id);
         }
         std::vector<std::vector<TensorId>> batches(1); // what each batch releases
-        auto area = std::ranges::upper_bound(part.areas, std::size_t{0}, {}, &Part::Area::firstCall);
-        for (std::size_t i = 0; i < calls.size(); ++i) {
-            if (area != part.areas.end() && area->firstCall == i) step(AreaStep{(area++)->area});
+        for (std::size_t i = 0; i < waves.size(); ++i) {
+            if (i > 0) emitAreas(part, i);
             for (const TensorId id : begins[i]) step(AcquireStep{id});
-            step(DispatchStep{calls[i]});
+            for (const std::uint32_t call : waves[i])
+                step(DispatchStep{.call = call, .besideNext = call != waves[i].back()});
             if (lazy())
                 batches.back().insert(batches.back().end(), dying[i].begin(), dying[i].end());
             else
                 releaseAll(dying[i]);
             if (!ends[i]) continue;
-            const bool last = i + 1 == calls.size();
+            const bool last = i + 1 == waves.size();
             // The next part's input is uploaded while the device still makes this one.
             if (last && !lazy() && m_controls.evaluateAt() == EvaluatePolicy::At::None && &part != &m_parts.back())
                 break;

@@ -43,20 +43,40 @@ struct Span {
 std::vector<Span> spansOf(TileArrangement arrangement, std::uint64_t size, std::uint64_t tile, std::uint64_t overlap) {
     // diffusers makes its last tile even where the one before has everything already.
     if (tile >= size && arrangement != TileArrangement::Diffusers) return {{0, size, 0}};
+    const bool isMovedBack = arrangement == TileArrangement::Even || arrangement == TileArrangement::Fitted;
     const std::uint64_t stride = tile - overlap;
     std::vector<Span> spans;
     const std::uint64_t last = arrangement == TileArrangement::Diffusers ? size : size - overlap;
     for (std::uint64_t begin = 0; begin < last; begin += stride) {
         const std::uint64_t end = std::min(begin + tile, size);
-        const bool moved = arrangement == TileArrangement::Even && end - begin < tile;
+        const bool moved = isMovedBack && end - begin < tile;
         spans.push_back({moved ? size - tile : begin, moved ? tile : end - begin, begin});
-        if (arrangement == TileArrangement::Even && end == size) break;
+        if (isMovedBack && end == size) break;
     }
     return spans;
 }
 
+// sd_tiling_calc_tiles() in src/core/ggml_extend.hpp, leejet/stable-diffusion.cpp at 97d2990: the number of tiles that
+// the wanted overlap gives, one more where there is room for it below an overlap of one half; then what they share when
+// they fill the size. Of two tiles, all that they have too much. In its fp32, which decides how fractions are cut off.
+std::uint64_t fittedOverlap(std::uint64_t size, std::uint64_t tile, std::uint64_t wanted) {
+    if (size <= tile) return 0;
+    const auto shared = [tile](std::uint64_t surplus, std::uint64_t among) {
+        return static_cast<std::uint64_t>(static_cast<float>(tile) *
+                                          (static_cast<float>(surplus) / static_cast<float>(tile * among)));
+    };
+    const std::uint64_t stride = tile - wanted;
+    std::uint64_t tiles = (size - wanted) / stride;
+    const std::uint64_t over = ((tiles + 1) * stride + wanted) % size;
+    if (over != stride && 2 * wanted <= tile && over <= tiles * (tile / 2 - wanted)) ++tiles;
+    if (tiles <= 2) return shared(2 * tile - size, 1);
+    return tile * tiles > size ? shared(tile * tiles - size, tiles - 1) : 0;
+}
+
 std::vector<TileLine> linesOf(const Controls& controls, std::uint64_t size, std::uint64_t tile, std::uint64_t scale) {
-    const std::uint64_t overlap = controls.overlap / spatialFactor;
+    const std::uint64_t wanted = controls.overlap / spatialFactor,
+                        overlap =
+                            controls.tileGrid == TileArrangement::Fitted ? fittedOverlap(size, tile, wanted) : wanted;
     const std::vector<Span> spans = spansOf(controls.tileGrid, size, tile, overlap);
     std::vector<std::vector<double>> weights;
     std::vector<double> sums(size * scale, 0.0);

@@ -1,9 +1,11 @@
 #include "core/program/tiles.h"
 
+#include "core/base/checked.h"
 #include "core/program/lower.h"
 #include "core/program/tile_grid.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 namespace spikescope {
@@ -85,13 +87,13 @@ private:
                 .height = tile.row->length * outScale()};
     }
 
-    // Tiles of one size are the same calls over the same tensors.
+    // Tiles of one size in the same lane are the same calls over the same tensors.
     struct Size {
         InputOutput maps;
         std::vector<std::uint32_t> calls;
     };
-    const Size& sizeOf(const Tile& tile) {
-        const auto [found, isNew] = m_sizes.try_emplace({tile.row->length, tile.column->length});
+    const Size& sizeOf(const Tile& tile, std::size_t lane) {
+        const auto [found, isNew] = m_sizes.try_emplace({tile.row->length, tile.column->length, lane});
         Size& size = found->second;
         if (!isNew) return size;
         const Family& family = *findFamily(m_controls.model);
@@ -104,31 +106,29 @@ private:
         return size;
     }
 
+    // Tiles that begin in the same row, as many as may be in flight; later rows of tiles would need a larger band. As
+    // few groups as possible, and those of even size: a tile alone leaves more of a device idle.
+    std::size_t endOfGroup(std::size_t first) const {
+        const auto sameRow = [&](std::size_t i) { return m_tiles[i].row->begin == m_tiles[first].row->begin; };
+        std::size_t rowEnd = first;
+        while (rowEnd < m_tiles.size() && sameRow(rowEnd)) ++rowEnd;
+        const std::size_t left = rowEnd - first, groups = divideUp<std::size_t>(left, m_controls.tilesInFlight);
+        return first + divideUp(left, groups);
+    }
+
     void addPicture(std::uint64_t picture) {
         const std::uint64_t bandRows = m_lowered.program.tensor(m_band).shape.h;
         std::uint64_t written = 0; // rows
-        for (std::size_t i = 0; i < m_tiles.size(); ++i) {
-            const Tile& tile = m_tiles[i];
-            const Size& size = sizeOf(tile);
-            Part part{.input = size.maps.input,
-                      .from = {.picture = picture,
-                               .y = tile.row->begin * inScale(),
-                               .x = tile.column->begin * inScale(),
-                               .again = picture > 0 || i > 0},
-                      .calls = size.calls,
-                      .outputs = {},
-                      .areas = {{.firstCall = 0, .area = areaOf(tile, picture)}}};
-            m_lowered.program.calls.push_back({.kernel = BlendCall{.in = size.maps.output,
-                                                                   .weights = m_weights,
-                                                                   .out = m_band,
-                                                                   .rowWeights = tile.rowWeights,
-                                                                   .columnWeights = tile.columnWeights,
-                                                                   .bandRow = tile.row->begin * outScale() % bandRows,
-                                                                   .column = tile.column->begin * outScale(),
-                                                                   .crossing = tile.row->crossing},
-                                               .layer = m_layer});
-            part.calls.push_back(static_cast<std::uint32_t>(m_lowered.program.calls.size() - 1));
-            for (const std::uint64_t complete = completeBefore(i + 1); written < complete;) {
+        for (std::size_t first = 0, end = 0; first < m_tiles.size(); first = end) {
+            end = endOfGroup(first);
+            Part part;
+            for (std::size_t i = first; i < end; ++i) {
+                part.lanes.push_back(laneOf(i, i - first, picture));
+                part.areas.push_back({.firstWave = 0, .area = areaOf(m_tiles[i], picture)});
+            }
+            // They write the same rows of the band.
+            for (std::size_t i = first; i < end; ++i) part.calls.push_back(addBlend(i, i - first, bandRows));
+            for (const std::uint64_t complete = completeBefore(end); written < complete;) {
                 // The band is a ring.
                 const std::uint64_t at = written % bandRows, rows = std::min(complete - written, bandRows - at);
                 part.outputs.push_back(
@@ -138,6 +138,29 @@ private:
             m_lowered.parts.push_back(std::move(part));
         }
     }
+    Lane laneOf(std::size_t index, std::size_t lane, std::uint64_t picture) {
+        const Tile& tile = m_tiles[index];
+        const Size& size = sizeOf(tile, lane);
+        return {.input = size.maps.input,
+                .from = {.picture = picture,
+                         .y = tile.row->begin * inScale(),
+                         .x = tile.column->begin * inScale(),
+                         .again = picture > 0 || index > 0},
+                .calls = size.calls};
+    }
+    std::uint32_t addBlend(std::size_t index, std::size_t lane, std::uint64_t bandRows) {
+        const Tile& tile = m_tiles[index];
+        m_lowered.program.calls.push_back({.kernel = BlendCall{.in = sizeOf(tile, lane).maps.output,
+                                                               .weights = m_weights,
+                                                               .out = m_band,
+                                                               .rowWeights = tile.rowWeights,
+                                                               .columnWeights = tile.columnWeights,
+                                                               .bandRow = tile.row->begin * outScale() % bandRows,
+                                                               .column = tile.column->begin * outScale(),
+                                                               .crossing = tile.row->crossing},
+                                           .layer = m_layer});
+        return static_cast<std::uint32_t>(m_lowered.program.calls.size() - 1);
+    }
 
     const Controls& m_controls;
     bool m_decode;
@@ -145,7 +168,7 @@ private:
     LayerId m_layer;
     std::vector<TileGrid> m_grids;
     std::vector<Tile> m_tiles;
-    std::map<std::pair<std::uint64_t, std::uint64_t>, Size> m_sizes; // by height and width in latents
+    std::map<std::array<std::uint64_t, 3>, Size> m_sizes; // by height and width in latents, and lane
     TensorId m_weights, m_band;
 };
 

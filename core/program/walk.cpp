@@ -82,7 +82,7 @@ private:
         return m_machine.download(step, recordTransfer("download", step.output.tensor));
     }
     Result<void> carryOut(const AreaStep& step) {
-        m_area = step.area;
+        m_areas = step.areas;
         m_areaBegins = true;
         return {};
     }
@@ -92,12 +92,13 @@ private:
         tensor = output(call.kernel);
         layer = call.layer;
         const Tensor& out = m_program.tensor(tensor);
-        return m_machine.dispatch(call, record({.name = kernelName(call.kernel),
-                                                .layer = call.layer.index,
-                                                .flops = flops(call.kernel, m_program),
-                                                .outputBytes = out.bytes,
-                                                .traffic = traffic(call.kernel, m_program),
-                                                .dtype = std::string(name(out.dtype))}));
+        return m_machine.dispatch(call, step.besideNext,
+                                  record({.name = kernelName(call.kernel),
+                                          .layer = call.layer.index,
+                                          .flops = flops(call.kernel, m_program),
+                                          .outputBytes = out.bytes,
+                                          .traffic = traffic(call.kernel, m_program),
+                                          .dtype = std::string(name(out.dtype))}));
     }
     Result<void> carryOut(const EvaluateStep& step) {
         CHECK(m_machine.evaluate(step.ahead));
@@ -108,9 +109,11 @@ private:
 
     std::uint32_t record(RecordedOp op) {
         const std::uint32_t index = m_recorder.op(std::move(op));
-        if (!m_area) return index;
-        if (std::exchange(m_areaBegins, false)) m_recording.parts.push_back({.area = *m_area, .firstOp = index});
-        m_recording.parts.back().lastOp = index;
+        if (m_areas.empty()) return index;
+        std::vector<RecordedPart>& parts = m_recording.parts;
+        if (std::exchange(m_areaBegins, false))
+            for (const OutputArea& area : m_areas) parts.push_back({.area = area, .firstOp = index});
+        for (std::size_t i = parts.size() - m_areas.size(); i < parts.size(); ++i) parts[i].lastOp = index;
         return index;
     }
 
@@ -145,7 +148,7 @@ private:
     Machine& m_machine;
     std::vector<std::optional<Placement>> m_live;
     std::uint64_t m_mostReserved = 0;
-    std::optional<OutputArea> m_area; // of which no op is recorded as long as it begins
+    std::vector<OutputArea> m_areas; // of which no op is recorded as long as they begin
     bool m_areaBegins = false;
 };
 
@@ -212,17 +215,38 @@ void describe(const Program& program, const Controls& controls, Recording& recor
                                      .host = !isOfDevice(tensor.memory)});
 }
 
-std::vector<Lifetime> lifetimes(const Program& program) {
-    std::vector<Lifetime> lives(program.tensors.size());
+Lifetimes lifetimes(const Program& program) {
+    const std::size_t count = program.tensors.size();
+    Lifetimes result{.lives = std::vector<Lifetime>(count), .earlier = {}};
+    std::vector<Lifetime>& lives = result.lives;
+    bool again = false;
     for (std::uint32_t i = 0; i < program.steps.size(); ++i) {
         if (const auto* acquire = std::get_if<AcquireStep>(&program.steps[i])) {
-            lives[acquire->tensor.index].begin = i;
-            lives[acquire->tensor.index].bytes = program.tensor(acquire->tensor).bytes;
+            Lifetime& life = lives[acquire->tensor.index];
+            again = again || life.end > 0;
+            life = {.begin = i, .end = 0, .bytes = program.tensor(acquire->tensor).bytes};
         } else if (const auto* release = std::get_if<ReleaseStep>(&program.steps[i])) {
             lives[release->tensor.index].end = i;
         }
     }
-    return lives;
+    if (!again) return result;
+    std::vector<std::uint32_t> alive, place(count); // place: of each in `alive`
+    for (const Step& step : program.steps) {
+        if (const auto* acquire = std::get_if<AcquireStep>(&step)) {
+            const std::uint32_t id = acquire->tensor.index;
+            for (const std::uint32_t other : alive)
+                if (lives[id].end <= lives[other].begin || lives[other].end <= lives[id].begin)
+                    result.earlier.add(id, other);
+            place[id] = static_cast<std::uint32_t>(alive.size());
+            alive.push_back(id);
+        } else if (const auto* release = std::get_if<ReleaseStep>(&step)) {
+            const std::uint32_t gone = place[release->tensor.index];
+            alive[gone] = alive.back();
+            place[alive[gone]] = gone;
+            alive.pop_back();
+        }
+    }
+    return result;
 }
 
 } // namespace spikescope

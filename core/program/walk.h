@@ -21,7 +21,7 @@ public:
     // `op` is the index in the Recording under which the op's times are wanted.
     virtual Result<void> fill(const FillStep&, std::uint32_t /*op*/) { return {}; }
     virtual Result<void> upload(const UploadStep&, std::uint32_t /*op*/) { return {}; }
-    virtual Result<void> dispatch(const Call&, std::uint32_t /*op*/) { return {}; }
+    virtual Result<void> dispatch(const Call&, bool /*besideNext*/, std::uint32_t /*op*/) { return {}; }
     virtual Result<void> download(const DownloadStep&, std::uint32_t /*op*/) { return {}; }
     virtual Result<void> clear(const ClearStep&) { return {}; }
     // Ends a batch, and waits until at most `ahead` of the ended batches run.
@@ -43,6 +43,10 @@ Failure failureOf(const Error& error, const Program& program, std::uint64_t byte
 void describe(const Program& program, const Controls& controls, Recording& recording);
 
 // Lifetimes of all tensors of a Program, on the clock of its steps.
-std::vector<Lifetime> lifetimes(const Program& program);
+struct Lifetimes {
+    std::vector<Lifetime> lives;
+    EarlierMeetings earlier;
+};
+Lifetimes lifetimes(const Program& program);
 
 } // namespace spikescope

@@ -250,7 +250,7 @@ Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
     return {};
 }
 
-Result<void> Executor::dispatch(const Call& call, std::uint32_t op) {
+Result<void> Executor::dispatch(const Call& call, bool besideNext, std::uint32_t op) {
     CHECK(m_pipelines);
     report(op, call.layer);
     if (const auto* moved = std::get_if<TransferCall>(&call.kernel)) return transfer(*moved, op);
@@ -260,22 +260,36 @@ Result<void> Executor::dispatch(const Call& call, std::uint32_t op) {
         CHECK(m_kernels.encode(call.kernel, m_program, m_bindings, encoded.dispatches));
         encoded.moves = m_moves;
     }
-    const std::vector<Dispatch>& dispatches = encoded.dispatches;
+    m_wave.push_back({.dispatches = &encoded.dispatches, .flops = flops(call.kernel, m_program), .op = op});
+    return besideNext ? Result<void>{} : recordWave();
+}
+
+// The first dispatches of all ops, then their second ones: of one op each waits for the one before.
+Result<void> Executor::recordWave() {
     // Submissions cost a GPU some of its time, so small ops share one; long ones, such as attention over a large
     // picture, go out in pieces, so that a cancel is soon heard and no system takes the device for hung.
     constexpr std::uint64_t mostFlops = 1'000'000'000'000;
-    const std::uint64_t flopsEach = flops(call.kernel, m_program) / std::max<std::uint64_t>(dispatches.size(), 1);
-    for (std::size_t i = 0; i < dispatches.size(); ++i) {
+    std::size_t most = 0;
+    for (const WaveOp& op : m_wave) most = std::max(most, op.dispatches->size());
+    for (std::size_t i = 0; i < most; ++i) {
         TRY(VkCommandBuffer commands, begin());
-        if (i == 0) beginOp(commands, op);
-        CHECK(recordDispatch(m_device, commands, dispatches[i]));
-        const bool last = i + 1 == dispatches.size();
-        if (last) endOp(commands, op);
-        m_recordedFlops += flopsEach;
-        if (m_recordedFlops < mostFlops && !(last && m_device.report().cpu)) continue;
+        for (const WaveOp& op : m_wave) {
+            const std::size_t count = op.dispatches->size();
+            if (i >= count) continue;
+            // The first op begins when all before the barrier has ended; one beside it when the device takes it up.
+            if (i == 0 && &op == &m_wave.front())
+                beginOp(commands, op.op);
+            else if (i == 0)
+                m_device.vk.CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, m_queries, 2 * op.op);
+            CHECK(recordDispatch(m_device, commands, (*op.dispatches)[i]));
+            if (i + 1 == count) endOp(commands, op.op);
+            m_recordedFlops += op.flops / count;
+        }
+        if (m_recordedFlops < mostFlops && !(i + 1 == most && m_device.report().cpu)) continue;
         CHECK(submit());
         if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
     }
+    m_wave.clear();
     return {};
 }
 
@@ -379,17 +393,19 @@ Result<void> Executor::readTimes(std::vector<RecordedOp>& ops) const {
         return tl::unexpected<Error>(vulkanError(result, "reading timestamps"));
     const double period = m_device.limits().timestampPeriod;
     const std::uint64_t mask = m_device.timestampMask();
-    std::int64_t last = 0;
+    std::int64_t lastBegin = 0, lastEnd = 0;
     for (std::size_t i = 0; i < count; ++i) {
         const auto time = [&](std::size_t query) {
             // Differences under the mask survive a counter that wraps.
             const std::uint64_t ticks = (results[query][0] - results[0][0]) & mask;
             return static_cast<std::int64_t>(static_cast<double>(ticks) * period);
         };
-        // What never ran takes no time, where the last op ended.
-        ops[i].beginNs = results[2 * i][1] ? std::max(time(2 * i), last) : last;
-        ops[i].endNs = results[2 * i + 1][1] ? std::max(time(2 * i + 1), ops[i].beginNs) : ops[i].beginNs;
-        last = ops[i].endNs;
+        // In the order of the program, although ops beside each other overlap. What never ran takes no time, where the
+        // last op ended.
+        ops[i].beginNs = results[2 * i][1] ? std::max(time(2 * i), lastBegin) : lastEnd;
+        ops[i].endNs = results[2 * i + 1][1] ? std::max({time(2 * i + 1), ops[i].beginNs, lastEnd}) : ops[i].beginNs;
+        lastBegin = ops[i].beginNs;
+        lastEnd = ops[i].endNs;
     }
     return {};
 }

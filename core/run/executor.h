@@ -40,7 +40,7 @@ public:
     void unbind(TensorId tensor) override;
     Result<void> fill(const FillStep& step, std::uint32_t op) override;
     Result<void> upload(const UploadStep& step, std::uint32_t op) override;
-    Result<void> dispatch(const Call& call, std::uint32_t op) override;
+    Result<void> dispatch(const Call& call, bool besideNext, std::uint32_t op) override;
     Result<void> download(const DownloadStep& step, std::uint32_t op) override;
     Result<void> clear(const ClearStep& step) override;
     Result<void> evaluate(std::uint32_t ahead) override;
@@ -56,6 +56,7 @@ private:
     Result<VkCommandBuffer> begin(); // what is being recorded, behind a barrier
     Result<void> submit();           // it, if there is any
     Result<void> transfer(const TransferCall& call, std::uint32_t op);
+    Result<void> recordWave();
     void beginOp(VkCommandBuffer commands, std::uint32_t op);
     void endOp(VkCommandBuffer commands, std::uint32_t op);
     void readInput(const Tensor& tensor, const InputPart& part, std::uint64_t begin, std::span<float> out) const;
@@ -87,6 +88,13 @@ private:
     std::uint64_t m_moves = 1;                   // times that a tensor was bound elsewhere than before
     std::future<Result<void>> m_makingPipelines; // while weights are loaded
     Result<void> m_pipelines;                    // what became of it
+    // Ops that may run beside each other and are not recorded yet.
+    struct WaveOp {
+        const std::vector<Dispatch>* dispatches;
+        std::uint64_t flops;
+        std::uint32_t op;
+    };
+    std::vector<WaveOp> m_wave;
     VkCommandBuffer m_commands = VK_NULL_HANDLE; // being recorded
     std::uint64_t m_recordedFlops = 0;           // in them
     std::uint32_t m_opCount = 0;

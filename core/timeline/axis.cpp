@@ -128,7 +128,7 @@ Placed place(TimelinePtr timeline, AxisKind kind, const std::vector<double>& slo
             begin = slotPositions[i];
             end = slotPositions[i + 1];
         }
-        // Ops run one after the other; what a clock says otherwise is its error.
+        // Memory has one order, and ops follow it here, those too that ran beside each other or whose clock errs.
         placed.opBegins[i] = least = i == 0 ? begin : std::max(least, begin);
         placed.opEnds[i] = least = std::max(least, end);
     }

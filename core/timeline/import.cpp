@@ -147,8 +147,8 @@ private:
         while (true) {
             TRY(const bool more, table.next());
             if (!more) return {};
-            const std::uint64_t free =
-                m_recording.parts.empty() ? 0 : m_recording.parts.back().lastOp + std::uint64_t{1};
+            const RecordedPart before = m_recording.parts.empty() ? RecordedPart{} : m_recording.parts.back();
+            const std::uint64_t free = m_recording.parts.empty() ? 0 : before.lastOp + std::uint64_t{1};
             RecordedPart& part = m_recording.parts.emplace_back();
             OutputArea& area = part.area;
             std::size_t column = 0;
@@ -160,9 +160,10 @@ private:
                 TRY(*op, field.index(m_recording.ops.size(), "ops"));
                 if (*op == noIndex) return field.wrong("is null");
             }
-            if (part.firstOp < free || part.lastOp < part.firstOp)
-                return table.cell(6).wrong("is {} from {}; parts have ops behind each other", part.lastOp,
-                                           part.firstOp);
+            const bool beside = free > 0 && part.firstOp == before.firstOp && part.lastOp == before.lastOp;
+            if (!beside && (part.firstOp < free || part.lastOp < part.firstOp))
+                return table.cell(6).wrong("is {} from {}; parts have ops behind each other, or the same ones",
+                                           part.lastOp, part.firstOp);
         }
     }
 
