@@ -4,6 +4,7 @@
 #include "app/engine/preview_sink.h"
 #include "app/engine/worker.h"
 
+#include "core/base/machine_memory.h"
 #include "core/run/fit.h"
 
 #include <chrono>
@@ -23,7 +24,7 @@ double msSince(Clock::time_point begin) {
 struct DeviceFacts {
     HeapTraits traits;
     std::shared_ptr<const Rates> rates;
-    bool cpu = false;
+    bool known = false, cpu = false;
 };
 
 FitResult fitOf(const Controls& controls, std::uint64_t room, FitWish wish, DeviceFacts facts,
@@ -31,9 +32,9 @@ FitResult fitOf(const Controls& controls, std::uint64_t room, FitWish wish, Devi
     // Where none is named and there is none but the CPU, a budget is one of some other device.
     if (facts.cpu && controls.budgetBytes && controls.device.empty()) facts = {};
     FitResult result{.room = room};
-    const auto fit =
-        spikescope::fit(controls, facts.traits, room, facts.rates.get(),
-                        {.kept = {}, .approximate = wish.approximate, .dtype = wish.dtype, .cancel = &cancel});
+    FitOptions options{.kept = {}, .approximate = wish.approximate, .dtype = wish.dtype, .cancel = &cancel};
+    if (facts.known) options.hostRoom = availableMachineMemory();
+    const auto fit = spikescope::fit(controls, facts.traits, room, facts.rates.get(), options);
     if (!fit) {
         result.error = fit.error();
         return result;
@@ -129,6 +130,7 @@ struct Engine::Threads {
             const auto rates = keptRates(*session, defaultCacheFolder());
             setFacts({.traits = session->heap().traits(),
                       .rates = rates ? std::make_shared<const Rates>(*rates) : nullptr,
+                      .known = true,
                       .cpu = session->device().report().cpu});
         }
         return session.get();
@@ -227,6 +229,7 @@ void Engine::measureRates() {
             if (rates)
                 m_threads->setFacts({.traits = m_threads->session->heap().traits(),
                                      .rates = std::make_shared<const Rates>(std::move(*rates)),
+                                     .known = true,
                                      .cpu = m_threads->session->device().report().cpu});
             else
                 failure = QString::fromStdString(rates.error().message);
