@@ -51,12 +51,13 @@ TEST(ArenaLayout, keepsLiveTensorsApart) {
 // What lives more than once, as the tensors of tiles do, shares room with what it never meets, and with nothing else.
 TEST(ArenaLayout, sharesRoomBetweenWhatNeverMeets) {
     std::mt19937 engine(11);
+    const auto random = [&] { return static_cast<std::uint32_t>(engine()); };
     for (int round = 0; round < 100; ++round) {
-        const std::uint32_t count = 2 + engine() % 70;
+        const std::uint32_t count = 2 + random() % 70;
         Program program;
         program.layers = {"layer"};
         for (std::uint32_t i = 0; i < count; ++i)
-            program.tensors.push_back({.name = "t", .layer = LayerId{0}, .bytes = 1 + engine() % 9000});
+            program.tensors.push_back({.name = "t", .layer = LayerId{0}, .bytes = 1 + random() % 9000});
         std::vector<bool> alive(count, false);
         std::vector<std::vector<bool>> meet(count, std::vector<bool>(count, false));
         program.steps.push_back(PhaseStep{Phase::Load});
@@ -69,7 +70,7 @@ TEST(ArenaLayout, sharesRoomBetweenWhatNeverMeets) {
             for (std::uint32_t j = 0; j < count; ++j)
                 if (alive[i] && alive[j]) meet[i][j] = meet[j][i] = true;
         };
-        for (int i = 0; i < 150; ++i) flip(engine() % count);
+        for (int i = 0; i < 150; ++i) flip(random() % count);
         for (std::uint32_t i = 0; i < count; ++i)
             if (alive[i]) flip(i);
         const auto [lives, earlier] = lifetimes(program);
