@@ -91,7 +91,7 @@ private:
 std::size_t widestWave(const Job& job) {
     VirtualHeap heap;
     Recording recording;
-    describe(job.program, recording);
+    describe(job.program, job.controls, recording);
     Recorder recorder(recording);
     auto allocator = makeAllocator(job.program, job.controls, heap, recorder);
     EXPECT_TRUE(allocator);

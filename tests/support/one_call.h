@@ -179,7 +179,7 @@ public:
         ASSERT_TRUE(executor) << executor.error().message;
         for (std::uint32_t i = 0; i < placements.size(); ++i)
             if (!program.tensors[i].within) (*executor)->bind(TensorId{i}, placements[i]);
-        const auto done = (*executor)->dispatch(program.calls[0], 0);
+        const auto done = (*executor)->dispatch(program.calls[0], false, 0);
         ASSERT_TRUE(done) << done.error().message;
         ASSERT_TRUE((*executor)->evaluate(0));
     }
