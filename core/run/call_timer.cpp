@@ -114,8 +114,8 @@ Result<double> CallTimer::sample(const std::vector<Dispatch>& list, std::uint64_
 // A GPU that had nothing to do, be it for the moment that memory took to be filled, has a low clock and takes a while
 // to raise it: five times slower was seen. A CPU device has no such clock, and its calls are long.
 Result<void> CallTimer::wake(const std::vector<Dispatch>& list) {
-    constexpr double leastNs = 3e8, pieceNs = 2e7;
-    constexpr int mostPieces = 200;
+    constexpr double leastNs = 2e8, pieceNs = 2e7;
+    constexpr int mostPieces = 40; // a clock under load never quite settles
     if (m_device.report().cpu) return {};
     std::uint64_t passes = 1;
     double spent = 0, fastest = std::numeric_limits<double>::max();
