@@ -103,8 +103,8 @@ constexpr std::array ggml{Value{"activations", "fp32"}, Value{"weights-dtype", "
 constexpr std::array diffusersTiles{Value{"tile", "1024"},           Value{"overlap", "256"},
                                     Value{"tile-grid", "diffusers"}, Value{"blend", "linear"},
                                     Value{"tile-norm", "own"},       Value{"tile-attention", "auto"}};
-// VAEDecodeTiled in nodes.py, tiled_scale_multidim() in comfy/utils.py and decode_tiled_() in comfy/sd.py,
-// Comfy-Org/ComfyUI at 02217e3 and 09708ea.
+// VAEDecodeTiled in nodes.py and tiled_scale_multidim() in comfy/utils.py, Comfy-Org/ComfyUI at 02217e3 and 09708ea;
+// decode_tiled_() in comfy/sd.py, comfyanonymous/ComfyUI at 00728eb.
 constexpr std::array comfyuiTiles{
     Value{"tile", "512"},      Value{"overlap", "64"},    Value{"tile-grid", "three-passes"},
     Value{"blend", "feather"}, Value{"tile-norm", "own"}, Value{"tile-attention", "auto"}};
