@@ -243,7 +243,7 @@ TEST_F(Tiles, ofStableDiffusionCpp) {
                out, "smootherstep ");
 }
 
-// Where its tiles begin, by its rule followed by hand. The last row: overlaps that are no whole numbers are cut off.
+// Where its tiles begin, by its rule. The last row: overlaps that are no whole numbers are cut off.
 TEST(TileGrid, fitsAsStableDiffusionCppDoes) {
     struct Case {
         std::uint64_t size, tile, overlap;
