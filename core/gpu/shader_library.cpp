@@ -150,19 +150,22 @@ Result<std::vector<std::uint32_t>> ShaderLibrary::spirv(std::string_view shader,
 Result<Pipeline> ShaderLibrary::pipeline(std::string_view shader, const std::vector<Define>& defines, Inputs inputs) {
     std::string key(shader);
     for (const Define& define : defines) key += " " + define.name + "=" + define.value;
-    std::packaged_task<Result<Pipeline>()> task([&] { return make(key, shader, defines, inputs); });
-    std::shared_future<Result<Pipeline>> made = task.get_future().share();
-    bool isNew = false;
+    std::packaged_task<Result<Pipeline>()> task;
+    std::shared_future<Result<Pipeline>> made;
     {
         const std::lock_guard lock(m_mutex);
-        const auto [found, inserted] = m_pipelines.try_emplace(key, made);
-        isNew = inserted;
-        made = found->second;
+        if (const auto found = m_pipelines.find(key); found != m_pipelines.end()) {
+            made = found->second;
+        } else {
+            task = std::packaged_task<Result<Pipeline>()>([&] { return make(key, shader, defines, inputs); });
+            made = task.get_future().share();
+            m_pipelines.emplace(key, made);
+        }
     }
-    if (isNew) task();
-    if (isNew && !made.get()) {
-        const std::lock_guard lock(m_mutex); // it may go the next time
-        m_pipelines.erase(key);
+    if (task.valid()) {
+        task();
+        const std::lock_guard lock(m_mutex);
+        if (!made.get()) m_pipelines.erase(key); // it may go the next time
     }
     return made.get();
 }
