@@ -302,7 +302,10 @@ std::optional<ValueId> BandPlan::lastRead(const Stage& stage, std::uint32_t inde
 
 // Bytes in which x at one end and the stage's map at the other do not meet: a band never reaches what itself or a
 // later one reads.
-std::uint64_t BandPlan::sharedBytes(const Stage& stage, ValueId x, bool upwards) const {
+std::uint64_t BandPlan::sharedBytes(const Stage& stage, ValueId x, bool upwards) {
+    // Both ways of placing maps ask for the same ones, and there may be hundreds of bands.
+    const auto [known, isNew] = m_sharedBytes.try_emplace({stage.target.index, x.index, upwards});
+    if (!isNew) return known->second;
     const ValueId y = stage.target;
     const std::uint64_t xBytes = mapBytes(x), yBytes = mapBytes(y);
     std::uint64_t meet = 0; // bytes of both that would be in use at the same place
@@ -315,7 +318,7 @@ std::uint64_t BandPlan::sharedBytes(const Stage& stage, ValueId x, bool upwards)
         meet = std::max(meet, made + left);
     }
     // Offsets of views are bound as texels, too.
-    return std::max({roundUp<std::uint64_t>(meet, 256), xBytes, yBytes});
+    return known->second = std::max({roundUp<std::uint64_t>(meet, 256), xBytes, yBytes});
 }
 
 std::uint32_t BandPlan::addChain(ValueId first) {

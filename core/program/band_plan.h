@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 namespace spikescope {
@@ -88,7 +89,7 @@ private:
     void planChains();
     void placeMaps(const std::map<std::uint32_t, std::uint64_t>& known);
     std::optional<ValueId> lastRead(const Stage& stage, std::uint32_t index) const;
-    std::uint64_t sharedBytes(const Stage& stage, ValueId x, bool upwards) const;
+    std::uint64_t sharedBytes(const Stage& stage, ValueId x, bool upwards);
     std::uint32_t addChain(ValueId first);
 
     std::uint64_t madeBy(const Stage& stage) const;
@@ -106,6 +107,7 @@ private:
     std::vector<Place> m_place;                          // by value
     std::vector<Stage> m_stages;
     std::vector<Chain> m_chains;
+    std::map<std::tuple<std::uint32_t, std::uint32_t, bool>, std::uint64_t> m_sharedBytes; // by target, x, upwards
 };
 
 } // namespace spikescope
