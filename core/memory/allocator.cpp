@@ -67,10 +67,10 @@ void ArenaAllocator::sayFreeSpace() {
                 largest = std::max(largest, until - at);
             }
         };
-        for (auto live = m_live.lower_bound(chunk.address);
-             live != m_live.end() && live->first < chunk.address + chunk.bytes; ++live) {
-            gap(live->first);
-            at = live->first + live->second;
+        for (auto live = std::ranges::lower_bound(m_live, chunk.address, {}, &Live::address);
+             live != m_live.end() && live->address < chunk.address + chunk.bytes; ++live) {
+            gap(live->address);
+            at = live->address + live->bytes;
         }
         gap(chunk.address + chunk.bytes);
     }
@@ -81,7 +81,8 @@ Result<Placement> ArenaAllocator::allocateDevice(std::uint32_t tensor, std::uint
     const ArenaLayout::Spot& spot = m_layout.spots[tensor];
     if (spot.chunk == ArenaLayout::nowhere) return allocateBlock(tensor, bytes, MemoryKind::Device);
     const Placement placement{.block = m_chunks[spot.chunk], .offset = spot.offset, .bytes = bytes};
-    m_live.emplace(placement.address(), roundUp(std::max<std::uint64_t>(bytes, 1), m_heap.traits().granularity));
+    const Live live{placement.address(), roundUp(std::max<std::uint64_t>(bytes, 1), m_heap.traits().granularity)};
+    m_live.insert(std::ranges::lower_bound(m_live, live.address, {}, &Live::address), live);
     sayFreeSpace();
     m_recorder.alloc(tensor, placement.address(), bytes);
     return placement;
@@ -89,7 +90,7 @@ Result<Placement> ArenaAllocator::allocateDevice(std::uint32_t tensor, std::uint
 
 Result<void> ArenaAllocator::freeDevice(std::uint32_t tensor, const Placement& placement) {
     if (m_layout.spots[tensor].chunk == ArenaLayout::nowhere) return freeBlock(tensor, placement);
-    m_live.erase(placement.address());
+    m_live.erase(std::ranges::lower_bound(m_live, placement.address(), {}, &Live::address));
     sayFreeSpace();
     m_recorder.free(tensor, placement.address(), placement.bytes);
     return {};

@@ -96,7 +96,10 @@ private:
 
     ArenaLayout m_layout;
     std::vector<HeapBlock> m_chunks;
-    std::map<std::uint64_t, std::uint64_t> m_live; // address and bytes of what lies in the chunks
+    struct Live {
+        std::uint64_t address, bytes;
+    };
+    std::vector<Live> m_live; // what lies in the chunks, by address
 };
 
 } // namespace spikescope
