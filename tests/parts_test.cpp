@@ -2,6 +2,8 @@
 // and stripes of rows with those of the last maps. Protects what the window selects where a picture is clicked.
 
 #include "core/program/tile_grid.h"
+#include "core/timeline/export.h"
+#include "core/timeline/import.h"
 #include "tests/support/job_support.h"
 
 #include <algorithm>
@@ -114,6 +116,25 @@ TEST(Parts, comeAgainWithEveryRunOfTheOpAndAreNoneOfAWholeOne) {
     std::vector<OutputArea> expected = once;
     expected.insert(expected.end(), once.begin(), once.end());
     EXPECT_EQ(areasOf(twice), expected);
+}
+
+// Ops of tiles in flight take turns, so that they are for all of them; the tiles stay those of the grid.
+TEST(Parts, besideEachOtherHaveTheSameOps) {
+    NamedValues values{{"model", "taesd"}, {"size", "256x256"}, {"tile", "128"}, {"overlap", "32"}};
+    const Recording alone = planJob(jobOf(controlsOf(values)));
+    values.emplace_back("tiles-in-flight", "2");
+    const Recording beside = planJob(jobOf(controlsOf(values)));
+    EXPECT_EQ(areasOf(beside), areasOf(alone));
+    // Rows of three tiles: two and one.
+    ASSERT_EQ(beside.parts.size(), 9u);
+    for (std::size_t i = 0; i < 9; ++i) {
+        const RecordedPart &part = beside.parts[i], &first = beside.parts[i % 3 == 1 ? i - 1 : i];
+        EXPECT_EQ(std::pair(part.firstOp, part.lastOp), std::pair(first.firstOp, first.lastOp)) << i;
+        if (i > 0 && i % 3 != 1) EXPECT_GT(part.firstOp, beside.parts[i - 1].lastOp) << i;
+    }
+    const auto read = parseReport(reportJson(beside), "beside.json");
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_EQ(areasOf(*read), areasOf(beside));
 }
 
 } // namespace

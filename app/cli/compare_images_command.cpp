@@ -47,7 +47,7 @@ private:
             if (!overlap.empty()) return fail(ErrorCode::BadUsage, "--overlap needs --tile");
             return std::optional<SeamGrid>{};
         }
-        const auto sides = parseSides(tile.find('x') == std::string::npos ? tile + "x" + tile : tile);
+        const auto sides = parseTileSides(tile);
         if (!sides)
             return fail(ErrorCode::BadUsage, "tile: {} is not N or WIDTHxHEIGHT with 1 to 65536 pixels to a side",
                         quote(tile));

@@ -68,8 +68,7 @@ struct FitCommand {
         }
         TRY(const Controls asked, controls.controls({}, &options.kept));
         TRY(DeviceForPlans device, deviceForPlans(asked));
-        // Where none is named and there is none but the CPU, a budget is one of some other device.
-        if (device.session && asked.budgetBytes && asked.device.empty() && device.session->device().report().cpu)
+        if (device.session && isBudgetOfOther(asked, device.session->device().report().cpu))
             device = {.session = nullptr, .traits = {}, .room = asked.budgetBytes};
         if (device.session) options.hostRoom = availableMachineMemory();
         if (!device.room)

@@ -27,10 +27,16 @@ struct DeviceFacts {
     bool known = false, cpu = false;
 };
 
+DeviceFacts factsOf(Session& session, std::optional<Rates> rates) {
+    return {.traits = session.heap().traits(),
+            .rates = rates ? std::make_shared<const Rates>(std::move(*rates)) : nullptr,
+            .known = true,
+            .cpu = session.device().report().cpu};
+}
+
 FitResult fitOf(const Controls& controls, std::uint64_t room, FitWish wish, DeviceFacts facts,
                 const CancelFlag& cancel) {
-    // Where none is named and there is none but the CPU, a budget is one of some other device.
-    if (facts.cpu && controls.budgetBytes && controls.device.empty()) facts = {};
+    if (isBudgetOfOther(controls, facts.cpu)) facts = {};
     FitResult result{.room = room};
     FitOptions options{.kept = {}, .approximate = wish.approximate, .dtype = wish.dtype, .cancel = &cancel};
     if (facts.known) options.hostRoom = availableMachineMemory();
@@ -127,11 +133,7 @@ struct Engine::Threads {
             if (!opened) return tl::unexpected<Error>(opened.error());
             session = std::move(*opened);
             selector = wanted;
-            const auto rates = keptRates(*session, defaultCacheFolder());
-            setFacts({.traits = session->heap().traits(),
-                      .rates = rates ? std::make_shared<const Rates>(*rates) : nullptr,
-                      .known = true,
-                      .cpu = session->device().report().cpu});
+            setFacts(factsOf(*session, keptRates(*session, defaultCacheFolder())));
         }
         return session.get();
     }
@@ -227,10 +229,7 @@ void Engine::measureRates() {
         if (m_threads->session) {
             auto rates = ratesOf(*m_threads->session, defaultCacheFolder());
             if (rates)
-                m_threads->setFacts({.traits = m_threads->session->heap().traits(),
-                                     .rates = std::make_shared<const Rates>(std::move(*rates)),
-                                     .known = true,
-                                     .cpu = m_threads->session->device().report().cpu});
+                m_threads->setFacts(factsOf(*m_threads->session, std::move(*rates)));
             else
                 failure = QString::fromStdString(rates.error().message);
         } else {

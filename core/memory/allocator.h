@@ -7,7 +7,6 @@
 #include "core/memory/recorder.h"
 
 #include <functional>
-#include <map>
 #include <vector>
 
 namespace spikescope {

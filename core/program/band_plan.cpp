@@ -22,8 +22,10 @@ BandPlan::BandPlan(const Graph& graph, const Controls& controls)
     if (controls.spill == Spill::Host) decideWhatIsOnHost();
 }
 
-// Of bands: rows of queries see the keys and values of the same rows alone.
-bool BandPlan::attendsToItself() const { return m_controls.tileAttention == TileAttention::Own; }
+// Attention over all rows; within bands queries see the keys and values of their own rows alone.
+bool BandPlan::seesAllRows(const Op& op) const {
+    return std::holds_alternative<Attention>(op) && m_controls.tileAttention != TileAttention::Own;
+}
 
 std::uint64_t BandPlan::rowBytes(ValueId value) const {
     const bool ends = value == m_graph.input || value == m_graph.output;
@@ -43,9 +45,9 @@ void BandPlan::decideWhatIsKept() {
     m_kept[m_graph.input.index] = m_kept[m_graph.output.index] = true;
     for (const Node& node : m_graph.nodes) {
         const std::uint32_t out = node.out.index;
-        const auto* attention = std::get_if<Attention>(&node.op);
-        if (attention && !attendsToItself()) {
-            for (const ValueId value : {attention->q, attention->k, attention->v, node.out}) m_kept[value.index] = true;
+        if (seesAllRows(node.op)) {
+            m_kept[out] = true;
+            for (const ValueId value : inputs(node.op)) m_kept[value.index] = true;
         } else if (std::holds_alternative<Add>(node.op)) {
             const auto& users = m_consumers[out];
             const bool activated = users.size() == 1 && std::holds_alternative<Relu>(m_graph.nodes[users.front()].op);
@@ -154,7 +156,7 @@ std::optional<std::uint32_t> BandPlan::normOf(ValueId value) const {
 
 RowSpan BandPlan::wanted(const Op& op, ValueId in, const RowSpan& out) const {
     const std::uint64_t h = shape(in).h;
-    if (std::holds_alternative<Attention>(op) && !attendsToItself()) return {0, h};
+    if (seesAllRows(op)) return {0, h};
     if (std::holds_alternative<UpsampleNearest>(op)) return {out.begin / 2, divideUp<std::uint64_t>(out.end, 2)};
     const auto* conv = std::get_if<Conv2d>(&op);
     if (!conv) return out;
@@ -194,8 +196,7 @@ void BandPlan::planStages() {
     for (const Node& node : m_graph.nodes) {
         if (!m_kept[node.out.index] && !normOf(node.out)) continue;
         Stage stage{.target = node.out, .bands = {}, .reads = {}};
-        const std::uint64_t h = shape(node.out).h,
-                            rows = std::holds_alternative<Attention>(node.op) && !attendsToItself() ? h : bandRows();
+        const std::uint64_t h = shape(node.out).h, rows = seesAllRows(node.op) ? h : bandRows();
         for (std::uint64_t begin = 0; begin < h; begin += rows)
             stage.bands.push_back({begin, std::min(begin + rows, h)});
         const auto index = static_cast<std::uint32_t>(m_stages.size());

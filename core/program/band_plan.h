@@ -74,7 +74,7 @@ private:
     std::uint64_t rowBytes(ValueId value) const;
     std::uint64_t mapBytes(ValueId value) const { return rowBytes(value) * shape(value).h; }
     bool inPairs(const Op& op) const;
-    bool attendsToItself() const;
+    bool seesAllRows(const Op& op) const;
     std::uint64_t bandRows() const;
 
     void findUses();

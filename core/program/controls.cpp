@@ -254,7 +254,7 @@ Result<void> setTile(Controls& c, std::string_view text) {
         if (isShare) c.tile.parts = *number;
         return {};
     }
-    const auto sides = parseSides(text.find('x') == std::string_view::npos ? fmt::format("{0}x{0}", text) : text);
+    const auto sides = parseTileSides(text);
     const auto isSide = [](std::uint64_t side) { return side >= smallestTile && side % spatialFactor == 0; };
     if (!sides || !isSide(sides->width) || !isSide(sides->height))
         return fail(ErrorCode::BadUsage,
@@ -556,6 +556,10 @@ std::optional<Sides> parseSides(std::string_view text) {
     const auto height = cross == std::string_view::npos ? std::nullopt : parseInteger(text.substr(cross + 1));
     if (!width || !height || *width == 0 || *height == 0 || *width > 65536 || *height > 65536) return std::nullopt;
     return Sides{.width = *width, .height = *height};
+}
+
+std::optional<Sides> parseTileSides(std::string_view text) {
+    return parseSides(text.find('x') == std::string_view::npos ? fmt::format("{0}x{0}", text) : text);
 }
 
 Result<std::uint64_t> parseGiB(std::string_view what, std::string_view text) {

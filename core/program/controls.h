@@ -147,6 +147,8 @@ struct Sides {
     std::uint64_t width = 0, height = 0;
 };
 std::optional<Sides> parseSides(std::string_view text);
+// The same, or one number for both.
+std::optional<Sides> parseTileSides(std::string_view text);
 // GiB with a decimal point to bytes; `what` is named in refusals.
 Result<std::uint64_t> parseGiB(std::string_view what, std::string_view text);
 

@@ -164,18 +164,16 @@ std::uint64_t traffic(const KernelCall& call, const Program& program) {
     for (const TensorId id : writes(call)) {
         const Tensor& tensor = program.tensor(id);
         // A workspace is written and read again; one that is used in pieces, as often as there are pieces.
-        const std::uint64_t times = tensor.category == Category::Workspace ? 2 : 1;
+        std::uint64_t written = tensor.bytes;
         if (const auto* conv = std::get_if<ConvCall>(&call); conv && conv->columns == id) {
             const Shape& out = program.tensor(conv->out).shape;
-            bytes += times * (tensor.bytes / conv->chunkRows) * out.n * out.h;
-            continue;
+            written = tensor.bytes / conv->chunkRows * out.n * out.h;
         }
         if (const auto* attention = std::get_if<AttentionCall>(&call); attention && attention->scores == id) {
             const Shape& q = program.tensor(attention->q).shape;
-            bytes += times * (tensor.bytes / attention->chunkRows) * q.n * q.pixels();
-            continue;
+            written = tensor.bytes / attention->chunkRows * q.n * q.pixels();
         }
-        bytes += times * tensor.bytes;
+        bytes += (tensor.category == Category::Workspace ? 2 : 1) * written;
     }
     return bytes;
 }

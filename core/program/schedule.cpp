@@ -183,8 +183,8 @@ private:
     // Which parts of the output the waves from this one on are for.
     void emitAreas(const Part& part, std::size_t wave) {
         AreaStep areas;
-        for (const Part::Area& area : part.areas)
-            if (area.firstWave == wave) areas.areas.push_back(area.area);
+        for (const Part::Area& area : std::ranges::equal_range(part.areas, wave, {}, &Part::Area::firstWave))
+            areas.areas.push_back(area.area);
         if (!areas.areas.empty()) step(std::move(areas));
     }
     void emitPart(const Part& part, TensorId staging) {

@@ -84,7 +84,6 @@ Result<void> Executor::makePipelines() const {
 }
 
 Executor::~Executor() {
-    if (m_makingPipelines.valid()) m_makingPipelines.wait();
     if (m_queries) m_device.vk.DestroyQueryPool(m_device.handle(), m_queries, nullptr);
 }
 

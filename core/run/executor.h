@@ -86,7 +86,7 @@ private:
     std::vector<Encoded> m_encoded;              // by call
     std::vector<BoundTensor> m_lastBound;        // by tensor, of those that are free too
     std::uint64_t m_moves = 1;                   // times that a tensor was bound elsewhere than before
-    std::future<Result<void>> m_makingPipelines; // while weights are loaded
+    std::future<Result<void>> m_makingPipelines; // while weights are loaded; its end waits for that
     Result<void> m_pipelines;                    // what became of it
     // Ops that may run beside each other and are not recorded yet.
     struct WaveOp {

@@ -345,6 +345,10 @@ private:
 
 } // namespace
 
+bool isBudgetOfOther(const Controls& asked, bool cpuDevice) {
+    return cpuDevice && asked.budgetBytes && asked.device.empty();
+}
+
 Result<Fit> fit(const Controls& asked, const HeapTraits& traits, std::uint64_t room, const Rates* rates,
                 const FitOptions& options) {
     Controls controls = asked;

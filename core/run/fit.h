@@ -17,6 +17,9 @@ struct FitOptions {
     const CancelFlag* cancel = nullptr;
 };
 
+// A budget without a device, where there is none but the CPU, is one of some other device.
+bool isBudgetOfOther(const Controls& asked, bool cpuDevice);
+
 // One change on the way from the configuration that was asked for to the chosen one, with what the configuration is
 // after it and all changes before it. More than one control where one alone would contradict another.
 struct FitStep {
