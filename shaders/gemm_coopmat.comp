@@ -2,7 +2,8 @@
 // c = activation(alpha a b + bias + residual) on 16×16×16 cooperative matrices, sums in fp32.
 //   ELEMENT_BF16 or ELEMENT_F16: a, b and c
 //   B_ROWS   b is [K][N]; else blocks of [32 lanes][8] as the lanes of a subgroup hold them, block (k, n) of 16 × 16 at
-//            k bStepK + n bStepN, in 16 bytes. TAIL_K or TAIL_N: those of the last k or n lie tailAt from b on instead
+//            bAt + k bStepK + n bStepN, in 16 bytes. TAIL_K or TAIL_N: those of the last k or n lie tailAt further on
+//            instead; tailAt may be negative, but not bAt + tailAt: drivers take negative indices for large ones
 //   OUT_F32  c is fp32
 //   ROWS_FIRST neighbours in a dispatch share columns of c, else rows: what is larger is read from memory once
 //   AHEAD    steps that blocks of b are asked for ahead
@@ -53,7 +54,7 @@ layout(buffer_reference, std430, buffer_reference_align = 8) buffer Tiles { vec2
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer InF { float v[]; };
 layout(push_constant) uniform Push {
     In16 a, b; Any16 c, residual; InF4 bias; Tiles tiles; InF scales;
-    int M, N, K, inner, lda, ldc, partStep, bStepK, bStepN, bBlocks, tailAt; float alpha; // bBlocks: along the side of the tail
+    int M, N, K, inner, lda, ldc, partStep, bAt, bStepK, bStepN, bBlocks, tailAt; float alpha; // bBlocks: along the side of the tail
 } p;
 
 #include "coopmat.glsl"
@@ -119,9 +120,9 @@ void main() {
     [[unroll]] for (int j = 0; j < BLOCKS; j++) {
         int n = min((n0 + wn) / 16 + j, nLast);
 #ifdef TAIL_N
-        bFrom[j] = (n < p.bBlocks - 1 ? n * p.bStepN : p.tailAt) + lane;
+        bFrom[j] = p.bAt + (n < p.bBlocks - 1 ? n * p.bStepN : p.tailAt) + lane;
 #else
-        bFrom[j] = n * p.bStepN + lane;
+        bFrom[j] = p.bAt + n * p.bStepN + lane;
 #endif
     }
 #define B_ASK(s) { [[unroll]] for (int j = 0; j < BLOCKS; j++) wr[s][j] = p.b.v[B_AT(j)]; kBlock++; }

@@ -236,7 +236,7 @@ Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& targ
 Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define> defines, const Target& target) {
     struct Push {
         std::uint64_t a, b, c, residual, bias, tiles, scales;
-        std::int32_t m, n, k, inner, lda, ldc, partStep, blockStepK, blockStepN, blocks, tailAt;
+        std::int32_t m, n, k, inner, lda, ldc, partStep, bAt, blockStepK, blockStepN, blocks, tailAt;
         float alpha;
     };
     const bool blocks = p.blockStepN != 0;
@@ -263,9 +263,11 @@ Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define
     const std::uint64_t rowGroups = divideUp(p.m, tile.rows()), columnGroups = divideUp(p.n, tile.columns());
     const bool rowsFirst = rowGroups < columnGroups;
     if (rowsFirst) defines.push_back({"ROWS_FIRST", "1"});
+    // Shaders count from what comes first.
+    const std::uint64_t bAt = static_cast<std::uint64_t>(std::max(-std::int64_t{p.tailAt}, std::int64_t{0}));
     TRY(Dispatch dispatch, make(productShader, defines,
                                 Push{.a = p.a,
-                                     .b = p.b,
+                                     .b = p.b - 16 * bAt,
                                      .c = p.c,
                                      .residual = p.residual,
                                      .bias = p.bias,
@@ -278,6 +280,7 @@ Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define
                                      .lda = number(p.lda),
                                      .ldc = number(p.ldc),
                                      .partStep = number(p.n),
+                                     .bAt = number(bAt),
                                      .blockStepK = number(p.blockStepK),
                                      .blockStepN = number(p.blockStepN),
                                      .blocks = number(p.blocks),
@@ -397,7 +400,8 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
         return (static_cast<std::int64_t>(tail) - static_cast<std::int64_t>(tensor)) / 16;
     };
     const auto isCountableFrom = [&](TensorId id) {
-        return std::abs(tailFrom(target.address(id), keysTail)) < (std::int64_t{1} << 31) - (std::int64_t{1} << 29);
+        const std::int64_t units = static_cast<std::int64_t>(channels * keys / 8);
+        return std::abs(tailFrom(target.address(id), keysTail)) + units < (std::int64_t{1} << 31) - (1 << 24);
     };
     const bool fits = call.usesUp && multiplies(target.program, {call.q, call.k, call.v, call.out}) &&
                       channels % 256 == 0 && block.rows > 0 &&
