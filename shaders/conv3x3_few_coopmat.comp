@@ -1,12 +1,14 @@
 #version 460
-// 3×3 convolution, stride 1, of an NHWC map to OUTPUTS (1 to 8) channels in fp32, on 16×16×16 cooperative matrices:
-// the picture at the end of a decoder. ELEMENT_*, NORM and NORM_SILU as in conv3x3_coopmat.comp.
-// x [inH][inW][C], read from top rows and left columns outside of it on; xStride 16 bytes from pixel to pixel; y [H][W][OUTPUTS] fp32; bias [OUTPUTS] fp32; gn [C] (scale, shift).
-// w [C/16][9][OUTPUTS][4][4]: of 16 input channels 2 q + {0, 1} and 8 + 2 q + {0, 1}, as lane 4 · output + q holds them.
-// Dispatch (1, ceil(W / 16), ceil(H / 16)); C is a multiple of 32. Subgroups of 32, required and full.
+// 3×3 convolution, stride 1, of an NHWC map of CHANNELS to OUTPUTS (1 to 8) channels in fp32, on 16×16×16 cooperative
+// matrices: the picture at the end of a decoder. ELEMENT_*, NORM and NORM_SILU as in conv3x3_coopmat.comp.
+// x [inH][inW][CHANNELS], read from top rows and left columns outside of it on; xStride 16 bytes from pixel to pixel;
+// y [H][W][OUTPUTS] fp32; w [9][OUTPUTS][CHANNELS]; bias [OUTPUTS] fp32; gn [CHANNELS] (scale, shift). Dispatch
+// (1, ceil(W / 62), ceil(H / rows)); CHANNELS is a multiple of 32. Subgroups of 32, required and full.
 //
-// A workgroup is 4 warps and makes 16 × 16 pixels, a warp four columns. Matrices have 16 output channels; those past OUTPUTS
-// are zeros: the picture is cheap anyway, and bound by reading the map.
+// The map is read but for its edges once: a workgroup of 4 warps goes down rows of 64 pixels and multiplies each pixel by the
+// weights of all taps at once, which are the rows of its first matrices. What a pixel gives to nine outputs goes through
+// shared memory, and a thread keeps the sums of the two rows that are not complete yet. Both matrices come straight from
+// memory: lanes take eight channels of a pixel, or of a row of weights, and the order of inner indices is the same in both.
 #pragma use_vulkan_memory_model
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_EXT_spirv_intrinsics : require
@@ -16,63 +18,90 @@
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #extension GL_KHR_shader_subgroup_basic : require
 
-const int WARPS = 4, THREADS = WARPS * 32, COLUMNS = 4, GRID_COLUMNS = WARPS * COLUMNS, TAPS = 3, STAGE_BLOCKS = 2;
-const int OUT_ROW = 5, OUT_WARP = 16 * OUT_ROW;
+const int WARPS = 4, THREADS = WARPS * 32, WIDTH = WARPS * 16, MADE = WIDTH - 2, TAPS = 9, WEIGHT_ROWS = TAPS * OUTPUTS;
+const int BLOCKS = (WEIGHT_ROWS + 15) / 16, STAGES = CHANNELS / 32;             // of weights; of 32 channels
+const int ROW = WIDTH + 8;                                                      // of what one row of weights gives: few bank conflicts
+const int ITEMS = (MADE * OUTPUTS + THREADS - 1) / THREADS;                     // values of a row of y for each thread
 
 layout(local_size_x = THREADS) in;
+// Not readonly on purpose: the driver moves read-only loads down to their use, past barriers.
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uvec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer In16 { uvec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer In8 { uvec2 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF4 { vec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer InF { float v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) writeonly buffer OutF { float v[]; };
-layout(push_constant) uniform Push { In16 x; In8 w; OutF y; InF bias; InF4 gn; int H, W, C, xStride, inH, inW, top, left; } p;
+layout(push_constant) uniform Push { Any16 x; In16 w; OutF y; InF bias; InF4 gn; int H, W, rows, xStride, inH, inW, top, left; } p;
 
 #include "coopmat.glsl"
-#include "coopmat_halo.glsl"
+#include "coopmat_norm.glsl"
 
-shared uvec4 sm[SHARED_IN > WARPS * OUT_WARP ? SHARED_IN : WARPS * OUT_WARP];
+shared uvec4 sm[BLOCKS * 16 * ROW / 4];                                         // fp32 [tap][output][pixel]
 
 void main() {
     DECLARE_ELEMENT
     int t = int(gl_LocalInvocationIndex), warp = int(gl_SubgroupID), lane = int(gl_SubgroupInvocationID);
-    int x0 = int(gl_WorkGroupID.y) * GRID_COLUMNS, y0 = int(gl_WorkGroupID.z) * 16, stages = p.C / (STAGE_BLOCKS * 16);
-    HALO_BEGIN(y0 - p.top, x0 - p.left)
+    int x0 = int(gl_WorkGroupID.y) * MADE, y0 = int(gl_WorkGroupID.z) * p.rows, rows = min(p.rows, p.H - y0);
+    int eight = lane % 4, column = x0 - p.left + warp * 16 + lane / 4;          // and the one 8 columns on
+    bool inside0 = uint(column) < uint(p.inW), inside1 = uint(column + 8) < uint(p.inW);
+    int from0 = (inside0 ? column : 0) * p.xStride + eight, from1 = (inside1 ? column + 8 : 0) * p.xStride + eight;
+    bool rowInside;
+    int at;
+#define GO_TO(r) { int row_ = y0 - p.top + (r); rowInside = uint(row_) < uint(p.inH); at = rowInside ? row_ * p.inW * p.xStride : 0; }
+    GO_TO(0)
+#if CHANNELS <= 128
+    uvec4 h[STAGES][2];                                                         // of the row that comes next
+#define ASK { [[unroll]] for (int s = 0; s < STAGES; s++) { h[s][0] = p.x.v[at + from0 + s * 4]; h[s][1] = p.x.v[at + from1 + s * 4]; } }
+    ASK
+#endif
+    int weights[BLOCKS][2];                                                     // behind the last row the last again
+    [[unroll]] for (int m = 0; m < BLOCKS; m++) [[unroll]] for (int i = 0; i < 2; i++)
+        weights[m][i] = min(m * 16 + i * 8 + lane / 4, WEIGHT_ROWS - 1) * (CHANNELS / 8) + eight;
 
-    MatC acc[COLUMNS];
-    [[unroll]] for (int i = 0; i < COLUMNS; i++) acc[i] = splatC(0.0);
-    uvec4 h[PIECES];
-    HALO_ASK_ALL(0)
-    NORM_ASK(0)
-    HALO_PUT_ALL
-    barrier();
-
-    int a0 = warp * COLUMNS * PIXEL, wi = min(lane, OUTPUTS * 4 - 1);
-    MatA A[COLUMNS + 2];
-    MatB B;
-#define TAP(dx) { uvec2 u_ = lane < OUTPUTS * 4 ? p.w.v[wi] : uvec2(0); wi += OUTPUTS * 4; uvec4 w_ = uvec4(u_, 0, 0); COMPOSE(B, w_) \
-        [[unroll]] for (int i = 0; i < COLUMNS; i++) acc[i] = mma(A[i + (dx)], B, acc[i]); }
-#define TAPS_OF(k, dy) [[unroll]] for (int r = 0; r < COLUMNS + 2; r++) A[r] = loadA(sm[a0 + (dy) * ROW + r * PIXEL + (k) * 2], kRowMajor, ROW, 32); \
-        TAP(0) TAP(1) TAP(2)
-#define STAGE TAPS_OF(0, 0) TAPS_OF(0, 1) TAPS_OF(0, 2) TAPS_OF(1, 0) TAPS_OF(1, 1) TAPS_OF(1, 2)
-    [[dont_unroll]] for (int stage = 1; stage < stages; stage++) {
-        HALO_ASK_ALL(stage)
-        STAGE
-        NORM_ASK(stage)
+    float one[ITEMS], two[ITEMS];                                               // rows of taps that are in the sum already
+    [[unroll]] for (int n = 0; n < ITEMS; n++) one[n] = two[n] = 0.0;
+    [[dont_unroll]] for (int r = 0; r < rows + 2; r++) {
+        bool is0 = rowInside && inside0, is1 = rowInside && inside1;
+#if CHANNELS <= 128
+        uvec4 now[STAGES][2] = h;
+        GO_TO(min(r + 1, rows + 1))
+        ASK
+#define EIGHT(s, i, from) now[s][i]
+#else
+        GO_TO(r)
+        is0 = rowInside && inside0; is1 = rowInside && inside1;
+#define EIGHT(s, i, from) p.x.v[at + from + (s) * 4]
+#endif
+        MatC acc[BLOCKS];
+        [[unroll]] for (int m = 0; m < BLOCKS; m++) acc[m] = splatC(0.0);
+        [[unroll]] for (int s = 0; s < STAGES; s++) {
+            NORM_OF(s * 32 + eight * 8)
+            uvec4 u = EIGHT(s, 0, from0), v = EIGHT(s, 1, from1), part;
+            u = is0 ? INPUT(u) : uvec4(0);
+            v = is1 ? INPUT(v) : uvec4(0);
+            MatA A;
+            MatB B0, B1;
+            part = uvec4(u.xy, v.xy); COMPOSE(B0, part)
+            part = uvec4(u.zw, v.zw); COMPOSE(B1, part)
+            [[unroll]] for (int m = 0; m < BLOCKS; m++) {
+                u = p.w.v[weights[m][0] + s * 4]; v = p.w.v[weights[m][1] + s * 4];
+                part = uvec4(u.xy, v.xy); COMPOSE_A(A, part) acc[m] = mma(A, B0, acc[m]);
+                part = uvec4(u.zw, v.zw); COMPOSE_A(A, part) acc[m] = mma(A, B1, acc[m]);
+            }
+        }
+        [[unroll]] for (int m = 0; m < BLOCKS; m++) storeC(sm[m * 4 * ROW + warp * 4], acc[m], kRowMajor, ROW / 4, 32);
         barrier();
-        HALO_PUT_ALL
+        [[unroll]] for (int n = 0; n < ITEMS; n++) {
+            int i = t + n * THREADS, px = i / OUTPUTS, o = i - px * OUTPUTS;
+            if (px >= MADE) continue;
+            vec3 sum = vec3(0);                                                 // by rows of taps
+            [[unroll]] for (int tap = 0; tap < TAPS; tap++) {
+                int at = (tap * OUTPUTS + o) * ROW + px + tap % 3;
+                sum[tap / 3] += uintBitsToFloat(sm[at / 4][at % 4]);
+            }
+            if (r >= 2 && x0 + px < p.W) p.y.v[((y0 + r - 2) * p.W + x0 + px) * OUTPUTS + o] = two[n] + sum.z + p.bias.v[o];
+            two[n] = one[n] + sum.y;
+            one[n] = sum.x;
+        }
         barrier();
-    }
-    STAGE
-    barrier();
-
-    int slice = warp * OUT_WARP;
-    [[unroll]] for (int i = 0; i < COLUMNS; i++) {
-        storeC(sm[slice], acc[i], kRowMajor, OUT_ROW, 32);
-        subgroupBarrier();
-        int yy = y0 + lane % 16, xx = x0 + warp * COLUMNS + i;
-        if (lane < 16 && yy < p.H && xx < p.W)
-            [[unroll]] for (int o = 0; o < OUTPUTS; o++)
-                p.y.v[(yy * p.W + xx) * OUTPUTS + o] = uintBitsToFloat(sm[slice + lane * OUT_ROW + o / 4][o % 4]) + p.bias.v[o];
-        subgroupBarrier();
     }
 }

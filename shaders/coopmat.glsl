@@ -16,8 +16,10 @@ const int kSubgroup = 3, k16 = 16, kA = 0, kB = 1, kC = 2, kRowMajor = 0, kColum
 #define MatD COOPMAT(ELEMENT_ID, kC)
 spirv_instruction(id = 115) SCALAR toScalar(float v);
 spirv_instruction(id = 124) SCALAR bits16(uint16_t v);
+spirv_instruction(id = 80) MatA splatA(SCALAR v);
 spirv_instruction(id = 80) MatB splatB(SCALAR v);
 spirv_instruction(id = 80) MatC splatC(float v);
+spirv_instruction(id = 82) MatA setA(SCALAR v, MatA m, spirv_literal int i);
 spirv_instruction(id = 82) MatB setB(SCALAR v, MatB m, spirv_literal int i);
 spirv_instruction(id = 81) float getC(MatC m, spirv_literal int i);
 spirv_instruction(id = 82) MatC setC(float v, MatC m, spirv_literal int i);
@@ -56,6 +58,9 @@ uint scaled(uint u, float powerOfTwo) {
 #endif
 #define LO16(u) bits16(uint16_t(u))
 #define HI16(u) bits16(uint16_t((u) >> 16))
-// A matrix from the eight elements that a lane holds of it: costs no instruction.
-#define COMPOSE(b, u) { MatB m_ = splatB(LO16(u.x)); m_ = setB(HI16(u.x), m_, 1); m_ = setB(LO16(u.y), m_, 2); m_ = setB(HI16(u.y), m_, 3); \
-    m_ = setB(LO16(u.z), m_, 4); m_ = setB(HI16(u.z), m_, 5); m_ = setB(LO16(u.w), m_, 6); m_ = setB(HI16(u.w), m_, 7); b = m_; }
+// A matrix from the eight elements that a lane holds of it: costs no instruction. Of both kinds lane l has the rows (A) or
+// columns (B) l / 4, in elements 0 to 3, and 8 + l / 4, and of each the inner indices 2 (l % 4) + {0, 1} and 8 more.
+#define COMPOSE_OF(Mat, splat, set, b, u) { Mat m_ = splat(LO16(u.x)); m_ = set(HI16(u.x), m_, 1); m_ = set(LO16(u.y), m_, 2); m_ = set(HI16(u.y), m_, 3); \
+    m_ = set(LO16(u.z), m_, 4); m_ = set(HI16(u.z), m_, 5); m_ = set(LO16(u.w), m_, 6); m_ = set(HI16(u.w), m_, 7); b = m_; }
+#define COMPOSE_A(a, u) COMPOSE_OF(MatA, splatA, setA, a, u)
+#define COMPOSE(b, u) COMPOSE_OF(MatB, splatB, setB, b, u)

@@ -23,24 +23,9 @@ int haloRow(int pixel) { return (pixel * HALO_X_MUL) >> 16; }                   
         from[i] = (ok ? STORED(yy, xx) * p.xStride : 0) + t % PIXEL; inside |= ok ? 1u << i : 0u; \
     }
 
+#include "coopmat_norm.glsl"
 // The eight channels of a piece are the same in every piece of a thread: one set of coefficients a stage.
-#ifdef NORM
-vec4 ab[4];                                                                     // (scale, shift) of 8 channels
-#ifdef NORM_SILU
-// x / (1 + exp(-x)) = h + h tanh(h) with h = x / 2: in half precision tanh is one instruction, exp and 1 / x are two.
-#define OF_PAIR 0.5
-uint normed(float a, float b) { f16vec2 t = tanh(f16vec2(a, b)); return pack(fma(a, float(t.x), a), fma(b, float(t.y), b)); }
-#else
-#define OF_PAIR 1.0
-uint normed(float a, float b) { return pack(a, b); }
-#endif
-#define NORM_ASK(stage) { int g_ = ((stage) * STAGE_BLOCKS * 16 + (t % PIXEL) * 8) / 2; [[unroll]] for (int q = 0; q < 4; q++) ab[q] = OF_PAIR * p.gn.v[g_ + q]; }
-#define IN2(u, q) normed(fma(lo(u), ab[q].x, ab[q].y), fma(hi(u), ab[q].z, ab[q].w))
-#define INPUT(u) uvec4(IN2(u.x, 0), IN2(u.y, 1), IN2(u.z, 2), IN2(u.w, 3))
-#else
-#define NORM_ASK(stage)
-#define INPUT(u) u
-#endif
+#define NORM_ASK(stage) NORM_OF((stage) * STAGE_BLOCKS * 16 + (t % PIXEL) * 8)
 #define HALO_ASK(i, stage, u) u = p.x.v[from[i] + (stage) * PIXEL];
 #define HALO_PUT(i, u) { int e = t + (i) * THREADS, px = e / PIXEL, hy = haloRow(px); \
         if (e < HALO) sm[hy * ROW + (px - hy * HALO_X) * PIXEL + t % PIXEL] = (inside >> (i) & 1u) != 0u ? INPUT(u) : uvec4(0); }

@@ -13,8 +13,8 @@ namespace {
 constexpr std::uint64_t tileRows = 16;
 // Inner elements that gemm_coopmat.comp takes at a time, of blocks and of rows.
 constexpr std::uint64_t blocksDepth = 64, rowsDepth = 32;
-// What conv3x3_few_coopmat.comp makes: pixels in each direction, and channels at most.
-constexpr std::uint64_t fewColumns = 16, mostFew = 8;
+// What conv3x3_few_coopmat.comp makes: columns of a workgroup, and channels at most.
+constexpr std::uint64_t fewColumns = 62, mostFew = 8;
 
 // Of CoopmatKernels::convTiles, what the rule takes but for the first one.
 constexpr std::size_t deepTile = 1, wideTile = 2;
@@ -144,7 +144,7 @@ std::optional<std::uint64_t> CoopmatKernels::slicesOf(const ConvCall& call, cons
 // 4, and of each the input channels 2 (l % 4) + {0, 1} and 8 more.
 WeightPacking CoopmatKernels::packing(const ConvCall& call, const Program& program) const {
     const std::uint64_t in = program.tensor(call.in).shape.c, out = program.tensor(call.out).shape.c;
-    if (makesFew(call, program)) return {{in / 16, 16 * 9}, {9, 1}, {out, in * 9}, {4, 2 * 9}, {2, 8 * 9}, {2, 9}};
+    if (makesFew(call, program)) return {{9, 1}, {out, in * 9}, {in, 9}};
     const bool folded = call.method == ConvMethod::Folded;
     const std::uint64_t taps = folded ? 4 : call.kernel * call.kernel, toIn = taps, toOut = in * taps;
     const bool product =
@@ -208,11 +208,18 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
 Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& target) {
     struct Push {
         std::uint64_t x, w, y, bias, coefficients;
-        std::int32_t h, width, c, xStride;
+        std::int32_t h, width, rows, xStride;
         InputWindow window;
     };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
-    std::vector<Define> defines{{"ELEMENT_" + shaderType(in.dtype), "1"}, {"OUTPUTS", std::to_string(out.shape.c)}};
+    std::vector<Define> defines{{"ELEMENT_" + shaderType(in.dtype), "1"},
+                                {"CHANNELS", std::to_string(in.shape.c)},
+                                {"OUTPUTS", std::to_string(out.shape.c)}};
+    // Every workgroup reads two rows more than it makes, so many rows are better as long as they leave enough groups.
+    constexpr std::uint64_t mostRows = 32, fewestRows = 8, enoughGroups = 512;
+    const std::uint64_t columnGroups = divideUp(out.shape.w, fewColumns);
+    std::uint64_t rows = mostRows;
+    while (rows > fewestRows && columnGroups * divideUp(out.shape.h, rows) < enoughGroups) rows /= 2;
     addNorm(defines, call.norm);
     for (std::uint64_t n = 0; n < out.shape.n; ++n) {
         const Push push{.x = target.address(call.in) + n * in.shape.pixels() * in.stride() * sizeOf(in.dtype),
@@ -222,12 +229,12 @@ Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& targ
                         .coefficients = call.norm ? target.address(call.norm->coefficients) + n * in.shape.c * 8 : 0,
                         .h = number(out.shape.h),
                         .width = number(out.shape.w),
-                        .c = number(in.shape.c),
+                        .rows = number(rows),
                         .xStride = strideOf(in),
                         .window = windowOf(call, in)};
         TRY(Dispatch dispatch, make("conv3x3_few_coopmat.comp", defines, push, ShaderLibrary::Inputs::Matrices));
-        dispatch.groups = {1, static_cast<std::uint32_t>(divideUp(out.shape.w, fewColumns)),
-                           static_cast<std::uint32_t>(divideUp(out.shape.h, tileRows))};
+        dispatch.groups = {1, static_cast<std::uint32_t>(columnGroups),
+                           static_cast<std::uint32_t>(divideUp(out.shape.h, rows))};
         target.dispatches.push_back(std::move(dispatch));
     }
     return {};
