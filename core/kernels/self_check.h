@@ -5,9 +5,9 @@
 
 namespace spikescope {
 
-// One convolution with a residual, at a size that is no multiple of a tile, and one attention, over maps and weights of
-// `type`. In which order lanes hold a cooperative matrix is the driver's own affair, and this is how one finds out that
-// it is another than the kernels take for granted.
+// Two convolutions, one with a residual and one to few channels, at a size that is no multiple of a tile, and one
+// attention, over maps and weights of `type`. In which order lanes hold a cooperative matrix is the driver's own
+// affair, and this is how one finds out that it is another than the kernels take for granted.
 Result<bool> agree(Device& device, Kernels& expected, Kernels& found, DType type);
 
 } // namespace spikescope
