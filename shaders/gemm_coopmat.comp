@@ -149,6 +149,16 @@ void main() {
         barrier();
     }
     STAGE
+    const int GROUPS = BLOCKS * 2, ROWS = 32 / GROUPS;                          // for the end: a lane owns 8 columns of some rows
+    int slice = warp * OUT_WARP, g = lane % GROUPS, n = n0 + wn + g * 8;
+#ifdef RESIDUAL
+    // Asked for together and before the barrier: one after another they cost a latency each.
+    uvec4 r[BLOCKS][BLOCKS];
+    [[unroll]] for (int i = 0; i < BLOCKS; i++) [[unroll]] for (int q = 0; q < BLOCKS; q++) {
+        int m = min(m0 + wm + i * 16 + q * ROWS + lane / GROUPS, p.M - 1);
+        r[i][q] = p.residual.v[m * (p.ldc >> 3) + min(n >> 3, (p.N >> 3) - 1)];
+    }
+#endif
     barrier();
 
 #ifdef SCORES
@@ -183,9 +193,7 @@ void main() {
     }
 #endif
 
-    // A warp passes 16 rows at a time through its own slice; a lane owns 8 columns of some rows.
-    const int GROUPS = BLOCKS * 2, ROWS = 32 / GROUPS;
-    int slice = warp * OUT_WARP, g = lane % GROUPS, n = n0 + wn + g * 8;
+    // A warp passes 16 rows at a time through its own slice.
     [[unroll]] for (int i = 0; i < BLOCKS; i++) {
 #ifdef SCORES
         [[unroll]] for (int j = 0; j < BLOCKS; j++) { MatC m = acc[i][j]; ROUND(m) storeD(sm[slice + j * 2], toD(m), kRowMajor, OUT_ROW, 32); }
@@ -197,8 +205,8 @@ void main() {
 #else
         [[unroll]] for (int j = 0; j < BLOCKS; j++) storeC(sm[slice + j * 4], acc[i][j], kRowMajor, OUT_ROW, 32);
         subgroupBarrier();
-        [[unroll]] for (int row = lane / GROUPS; row < 16; row += ROWS) {
-            int m = m0 + wm + i * 16 + row;
+        [[unroll]] for (int q = 0; q < BLOCKS; q++) {
+            int row = q * ROWS + lane / GROUPS, m = m0 + wm + i * 16 + row;
             vec4 x = uintBitsToFloat(sm[slice + row * OUT_ROW + g * 2]) * p.alpha, y = uintBitsToFloat(sm[slice + row * OUT_ROW + g * 2 + 1]) * p.alpha;
             if (m >= p.M || n >= p.N) continue;
 #ifdef WEIGHTED
@@ -209,8 +217,8 @@ void main() {
             x += p.bias.v[n / 4]; y += p.bias.v[n / 4 + 1];
 #endif
 #ifdef RESIDUAL
-            uvec4 r = p.residual.v[m * (p.ldc >> 3) + (n >> 3)];
-            x += vec4(lo(r.x), hi(r.x), lo(r.y), hi(r.y)); y += vec4(lo(r.z), hi(r.z), lo(r.w), hi(r.w));
+            uvec4 u = r[i][q];
+            x += vec4(lo(u.x), hi(u.x), lo(u.y), hi(u.y)); y += vec4(lo(u.z), hi(u.z), lo(u.w), hi(u.w));
 #endif
 #ifdef RELU
             x = max(x, 0.0); y = max(y, 0.0);

@@ -248,15 +248,15 @@ Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define
     };
     const bool blocks = p.blockStepN != 0;
     if (!blocks) defines.push_back({"B_ROWS", "1"});
-    // Blocks are best used by four warps side by side; small tiles are for what would leave most of the device idle;
-    // long products have time to ask for more.
+    // Blocks are best used by four warps side by side; small tiles are for what would leave most of the device idle,
+    // and in long products they have registers to ask for more.
     constexpr std::uint64_t fewGroups = 128;
     constexpr std::size_t besides = 1, smaller = 2, ahead = 4; // places from the large tile in matrixTiles
     std::size_t rule = blocks && (p.n % 256 == 0 || p.blocks) ? besides : 0;
     const MatrixTile& most = matrixTiles[rule];
-    if (!p.largeTiles && divideUp(p.m, most.rows()) * divideUp(p.n, most.columns()) * p.parts < fewGroups)
-        rule += smaller;
-    if (p.parts > 1) rule += ahead;
+    const bool small =
+        !p.largeTiles && divideUp(p.m, most.rows()) * divideUp(p.n, most.columns()) * p.parts < fewGroups;
+    if (small) rule += p.parts > 1 ? smaller + ahead : smaller;
     const auto fits = [&](const MatrixTile& tile) {
         return (tile.blocks == 4 || !p.largeTiles) && (tile.ahead == 1 || blocks);
     };
@@ -323,7 +323,7 @@ Result<void> CoopmatKernels::matmul(const Matmul& m, const Target& target) {
                         outBytes = ldc * sizeOf(out.dtype);
     // Shaders count 16 bytes in an int, and workgroups in a row are limited.
     const std::uint64_t atOnce =
-        std::min((std::uint64_t{1} << 34) / std::max(inBytes, outBytes), std::uint64_t{1} << 21) / 128 * 128;
+        std::min((std::uint64_t{1} << 34) / std::max(inBytes, outBytes), std::uint64_t{1} << 20);
     for (std::uint64_t done = 0; done < m.rows; done += atOnce)
         CHECK(multiply({.a = target.address(m.a) + (m.aRow + done) * inBytes,
                         .b = target.address(m.b) + m.bRow * m.columns * sizeOf(out.dtype),
