@@ -2,18 +2,13 @@
 
 #include "core/base/machine_memory.h"
 #include "core/base/text.h"
+#include "core/gpu/commands.h"
 #include "core/gpu/cooperative_matrix.h"
 
 #include <algorithm>
 #include <limits>
 
 namespace spikescope {
-
-namespace {
-
-constexpr std::uint32_t setsPerFrame = 4096, texelBuffersPerSet = 5;
-
-} // namespace
 
 Result<std::unique_ptr<Device>> Device::open(std::shared_ptr<Instance> instance, const DeviceReport& report) {
     auto device = std::unique_ptr<Device>(new Device);
@@ -89,39 +84,15 @@ Result<std::unique_ptr<Device>> Device::open(std::shared_ptr<Instance> instance,
     const VkSemaphoreCreateInfo timeline{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &timelineType};
     CHECK_VULKAN(vk.CreateSemaphore(device->m_device, &timeline, nullptr, &device->m_timeline), "making a semaphore");
     const VkCommandPoolCreateInfo pool{.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-                                       .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT |
-                                                VK_COMMAND_POOL_CREATE_TRANSIENT_BIT,
+                                       .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
                                        .queueFamilyIndex = report.queueFamily};
     CHECK_VULKAN(vk.CreateCommandPool(device->m_device, &pool, nullptr, &device->m_pool), "making a command pool");
-    std::array<VkCommandBuffer, frameCount> commands{};
-    const VkCommandBufferAllocateInfo allocate{.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-                                               .commandPool = device->m_pool,
-                                               .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
-                                               .commandBufferCount = frameCount};
-    CHECK_VULKAN(vk.AllocateCommandBuffers(device->m_device, &allocate, commands.data()), "making command buffers");
-    for (std::size_t i = 0; i < frameCount; ++i) {
-        Frame& frame = device->m_frames[i];
-        frame.commands = commands[i];
-        const VkDescriptorPoolSize size{.type = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER,
-                                        .descriptorCount = setsPerFrame * texelBuffersPerSet};
-        const VkDescriptorPoolCreateInfo descriptors{.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
-                                                     .maxSets = setsPerFrame,
-                                                     .poolSizeCount = 1,
-                                                     .pPoolSizes = &size};
-        if (report.cpuKernels)
-            CHECK_VULKAN(vk.CreateDescriptorPool(device->m_device, &descriptors, nullptr, &frame.descriptors),
-                         "making a descriptor pool");
-    }
     return device;
 }
 
 Device::~Device() {
     if (!m_device) return;
     if (vk.DeviceWaitIdle) vk.DeviceWaitIdle(m_device);
-    for (Frame& frame : m_frames) {
-        for (const VkBufferView view : frame.views) vk.DestroyBufferView(m_device, view, nullptr);
-        if (frame.descriptors) vk.DestroyDescriptorPool(m_device, frame.descriptors, nullptr);
-    }
     if (m_pool) vk.DestroyCommandPool(m_device, m_pool, nullptr);
     if (m_timeline) vk.DestroySemaphore(m_device, m_timeline, nullptr);
     if (vk.DestroyDevice) vk.DestroyDevice(m_device, nullptr);
@@ -163,50 +134,46 @@ std::optional<std::uint64_t> Device::bytesUsed() const {
     return deviceLocalHeap().used;
 }
 
-void Device::recycle(Frame& frame) {
-    for (const VkBufferView view : frame.views) vk.DestroyBufferView(m_device, view, nullptr);
-    frame.views.clear();
-    if (frame.descriptors) vk.ResetDescriptorPool(m_device, frame.descriptors, 0);
-    frame.submission = 0;
-}
-
-Result<VkCommandBuffer> Device::beginCommands() {
-    m_frame = (m_frame + 1) % frameCount;
-    Frame& frame = m_frames[m_frame];
-    if (frame.submission) CHECK(wait(frame.submission));
-    recycle(frame);
-    const VkCommandBufferBeginInfo begin{.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-                                         .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-    CHECK_VULKAN(vk.BeginCommandBuffer(frame.commands, &begin), "beginning commands");
-    return frame.commands;
-}
-
-Result<std::uint64_t> Device::submit() {
-    Frame& frame = m_frames[m_frame];
-    CHECK_VULKAN(vk.EndCommandBuffer(frame.commands), "ending commands");
+Result<std::uint64_t> Device::submit(std::span<Commands* const> commands) {
+    m_handles.clear();
+    for (const Commands* each : commands) m_handles.push_back(each->handle());
     const std::uint64_t value = m_submitted + 1;
     const VkTimelineSemaphoreSubmitInfo timeline{.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
                                                  .signalSemaphoreValueCount = 1,
                                                  .pSignalSemaphoreValues = &value};
     const VkSubmitInfo info{.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
                             .pNext = &timeline,
-                            .commandBufferCount = 1,
-                            .pCommandBuffers = &frame.commands,
+                            .commandBufferCount = static_cast<std::uint32_t>(m_handles.size()),
+                            .pCommandBuffers = m_handles.data(),
                             .signalSemaphoreCount = 1,
                             .pSignalSemaphores = &m_timeline};
     CHECK_VULKAN(vk.QueueSubmit(m_queue, 1, &info, VK_NULL_HANDLE), "submitting work");
-    m_submitted = frame.submission = value;
+    for (Commands* each : commands) each->m_submission = value;
+    m_submitted = value;
     return value;
 }
 
+Result<std::uint64_t> Device::submit(Commands& commands) {
+    Commands* const one = &commands;
+    return submit(std::span(&one, 1));
+}
+
+Result<bool> Device::finished(std::uint64_t submission) {
+    if (submission > m_finished)
+        CHECK_VULKAN(vk.GetSemaphoreCounterValue(m_device, m_timeline, &m_finished),
+                     "asking for the device's progress");
+    return submission <= m_finished;
+}
+
 Result<void> Device::wait(std::uint64_t submission) {
-    if (submission == 0) return {};
+    if (submission <= m_finished) return {};
     const VkSemaphoreWaitInfo info{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
                                    .semaphoreCount = 1,
                                    .pSemaphores = &m_timeline,
                                    .pValues = &submission};
     CHECK_VULKAN(vk.WaitSemaphores(m_device, &info, std::numeric_limits<std::uint64_t>::max()),
                  "waiting for the device");
+    m_finished = submission;
     return {};
 }
 
@@ -228,22 +195,6 @@ Result<void> Device::bindSparse(VkBuffer buffer, std::span<const VkSparseMemoryB
     CHECK_VULKAN(vk.QueueBindSparse(m_queue, 1, &info, VK_NULL_HANDLE), "binding pages");
     m_submitted = value;
     return wait(value);
-}
-
-Result<VkBufferView> Device::temporaryView(const VkBufferViewCreateInfo& info) {
-    VkBufferView view = VK_NULL_HANDLE;
-    CHECK_VULKAN(vk.CreateBufferView(m_device, &info, nullptr, &view), "making a buffer view");
-    m_frames[m_frame].views.push_back(view);
-    return view;
-}
-
-void recordBarrier(const Device& device, VkCommandBuffer commands) {
-    constexpr VkPipelineStageFlags stages = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
-    const VkMemoryBarrier barrier{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-                                  .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-                                  .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
-                                                   VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT};
-    device.vk.CmdPipelineBarrier(commands, stages, stages, 0, 1, &barrier, 0, nullptr, 0, nullptr);
 }
 
 } // namespace spikescope

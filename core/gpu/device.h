@@ -1,15 +1,17 @@
 #pragma once
-// A logical device with one queue, and the pieces that work is made of: command buffers in flight, pipelines,
-// timestamps. Not thread-safe: one thread drives a device; another one may make pipelines on it at the same time.
+// A logical device with one queue, to which work is submitted as commands. Not thread-safe: one thread drives a device;
+// another one may make pipelines on it at the same time.
 
 #include "core/gpu/instance.h"
 
 #include <array>
-#include <cstddef>
 #include <optional>
 #include <span>
+#include <vector>
 
 namespace spikescope {
+
+class Commands;
 
 class Device {
 public:
@@ -35,33 +37,23 @@ public:
     std::optional<std::uint64_t> bytesUsed() const;
 
     // Work is submitted in order; submissions are numbered from 1.
-    Result<VkCommandBuffer> beginCommands(); // waits when too many are in flight
-    Result<std::uint64_t> submit();          // what beginCommands() gave
+    Result<std::uint64_t> submit(std::span<Commands* const> commands); // ended, none of them in flight
+    Result<std::uint64_t> submit(Commands& commands);
+    Result<bool> finished(std::uint64_t submission); // does not wait
     Result<void> wait(std::uint64_t submission);
     // Binds memory to parts of a sparse buffer, and returns when it is done.
     Result<void> bindSparse(VkBuffer buffer, std::span<const VkSparseMemoryBind> binds);
     Result<void> waitAll() { return wait(m_submitted); }
     std::uint64_t submitted() const { return m_submitted; }
-    VkDescriptorPool descriptorPool() const { return m_frames[m_frame].descriptors; } // of the commands being recorded
-    // A buffer view that lives until the commands being recorded have run.
-    Result<VkBufferView> temporaryView(const VkBufferViewCreateInfo& info);
+    VkCommandPool commandPool() const { return m_pool; }
 
 private:
-    static constexpr std::size_t frameCount = 4;
-    struct Frame {
-        VkCommandBuffer commands = VK_NULL_HANDLE;
-        VkDescriptorPool descriptors = VK_NULL_HANDLE;
-        std::vector<VkBufferView> views;
-        std::uint64_t submission = 0; // 0: not in flight
-    };
-
     struct HeapUse {
         std::uint64_t used = 0, budget = 0;
     };
     HeapUse deviceLocalHeap() const; // the largest one
 
     Device() = default;
-    void recycle(Frame& frame);
 
     std::shared_ptr<Instance> m_instance;
     DeviceReport m_report;
@@ -73,12 +65,8 @@ private:
     VkQueue m_queue = VK_NULL_HANDLE;
     VkCommandPool m_pool = VK_NULL_HANDLE;
     VkSemaphore m_timeline = VK_NULL_HANDLE;
-    std::array<Frame, frameCount> m_frames;
-    std::size_t m_frame = 0;
-    std::uint64_t m_submitted = 0;
+    std::vector<VkCommandBuffer> m_handles;        // of one submission
+    std::uint64_t m_submitted = 0, m_finished = 0; // the latter as far as is known
 };
-
-// Memory written by earlier shaders and copies is seen by later ones.
-void recordBarrier(const Device& device, VkCommandBuffer commands);
 
 } // namespace spikescope

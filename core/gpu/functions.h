@@ -22,7 +22,8 @@ namespace spikescope {
     X(GetDeviceQueue)                                                                                                  \
     X(DeviceWaitIdle)                                                                                                  \
     X(QueueSubmit) X(CreateSemaphore) X(DestroySemaphore) X(WaitSemaphores) X(CreateCommandPool) X(DestroyCommandPool) \
-        X(AllocateCommandBuffers) X(BeginCommandBuffer) X(EndCommandBuffer) X(CreateBuffer) X(DestroyBuffer)           \
+        X(GetSemaphoreCounterValue) X(AllocateCommandBuffers) X(FreeCommandBuffers) X(BeginCommandBuffer)                \
+            X(EndCommandBuffer) X(CreateBuffer) X(DestroyBuffer)                                                       \
             X(GetBufferMemoryRequirements) X(GetBufferDeviceAddress) X(AllocateMemory) X(FreeMemory)                   \
                 X(BindBufferMemory) X(MapMemory) X(CreateBufferView) X(DestroyBufferView) X(CreateShaderModule)        \
                     X(DestroyShaderModule) X(CreateComputePipelines) X(DestroyPipeline) X(CreatePipelineCache)         \

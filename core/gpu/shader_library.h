@@ -26,6 +26,7 @@ struct Pipeline {
     VkPipeline handle = VK_NULL_HANDLE;
     VkPipelineLayout layout = VK_NULL_HANDLE;
     VkDescriptorSetLayout texelSet = VK_NULL_HANDLE; // none: the kernel takes addresses alone
+    bool operator==(const Pipeline&) const = default;
 };
 
 // Layout of every kernel: 128 bytes of push constants, and up to five uniform texel buffers for kernels that want them.

@@ -56,6 +56,7 @@ TexelView CpuKernels::view(const Target& target, TensorId id) const {
                                 VK_FORMAT_R16G16B16A16_UINT};
     const BoundTensor& bound = target.bound(id);
     return {.buffer = bound.buffer,
+            .block = bound.block,
             .offset = bound.offset + tensor.offset,
             .bytes = texels(tensor) * 4 * sizeOf(tensor.dtype),
             .format = formats[static_cast<int>(tensor.dtype)]};

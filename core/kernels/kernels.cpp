@@ -31,27 +31,23 @@ std::unique_ptr<Kernels> Kernels::create(Device& device, ShaderLibrary& library,
     return std::make_unique<CoopmatKernels>(library, std::move(types), "cooperative matrices" + refused);
 }
 
-Result<void> recordDispatch(Device& device, VkCommandBuffer commands, const Dispatch& dispatch) {
+Result<void> recordDispatch(Commands& commands, const Dispatch& dispatch) {
+    const Device& device = commands.device();
     const VulkanFunctions& vk = device.vk;
-    vk.CmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.handle);
+    vk.CmdBindPipeline(commands.handle(), VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.handle);
     if (!dispatch.views.empty()) {
-        const VkDescriptorSetAllocateInfo allocate{.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
-                                                   .descriptorPool = device.descriptorPool(),
-                                                   .descriptorSetCount = 1,
-                                                   .pSetLayouts = &dispatch.pipeline.texelSet};
-        VkDescriptorSet set = VK_NULL_HANDLE;
-        CHECK_VULKAN(vk.AllocateDescriptorSets(device.handle(), &allocate, &set), "making a descriptor set");
+        TRY(const VkDescriptorSet set, commands.descriptorSet(dispatch.pipeline.texelSet));
         std::array<VkBufferView, texelBuffers> views{};
         std::array<VkWriteDescriptorSet, texelBuffers> writes{};
         for (std::uint32_t i = 0; i < texelBuffers; ++i) {
             // Bindings that a kernel does not use repeat its first one.
             if (i < dispatch.views.size()) {
                 const TexelView& view = dispatch.views[i];
-                TRY(views[i], device.temporaryView({.sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
-                                                    .buffer = view.buffer,
-                                                    .format = view.format,
-                                                    .offset = view.offset,
-                                                    .range = view.bytes}));
+                TRY(views[i], commands.view({.sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
+                                             .buffer = view.buffer,
+                                             .format = view.format,
+                                             .offset = view.offset,
+                                             .range = view.bytes}));
             } else {
                 views[i] = views[0];
             }
@@ -63,12 +59,12 @@ Result<void> recordDispatch(Device& device, VkCommandBuffer commands, const Disp
                          .pTexelBufferView = &views[i]};
         }
         vk.UpdateDescriptorSets(device.handle(), texelBuffers, writes.data(), 0, nullptr);
-        vk.CmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.layout, 0, 1, &set, 0,
-                                 nullptr);
+        vk.CmdBindDescriptorSets(commands.handle(), VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.layout, 0, 1,
+                                 &set, 0, nullptr);
     }
-    vk.CmdPushConstants(commands, dispatch.pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, dispatch.pushSize,
+    vk.CmdPushConstants(commands.handle(), dispatch.pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, dispatch.pushSize,
                         dispatch.push.data());
-    vk.CmdDispatch(commands, dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
+    vk.CmdDispatch(commands.handle(), dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
     return {};
 }
 

@@ -2,6 +2,7 @@
 // From a Program's calls to dispatches of shaders on one device: which variant, with which push constants, over how
 // many workgroups. Kernels take exactly the tensors that the Program names and nothing else.
 
+#include "core/gpu/commands.h"
 #include "core/gpu/shader_library.h"
 #include "core/kernels/tile_choices.h"
 #include "core/kernels/weight_packing.h"
@@ -17,14 +18,17 @@ struct BoundTensor {
     VkBuffer buffer = VK_NULL_HANDLE;
     std::uint64_t offset = 0;  // in the buffer, bytes
     std::uint64_t address = 0; // on the device
+    std::uint64_t block = 0;   // of the heap: a later buffer can have the handle of one that is gone
     bool operator==(const BoundTensor&) const = default;
 };
 using Bindings = std::vector<BoundTensor>; // by TensorId
 
 struct TexelView {
     VkBuffer buffer = VK_NULL_HANDLE;
+    std::uint64_t block = 0; // as of a BoundTensor
     std::uint64_t offset = 0, bytes = 0;
     VkFormat format = VK_FORMAT_UNDEFINED;
+    bool operator==(const TexelView&) const = default;
 };
 
 struct Dispatch {
@@ -33,10 +37,10 @@ struct Dispatch {
     std::uint32_t pushSize = 0;
     std::array<std::uint32_t, 3> groups{1, 1, 1};
     std::vector<TexelView> views; // bindings 0, 1, …; empty: the kernel has no descriptors
+    bool operator==(const Dispatch&) const = default;
 };
 
-// Descriptors and views that it needs live until the commands being recorded have run.
-Result<void> recordDispatch(Device& device, VkCommandBuffer commands, const Dispatch& dispatch);
+Result<void> recordDispatch(Commands& commands, const Dispatch& dispatch);
 
 enum class KernelChoice : std::uint8_t { Best, Portable };
 

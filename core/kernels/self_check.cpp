@@ -24,6 +24,7 @@ public:
 
     Result<void> prepare() {
         TRY(m_heap, VulkanHeap::create(m_device));
+        TRY(m_commands, Commands::create(m_device));
         TRY(m_convs[0], addConv(128, m_type));
         TRY(m_convs[1], addConv(3, DType::F32));
 
@@ -75,17 +76,18 @@ private:
     Result<std::vector<float>> run(Kernels& kernels, const KernelCall& call, TensorId out) {
         std::vector<Dispatch> dispatches;
         CHECK(kernels.encode(call, m_program, m_bindings, dispatches));
-        TRY(const VkCommandBuffer commands, m_device.beginCommands());
+        CHECK(m_commands->begin(Commands::Use::Once));
         for (const Dispatch& dispatch : dispatches) {
-            recordBarrier(m_device, commands);
-            CHECK(recordDispatch(m_device, commands, dispatch));
+            m_commands->barrier();
+            CHECK(recordDispatch(*m_commands, dispatch));
         }
         const VkMemoryBarrier toHost{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                      .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
                                      .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
-        m_device.vk.CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
-                                       &toHost, 0, nullptr, 0, nullptr);
-        CHECK(m_device.submit());
+        m_device.vk.CmdPipelineBarrier(m_commands->handle(), VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+                                       VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &toHost, 0, nullptr, 0, nullptr);
+        CHECK(m_commands->end());
+        CHECK(m_device.submit(*m_commands));
         CHECK(m_device.waitAll());
         const Tensor& tensor = m_program.tensor(out);
         std::vector<float> values(tensor.shape.elements());
@@ -132,6 +134,7 @@ private:
     Device& m_device;
     DType m_type;
     std::unique_ptr<VulkanHeap> m_heap;
+    std::unique_ptr<Commands> m_commands;
     std::vector<HeapBlock> m_blocks;
     Program m_program;
     Bindings m_bindings;

@@ -31,10 +31,12 @@ Result<void> copyOver(Device& device, VkBuffer from, VkBuffer to, std::uint64_t 
     std::vector<VkBufferCopy> regions;
     for (std::uint64_t done = 0; done < bytes; done += stagingBytes)
         regions.push_back({.srcOffset = 0, .dstOffset = done, .size = std::min(stagingBytes, bytes - done)});
-    TRY(const VkCommandBuffer commands, device.beginCommands());
-    recordBarrier(device, commands);
-    device.vk.CmdCopyBuffer(commands, from, to, static_cast<std::uint32_t>(regions.size()), regions.data());
-    CHECK(device.submit());
+    TRY(const std::unique_ptr<Commands> commands, Commands::create(device));
+    CHECK(commands->begin(Commands::Use::Once));
+    commands->barrier();
+    device.vk.CmdCopyBuffer(commands->handle(), from, to, static_cast<std::uint32_t>(regions.size()), regions.data());
+    CHECK(commands->end());
+    CHECK(device.submit(*commands));
     return device.waitAll();
 }
 
@@ -76,36 +78,25 @@ CallMemory::~CallMemory() {
 
 Result<std::unique_ptr<CallTimer>> CallTimer::create(Device& device) {
     auto timer = std::unique_ptr<CallTimer>(new CallTimer(device));
-    const VkQueryPoolCreateInfo queries{
-        .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = 2};
-    CHECK_VULKAN(device.vk.CreateQueryPool(device.handle(), &queries, nullptr, &timer->m_queries), "making timestamps");
+    TRY(timer->m_commands, Commands::create(device));
     return timer;
 }
 
-CallTimer::~CallTimer() {
-    if (m_queries) m_device.vk.DestroyQueryPool(m_device.handle(), m_queries, nullptr);
-}
-
 Result<double> CallTimer::sample(const std::vector<Dispatch>& list, std::uint64_t passes) {
-    TRY(const VkCommandBuffer commands, m_device.beginCommands());
-    m_device.vk.CmdResetQueryPool(commands, m_queries, 0, 2);
-    recordBarrier(m_device, commands);
-    const auto stamp = [&](std::uint32_t query) {
-        m_device.vk.CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, m_queries, query);
-    };
-    stamp(0);
+    CHECK(m_commands->begin(Commands::Use::Once, 2));
+    m_commands->barrier();
+    m_commands->stamp(VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT);
     for (std::uint64_t pass = 0; pass < passes; ++pass)
         for (const Dispatch& dispatch : list) {
-            recordBarrier(m_device, commands);
-            CHECK(recordDispatch(m_device, commands, dispatch));
+            m_commands->barrier();
+            CHECK(recordDispatch(*m_commands, dispatch));
         }
-    stamp(1);
-    CHECK(m_device.submit());
+    m_commands->stamp(VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT);
+    CHECK(m_commands->end());
+    CHECK(m_device.submit(*m_commands));
     CHECK(m_device.waitAll());
     std::array<std::uint64_t, 2> ticks{};
-    CHECK_VULKAN(m_device.vk.GetQueryPoolResults(m_device.handle(), m_queries, 0, 2, sizeof ticks, ticks.data(),
-                                                 sizeof ticks[0], VK_QUERY_RESULT_64_BIT),
-                 "reading timestamps");
+    CHECK(m_commands->readStamps(ticks));
     const double ns =
         static_cast<double>((ticks[1] - ticks[0]) & m_device.timestampMask()) * m_device.limits().timestampPeriod;
     return ns / static_cast<double>(passes);

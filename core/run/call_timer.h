@@ -29,7 +29,6 @@ private:
 class CallTimer {
 public:
     static Result<std::unique_ptr<CallTimer>> create(Device& device);
-    ~CallTimer();
 
     // Medians of one pass over each of these lists, in ns, behind a warm-up. Samples hold many passes and the lists
     // take turns, so a clock that drifts is the same to all of them.
@@ -43,7 +42,7 @@ private:
     Result<double> sample(const std::vector<Dispatch>& list, std::uint64_t passes);
 
     Device& m_device;
-    VkQueryPool m_queries = VK_NULL_HANDLE;
+    std::unique_ptr<Commands> m_commands;
 };
 
 } // namespace spikescope

@@ -35,6 +35,7 @@ Executor::Executor(Device& device, VulkanHeap& heap, Kernels& kernels, const Pro
     , m_bindings(program.tensors.size())
     , m_placements(program.tensors.size())
     , m_packings(program.weights.size())
+    , m_commands(device, program, io.cancel)
     , m_encoded(program.calls.size())
     , m_lastBound(program.tensors.size()) {}
 
@@ -50,11 +51,6 @@ Result<std::unique_ptr<Executor>> Executor::create(Device& device, VulkanHeap& h
             if (const auto weight = program.tensor(conv->weight).weight)
                 executor->m_packings[weight->index] = kernels.packing(*conv, program);
     }
-    const VkQueryPoolCreateInfo queries{.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
-                                        .queryType = VK_QUERY_TYPE_TIMESTAMP,
-                                        .queryCount = 2 * std::max(executor->m_opCount, 1u)};
-    CHECK_VULKAN(device.vk.CreateQueryPool(device.handle(), &queries, nullptr, &executor->m_queries),
-                 "making timestamps");
     executor->m_makingPipelines = std::async([made = executor.get()] { return made->makePipelines(); });
     return executor;
 }
@@ -83,10 +79,6 @@ Result<void> Executor::makePipelines() const {
     return made;
 }
 
-Executor::~Executor() {
-    if (m_queries) m_device.vk.DestroyQueryPool(m_device.handle(), m_queries, nullptr);
-}
-
 void Executor::enter(Phase phase) {
     if (phase != Phase::Load && m_makingPipelines.valid()) m_pipelines = m_makingPipelines.get();
     const auto now = std::chrono::steady_clock::now();
@@ -100,8 +92,10 @@ double Executor::loadMs() const { return std::chrono::duration<double, std::mill
 
 void Executor::bind(TensorId tensor, const Placement& placement) {
     m_placements[tensor.index] = placement;
-    const BoundTensor bound{
-        .buffer = m_heap.buffer(placement.block.id), .offset = placement.offset, .address = placement.address()};
+    const BoundTensor bound{.buffer = m_heap.buffer(placement.block.id),
+                            .offset = placement.offset,
+                            .address = placement.address(),
+                            .block = placement.block.id};
     if (m_lastBound[tensor.index] != bound) ++m_moves;
     m_bindings[tensor.index] = m_lastBound[tensor.index] = bound;
 }
@@ -109,36 +103,6 @@ void Executor::bind(TensorId tensor, const Placement& placement) {
 void Executor::unbind(TensorId tensor) {
     m_placements[tensor.index] = {};
     m_bindings[tensor.index] = {};
-}
-
-Result<VkCommandBuffer> Executor::begin() {
-    if (!m_commands) {
-        TRY(m_commands, m_device.beginCommands());
-        if (!m_queriesReset) {
-            m_device.vk.CmdResetQueryPool(m_commands, m_queries, 0, 2 * std::max(m_opCount, 1u));
-            m_queriesReset = m_device.submitted() + 1;
-        }
-    }
-    recordBarrier(m_device, m_commands);
-    return m_commands;
-}
-
-Result<void> Executor::submit() {
-    if (!m_commands) return {};
-    m_commands = VK_NULL_HANDLE;
-    m_recordedFlops = 0;
-    TRY(const std::uint64_t submission, m_device.submit());
-    // A CPU device gains nothing from work in flight, and this way a cancel waits for one op at most.
-    if (m_device.report().cpu) CHECK(m_device.wait(submission));
-    return {};
-}
-
-void Executor::beginOp(VkCommandBuffer commands, std::uint32_t op) {
-    m_device.vk.CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, m_queries, 2 * op);
-}
-
-void Executor::endOp(VkCommandBuffer commands, std::uint32_t op) {
-    m_device.vk.CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, m_queries, 2 * op + 1);
 }
 
 void Executor::report(std::uint32_t op, LayerId layer) const {
@@ -225,7 +189,7 @@ Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
     std::byte* mapped = hostData(step.staging);
     const std::uint64_t half = staging.bytes / 2 / 16 * 16, size = sizeOf(tensor.dtype), elements = tensor.bytes / size;
     report(op, tensor.layer);
-    CHECK(submit());
+    CHECK(m_commands.submit());
     for (std::uint64_t done = 0; done < elements;) {
         if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
         const std::uint64_t count = std::min(elements - done, half / size);
@@ -234,15 +198,15 @@ Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
         CHECK(m_device.wait(m_halfBusy[m_half]));
         const std::uint64_t at = m_half ? half : 0;
         writeSource(step, done, count, mapped + at);
-        TRY(VkCommandBuffer commands, begin());
-        if (done == 0) beginOp(commands, op);
+        TRY(VkCommandBuffer commands, m_commands.copies());
+        if (done == 0) m_commands.beginCopies(op);
         const VkBufferCopy region{
             .srcOffset = staging.offset + at, .dstOffset = target.offset + done * size, .size = count * size};
         m_device.vk.CmdCopyBuffer(commands, m_bindings[step.staging.index].buffer, m_bindings[step.tensor.index].buffer,
                                   1, &region);
         done += count;
-        if (done == elements) endOp(commands, op);
-        CHECK(submit());
+        if (done == elements) m_commands.endCopies(op);
+        CHECK(m_commands.submit());
         m_halfBusy[m_half] = m_device.submitted();
     }
     if (tensor.weight && !step.from) m_io.parameters.consumed(m_program.weights[tensor.weight->index]);
@@ -253,43 +217,15 @@ Result<void> Executor::dispatch(const Call& call, bool besideNext, std::uint32_t
     CHECK(m_pipelines);
     report(op, call.layer);
     if (const auto* moved = std::get_if<TransferCall>(&call.kernel)) return transfer(*moved, op);
-    Encoded& encoded = m_encoded[static_cast<std::size_t>(&call - m_program.calls.data())];
-    if (encoded.moves != m_moves) {
-        encoded.dispatches.clear();
-        CHECK(m_kernels.encode(call.kernel, m_program, m_bindings, encoded.dispatches));
-        encoded.moves = m_moves;
+    const auto index = static_cast<std::uint32_t>(&call - m_program.calls.data());
+    // Calls of tiles, and of repeated runs, are the same again as long as no tensor moves.
+    if (m_encoded[index] != m_moves) {
+        m_dispatches.clear();
+        CHECK(m_kernels.encode(call.kernel, m_program, m_bindings, m_dispatches));
+        CHECK(m_commands.define(index, m_dispatches));
+        m_encoded[index] = m_moves;
     }
-    m_wave.push_back({.dispatches = &encoded.dispatches, .flops = flops(call.kernel, m_program), .op = op});
-    return besideNext ? Result<void>{} : recordWave();
-}
-
-// The first dispatches of all ops, then their second ones: of one op each waits for the one before.
-Result<void> Executor::recordWave() {
-    // Submissions cost a GPU some of its time, so small ops share one; long ones, such as attention over a large
-    // picture, go out in pieces, so that a cancel is soon heard and no system takes the device for hung.
-    constexpr std::uint64_t mostFlops = 1'000'000'000'000;
-    std::size_t most = 0;
-    for (const WaveOp& op : m_wave) most = std::max(most, op.dispatches->size());
-    for (std::size_t i = 0; i < most; ++i) {
-        TRY(VkCommandBuffer commands, begin());
-        for (const WaveOp& op : m_wave) {
-            const std::size_t count = op.dispatches->size();
-            if (i >= count) continue;
-            // The first op begins when all before the barrier has ended; one beside it when the device takes it up.
-            if (i == 0 && &op == &m_wave.front())
-                beginOp(commands, op.op);
-            else if (i == 0)
-                m_device.vk.CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, m_queries, 2 * op.op);
-            CHECK(recordDispatch(m_device, commands, (*op.dispatches)[i]));
-            if (i + 1 == count) endOp(commands, op.op);
-            m_recordedFlops += op.flops / count;
-        }
-        if (m_recordedFlops < mostFlops && !(i + 1 == most && m_device.report().cpu)) continue;
-        CHECK(submit());
-        if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
-    }
-    m_wave.clear();
-    return {};
+    return m_commands.dispatch(index, besideNext, op);
 }
 
 // Goes out at once: it takes a bus as long as kernels take for many calls.
@@ -298,13 +234,13 @@ Result<void> Executor::transfer(const TransferCall& call, std::uint32_t op) {
     const Tensor &in = m_program.tensor(call.in), &out = m_program.tensor(call.out);
     const BoundTensor &from = m_bindings[m_program.storage(call.in).index],
                       &to = m_bindings[m_program.storage(call.out).index];
-    TRY(VkCommandBuffer commands, begin());
-    beginOp(commands, op);
+    TRY(VkCommandBuffer commands, m_commands.copies());
+    m_commands.beginCopies(op);
     const VkBufferCopy region{
         .srcOffset = from.offset + in.offset, .dstOffset = to.offset + out.offset, .size = in.bytes};
     m_device.vk.CmdCopyBuffer(commands, from.buffer, to.buffer, 1, &region);
-    endOp(commands, op);
-    return submit();
+    m_commands.endCopies(op);
+    return m_commands.submit();
 }
 
 void Executor::countNonFinite(const Tensor& output, std::span<const float> values, std::uint64_t n, std::uint64_t y) {
@@ -318,7 +254,7 @@ void Executor::countNonFinite(const Tensor& output, std::span<const float> value
 Result<void> Executor::clear(const ClearStep& step) {
     const Tensor& tensor = m_program.tensor(step.tensor);
     const std::uint64_t rowBytes = tensor.bytes / tensor.shape.h;
-    TRY(VkCommandBuffer commands, begin());
+    TRY(VkCommandBuffer commands, m_commands.copies());
     m_device.vk.CmdFillBuffer(commands, m_bindings[step.tensor.index].buffer,
                               m_placements[step.tensor.index].offset + step.firstRow * rowBytes, step.rows * rowBytes,
                               0);
@@ -336,8 +272,8 @@ Result<void> Executor::download(const DownloadStep& step, std::uint32_t op) {
         for (std::uint64_t y = 0; y < output.rows; y += rowsAtOnce) {
             if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
             const std::uint64_t rows = std::min(rowsAtOnce, output.rows - y);
-            TRY(VkCommandBuffer commands, begin());
-            if (n == 0 && y == 0) beginOp(commands, op);
+            TRY(VkCommandBuffer commands, m_commands.copies());
+            if (n == 0 && y == 0) m_commands.beginCopies(op);
             const VkBufferCopy region{.srcOffset = m_placements[output.tensor.index].offset +
                                                    (n * tensor.shape.h + output.firstRow + y) * rowBytes,
                                       .dstOffset = staging.offset,
@@ -349,8 +285,8 @@ Result<void> Executor::download(const DownloadStep& step, std::uint32_t op) {
                                          .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
             m_device.vk.CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
                                            &toHost, 0, nullptr, 0, nullptr);
-            if (n + 1 == tensor.shape.n && y + rows == output.rows) endOp(commands, op);
-            CHECK(submit());
+            if (n + 1 == tensor.shape.n && y + rows == output.rows) m_commands.endCopies(op);
+            CHECK(m_commands.submit());
             CHECK(m_device.waitAll());
             const auto* values = reinterpret_cast<const float*>(m_heap.mapped(staging.block.id) + staging.offset);
             const std::span<const float> band(values, rows * tensor.shape.w * tensor.shape.c);
@@ -370,43 +306,21 @@ Result<void> Executor::download(const DownloadStep& step, std::uint32_t op) {
 }
 
 Result<void> Executor::evaluate(std::uint32_t ahead) {
-    CHECK(submit());
-    if (ahead == 0) return m_device.waitAll();
+    Result<void> ended = m_commands.submit();
+    if (ahead == 0) {
+        const Result<void> waited = m_device.waitAll(); // for what is in flight, whatever becomes of the rest
+        return ended ? waited : ended;
+    }
+    CHECK(ended);
     m_batches.push_back(m_device.submitted());
-    return m_batches.size() > ahead ? m_device.wait(m_batches[m_batches.size() - 1 - ahead]) : Result<void>{};
+    if (m_batches.size() <= ahead) return {};
+    ended = m_device.wait(m_batches[m_batches.size() - 1 - ahead]);
+    m_batches.erase(m_batches.begin(), m_batches.end() - ahead);
+    return ended;
 }
 
 std::optional<Sample> Executor::sample() {
     return Sample{.driverBytes = m_device.bytesUsed(), .processBytes = processBytes()};
-}
-
-Result<void> Executor::readTimes(std::vector<RecordedOp>& ops) const {
-    const std::size_t count = std::min<std::size_t>(ops.size(), m_opCount);
-    if (count == 0 || !m_queriesReset || m_device.submitted() < m_queriesReset) return {};
-    CHECK(m_device.wait(m_queriesReset));                         // in the midst of a run
-    std::vector<std::array<std::uint64_t, 2>> results(2 * count); // value, available
-    const VkResult result = m_device.vk.GetQueryPoolResults(
-        m_device.handle(), m_queries, 0, static_cast<std::uint32_t>(2 * count), results.size() * sizeof results[0],
-        results.data(), sizeof results[0], VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WITH_AVAILABILITY_BIT);
-    if (result != VK_SUCCESS && result != VK_NOT_READY)
-        return tl::unexpected<Error>(vulkanError(result, "reading timestamps"));
-    const double period = m_device.limits().timestampPeriod;
-    const std::uint64_t mask = m_device.timestampMask();
-    std::int64_t lastBegin = 0, lastEnd = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-        const auto time = [&](std::size_t query) {
-            // Differences under the mask survive a counter that wraps.
-            const std::uint64_t ticks = (results[query][0] - results[0][0]) & mask;
-            return static_cast<std::int64_t>(static_cast<double>(ticks) * period);
-        };
-        // In the order of the program, although ops beside each other overlap. What never ran takes no time, where the
-        // last op ended.
-        ops[i].beginNs = results[2 * i][1] ? std::max(time(2 * i), lastBegin) : lastEnd;
-        ops[i].endNs = results[2 * i + 1][1] ? std::max({time(2 * i + 1), ops[i].beginNs, lastEnd}) : ops[i].beginNs;
-        lastBegin = ops[i].beginNs;
-        lastEnd = ops[i].endNs;
-    }
-    return {};
 }
 
 } // namespace spikescope

@@ -5,6 +5,7 @@
 #include "core/kernels/kernels.h"
 #include "core/model/parameters.h"
 #include "core/program/walk.h"
+#include "core/run/command_stream.h"
 #include "core/run/latents.h"
 #include "core/run/sinks.h"
 
@@ -33,7 +34,6 @@ class Executor final : public Machine {
 public:
     static Result<std::unique_ptr<Executor>> create(Device& device, VulkanHeap& heap, Kernels& kernels,
                                                     const Program& program, const ExecutorIo& io);
-    ~Executor() override;
 
     void enter(Phase phase) override;
     void bind(TensorId tensor, const Placement& placement) override;
@@ -46,19 +46,13 @@ public:
     Result<void> evaluate(std::uint32_t ahead) override;
     std::optional<Sample> sample() override;
 
-    // Begin and end of every op that has run, in nanoseconds since the first one began; what has not run takes no time.
-    Result<void> readTimes(std::vector<RecordedOp>& ops) const;
+    Result<void> readTimes(std::vector<RecordedOp>& ops) { return m_commands.readTimes(ops); } // see CommandStream
     double loadMs() const; // host time of the load phase
 
 private:
     Executor(Device& device, VulkanHeap& heap, Kernels& kernels, const Program& program, const ExecutorIo& io);
     Result<void> makePipelines() const;
-    Result<VkCommandBuffer> begin(); // what is being recorded, behind a barrier
-    Result<void> submit();           // it, if there is any
     Result<void> transfer(const TransferCall& call, std::uint32_t op);
-    Result<void> recordWave();
-    void beginOp(VkCommandBuffer commands, std::uint32_t op);
-    void endOp(VkCommandBuffer commands, std::uint32_t op);
     void readInput(const Tensor& tensor, const InputPart& part, std::uint64_t begin, std::span<float> out) const;
     void writeSource(const UploadStep& step, std::uint64_t begin, std::uint64_t count, std::byte* out) const;
     void pack(const Tensor& tensor, std::optional<TensorId> from, std::uint64_t begin, std::uint64_t count,
@@ -77,30 +71,15 @@ private:
     Bindings m_bindings;
     std::vector<Placement> m_placements;
     std::vector<WeightPacking> m_packings; // by WeightId; empty for what is not a convolution's weight
-    // What calls became, as long as no tensor has moved since: those of tiles, and of repeated runs, are the same
-    // again.
-    struct Encoded {
-        std::vector<Dispatch> dispatches;
-        std::uint64_t moves = 0;
-    };
-    std::vector<Encoded> m_encoded;              // by call
+    CommandStream m_commands;
+    std::vector<std::uint64_t> m_encoded;        // by call: m_moves when it was; 0: not yet
+    std::vector<Dispatch> m_dispatches;          // of the call that is being encoded
     std::vector<BoundTensor> m_lastBound;        // by tensor, of those that are free too
     std::uint64_t m_moves = 1;                   // times that a tensor was bound elsewhere than before
     std::future<Result<void>> m_makingPipelines; // while weights are loaded; its end waits for that
     Result<void> m_pipelines;                    // what became of it
-    // Ops that may run beside each other and are not recorded yet.
-    struct WaveOp {
-        const std::vector<Dispatch>* dispatches;
-        std::uint64_t flops;
-        std::uint32_t op;
-    };
-    std::vector<WaveOp> m_wave;
-    VkCommandBuffer m_commands = VK_NULL_HANDLE; // being recorded
-    std::uint64_t m_recordedFlops = 0;           // in them
     std::uint32_t m_opCount = 0;
-    VkQueryPool m_queries = VK_NULL_HANDLE;
-    std::uint64_t m_queriesReset = 0;     // the submission that makes the timestamps ready; 0: not yet
-    std::vector<std::uint64_t> m_batches; // the last submission of every batch that was ended
+    std::vector<std::uint64_t> m_batches; // the last submissions of batches that were ended and not waited for
     std::uint64_t m_halfBusy[2] = {0, 0}; // the submission that reads each half of the staging buffer
     int m_half = 0;
     std::chrono::steady_clock::time_point m_loadBegin{}, m_loadEnd{};
