@@ -18,7 +18,8 @@ public:
         , m_recording(recording)
         , m_recorder(recorder)
         , m_machine(machine)
-        , m_live(program.tensors.size()) {
+        , m_live(program.tensors.size())
+        , m_ops(program.calls.size()) {
         if (!program.retiredReleases) m_allocator.waitWith([this] { return m_machine.evaluate(0); });
     }
 
@@ -91,14 +92,17 @@ private:
         const Call& call = m_program.calls[step.call];
         tensor = output(call.kernel);
         layer = call.layer;
-        const Tensor& out = m_program.tensor(tensor);
-        return m_machine.dispatch(call, step.besideNext,
-                                  record({.name = kernelName(call.kernel),
-                                          .layer = call.layer.index,
-                                          .flops = flops(call.kernel, m_program),
-                                          .outputBytes = out.bytes,
-                                          .traffic = traffic(call.kernel, m_program),
-                                          .dtype = std::string(name(out.dtype))}));
+        std::optional<RecordedOp>& op = m_ops[step.call];
+        if (!op) {
+            const Tensor& out = m_program.tensor(tensor);
+            op = {.name = kernelName(call.kernel),
+                  .layer = call.layer.index,
+                  .flops = flops(call.kernel, m_program),
+                  .outputBytes = out.bytes,
+                  .traffic = traffic(call.kernel, m_program),
+                  .dtype = std::string(name(out.dtype))};
+        }
+        return m_machine.dispatch(call, step.besideNext, record(*op));
     }
     Result<void> carryOut(const EvaluateStep& step) {
         CHECK(m_machine.evaluate(step.ahead));
@@ -147,6 +151,7 @@ private:
     Recorder& m_recorder;
     Machine& m_machine;
     std::vector<std::optional<Placement>> m_live;
+    std::vector<std::optional<RecordedOp>> m_ops; // by call, as one dispatch of it is recorded
     std::uint64_t m_mostReserved = 0;
     std::vector<OutputArea> m_areas; // of which no op is recorded as long as they begin
     bool m_areaBegins = false;

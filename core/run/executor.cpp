@@ -96,7 +96,8 @@ void Executor::bind(TensorId tensor, const Placement& placement) {
                             .offset = placement.offset,
                             .address = placement.address(),
                             .block = placement.block.id};
-    if (m_lastBound[tensor.index] != bound) ++m_moves;
+    // Kernels touch the device's memory alone; staging, of which each upload may have its own, is copied from and to.
+    if (m_lastBound[tensor.index] != bound && m_program.tensor(tensor).memory == MemoryKind::Device) ++m_moves;
     m_bindings[tensor.index] = m_lastBound[tensor.index] = bound;
 }
 

@@ -75,7 +75,7 @@ private:
     std::vector<std::uint64_t> m_encoded;        // by call: m_moves when it was; 0: not yet
     std::vector<Dispatch> m_dispatches;          // of the call that is being encoded
     std::vector<BoundTensor> m_lastBound;        // by tensor, of those that are free too
-    std::uint64_t m_moves = 1;                   // times that a tensor was bound elsewhere than before
+    std::uint64_t m_moves = 1;                   // times that a tensor of kernels was bound elsewhere than before
     std::future<Result<void>> m_makingPipelines; // while weights are loaded; its end waits for that
     Result<void> m_pipelines;                    // what became of it
     std::uint32_t m_opCount = 0;
