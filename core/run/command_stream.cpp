@@ -11,7 +11,7 @@ namespace {
 // go out in pieces, so that a cancel is soon heard and no system takes the device for hung.
 constexpr std::uint64_t mostFlops = 1'000'000'000'000;
 constexpr std::uint64_t mostInFlight = 4; // submissions
-// Bounds the host's memory for programs of thousands of different calls: a dispatch takes about a kilobyte.
+// Dispatches. Bounds the host's memory where a program of thousands of different calls is repeated.
 constexpr std::size_t mostKeptParts = 8192;
 
 } // namespace

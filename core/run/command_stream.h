@@ -21,15 +21,13 @@ public:
     Result<void> define(std::uint32_t call, std::vector<Dispatch>& dispatches);
     // `op`: where the times are wanted.
     Result<void> dispatch(std::uint32_t call, bool besideNext, std::uint32_t op);
-    // To record copies into, behind a barrier; until anything else is asked for. At most one op can begin and end
-    // there.
+    // To record copies into, behind a barrier, until anything else is asked for; one op may begin and end there.
     Result<VkCommandBuffer> copies();
     void beginCopies(std::uint32_t op) { stampCopies(op, true); }
     void endCopies(std::uint32_t op) { stampCopies(op, false); }
     Result<void> submit(); // all of it, if there is any
 
-    // Begin and end of every op that has finished, in nanoseconds since the first one began; what has not takes no
-    // time.
+    // Begin and end of every op that has finished, in nanoseconds since the first one began; any other takes no time.
     Result<void> readTimes(std::vector<RecordedOp>& ops);
 
 private:
