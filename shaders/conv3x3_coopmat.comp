@@ -4,7 +4,9 @@
 //   NORM      the input is x scale + shift of each channel, then its SiLU with NORM_SILU
 //   UPSAMPLE  the input is read as if doubled by nearest neighbour
 //   FOLDED    the same by four 2×2 convolutions, one for each parity of output row and column
+//   BIAS      adds bias
 //   RESIDUAL  adds res, which has the output's shape and may be the output
+//   RELU      of what all that makes
 //   PER_GROUP channels of a group of the norm behind (4, 8, 16 or 32): moments of each tile go to part
 // x [inH][inW][C] (UPSAMPLE: of half the size), y and res [H][W][K], FOLDED: of twice the size; bias [K] fp32; gn [C] (scale,
 // shift); part [tile][K / PER_GROUP] (count, mean, squared deviations, 0); tile = (phase · rows + row) · columns + column of
@@ -77,8 +79,12 @@ void main() {
     uvec4 h[PIECES];
     HALO_ASK_ALL(0)
     NORM_ASK(0)
-    [[unroll]] for (int j = 0; j < BLOCKS; j++) {                               // stride 0: every row is the bias
-        MatC b = loadC(p.bias.v[(n0 + j * 16) / 4], kRowMajor, 0, 2, 16);
+    [[unroll]] for (int j = 0; j < BLOCKS; j++) {
+#ifdef BIAS
+        MatC b = loadC(p.bias.v[(n0 + j * 16) / 4], kRowMajor, 0, 2, 16);       // stride 0: every row is the bias
+#else
+        MatC b = splatC(0.0);
+#endif
         [[unroll]] for (int i = 0; i < COLUMNS; i++) acc[i][j] = b;
     }
     HALO_PUT_ALL
@@ -115,6 +121,12 @@ void main() {
     STAGE                                                                       // the last one asks for nothing
     barrier();
 
+#ifdef RELU
+#define AT_LEAST_0(m, i) m = setC(max(getC(m, i), 0.0), m, i);
+#define ACTIVATE(m) AT_LEAST_0(m, 0) AT_LEAST_0(m, 1) AT_LEAST_0(m, 2) AT_LEAST_0(m, 3) AT_LEAST_0(m, 4) AT_LEAST_0(m, 5) AT_LEAST_0(m, 6) AT_LEAST_0(m, 7)
+#else
+#define ACTIVATE(m)
+#endif
     // A warp passes 16 pixels × its channels at a time through its own slice; a lane owns 8 channels of some pixels.
     const int GROUPS = BLOCKS * 2, PIXELS = 32 / GROUPS, PASSES = 16 / PIXELS;
     int slice = warp * OUT_WARP, g = lane % GROUPS, row = lane / GROUPS, k8 = (n0 + g * 8) >> 3;
@@ -133,7 +145,7 @@ void main() {
 #ifdef RESIDUAL
         [[unroll]] for (int j = 0; j < BLOCKS; j++) storeC(sm[slice + j * 4], acc[i][j], kRowMajor, OUT_ROW, 32);
 #else
-        [[unroll]] for (int j = 0; j < BLOCKS; j++) { MatC m = acc[i][j]; ROUND(m) storeD(sm[slice + j * 2], toD(m), kRowMajor, OUT_ROW, 32); }
+        [[unroll]] for (int j = 0; j < BLOCKS; j++) { MatC m = acc[i][j]; ACTIVATE(m) ROUND(m) storeD(sm[slice + j * 2], toD(m), kRowMajor, OUT_ROW, 32); }
 #endif
         subgroupBarrier();
         [[unroll]] for (int q = 0; q < PASSES; q++) {
@@ -142,6 +154,9 @@ void main() {
             uvec4 r = rr[i][q];
             vec4 a = uintBitsToFloat(sm[slice + px * OUT_ROW + g * 2]) + vec4(lo(r.x), hi(r.x), lo(r.y), hi(r.y));
             vec4 b = uintBitsToFloat(sm[slice + px * OUT_ROW + g * 2 + 1]) + vec4(lo(r.z), hi(r.z), lo(r.w), hi(r.w));
+#ifdef RELU
+            a = max(a, 0.0); b = max(b, 0.0);
+#endif
             uvec4 u = uvec4(pack(a.x, a.y), pack(a.z, a.w), pack(b.x, b.y), pack(b.z, b.w));
 #else
             uvec4 u = sm[slice + px * OUT_ROW + g];

@@ -96,6 +96,10 @@ const ConvCase convCases[] = {
     {2, 33, 18, 64, 128, 3, 1, 1, false, true, ConvCase::ResidualInPlace, Activation::None, DType::F16},
     {1, 9, 10, 64, 128, 3, 1, 1, true, true, ConvCase::NoResidual, Activation::None, DType::F16},
     {2, 13, 11, 64, 136, 1, 1, 0, false, true, ConvCase::ResidualInPlace, Activation::None, DType::F16},
+    {2, 33, 18, 64, 64, 3, 1, 1, false, true, ConvCase::ResidualInPlace, Activation::Relu, DType::BF16},
+    {1, 17, 19, 64, 64, 3, 1, 1, false, true, ConvCase::NoResidual, Activation::Relu, DType::BF16},
+    {1, 9, 21, 32, 192, 3, 1, 1, false, false, ConvCase::NoResidual, Activation::Relu, DType::F16},
+    {1, 11, 20, 64, 128, 3, 1, 1, false, false, ConvCase::Residual, Activation::Relu, DType::F16},
     {2, 3, 9, 64, 16, 3, 1, 1, true, false, ConvCase::NoResidual, Activation::None, DType::BF16},
     {1, 12, 10, 32, 32, 3, 2, 0, false, true, ConvCase::NoResidual, Activation::None, DType::F32},
     {2, 8, 14, 64, 64, 3, 2, 1, false, false, ConvCase::NoResidual, Activation::None, DType::F16},
@@ -136,6 +140,7 @@ const ConvCase convCases[] = {
     {1, 5, 7, 32, 32, 3, 1, 1, true, true, ConvCase::NoResidual, Activation::None, DType::F32, foldedMethod},
     {2, 3, 9, 64, 16, 3, 1, 1, true, false, ConvCase::NoResidual, Activation::Relu, DType::BF16, foldedMethod},
     {2, 8, 8, 64, 64, 3, 1, 1, true, false, ConvCase::ResidualInPlace, Activation::None, DType::F16, foldedMethod},
+    {1, 9, 19, 64, 64, 3, 1, 1, true, false, ConvCase::NoResidual, Activation::Relu, DType::BF16, foldedMethod},
     {1, 1, 1, 32, 48, 3, 1, 1, true, true, ConvCase::NoResidual, Activation::None, DType::F32, foldedMethod},
     // Copies for another layout, and 16-bit weights under promoted maps.
     {2, 9, 6, 32, 48, 3, 1, 1, false, true, ConvCase::Residual, Activation::None, DType::BF16, direct, 0, true},

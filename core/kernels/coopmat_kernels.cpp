@@ -17,7 +17,7 @@ constexpr std::uint64_t blocksDepth = 64, rowsDepth = 32;
 constexpr std::uint64_t fewColumns = 62, mostFew = 8;
 
 // Of CoopmatKernels::convTiles, what the rule takes but for the first one.
-constexpr std::size_t deepTile = 1, wideTile = 2;
+constexpr std::size_t deepTile = 1, wideTile = 2, narrowTile = 4;
 
 // Shaders count 16 bytes in an int.
 bool isCountable(const Tensor& map) {
@@ -66,7 +66,8 @@ InputWindow windowOf(const ConvCall& call, const Tensor& in) {
 const CoopmatKernels::ConvTile CoopmatKernels::convTiles[] = {{"8x16 pixels, 128 channels", 8, 2, 2},
                                                               {"8x16 pixels, 128 channels, 64 deep", 8, 2, 4},
                                                               {"4x16 pixels, 256 channels, 64 deep", 4, 4, 4},
-                                                              {"4x16 pixels, 256 channels", 4, 4, 2}};
+                                                              {"4x16 pixels, 256 channels", 4, 4, 2},
+                                                              {"8x16 pixels, 64 channels", 8, 1, 2}};
 
 bool CoopmatKernels::multiplies(const Program& program, std::initializer_list<TensorId> tensors) const {
     const DType type = program.tensor(*tensors.begin()).dtype;
@@ -74,10 +75,10 @@ bool CoopmatKernels::multiplies(const Program& program, std::initializer_list<Te
            std::ranges::all_of(tensors, [&](TensorId id) { return program.tensor(id).dtype == type; });
 }
 
-// 3×3, stride 1, biased, through no norm or one that the shaders know.
+// 3×3, stride 1, through no norm or one that the shaders know, and with no activation or one behind it.
 bool CoopmatKernels::isPlain3x3(const ConvCall& call, const Program& program) const {
     const Tensor& in = program.tensor(call.in);
-    return call.kernel == 3 && call.stride == 1 && call.bias && call.activation == Activation::None &&
+    return call.kernel == 3 && call.stride == 1 && call.activation != Activation::Silu &&
            multiplies(program, {call.in, call.weight}) && in.shape.c % 32 == 0 && isCountable(in) &&
            isCountable(program.tensor(call.out)) && (!call.norm || call.norm->activation != Activation::Relu);
 }
@@ -85,13 +86,15 @@ bool CoopmatKernels::isPlain3x3(const ConvCall& call, const Program& program) co
 std::optional<CoopmatKernels::ConvTile> CoopmatKernels::tileOf(const ConvCall& call, const Program& program) const {
     const Tensor &in = program.tensor(call.in), &out = program.tensor(call.out);
     const bool fits = (call.method == ConvMethod::Direct || call.method == ConvMethod::Folded) &&
-                      isPlain3x3(call, program) && out.shape.c % 128 == 0 &&
+                      isPlain3x3(call, program) && out.shape.c % 64 == 0 &&
                       multiplies(program, {call.in, call.out, call.residual.value_or(call.out)}) &&
                       (call.method == ConvMethod::Direct || !call.norm);
     if (!fits) return std::nullopt;
     // Wide tiles norm each element for more channels. Four taps a stage are few between barriers.
     std::size_t rule = 0;
-    if (call.norm && out.shape.c % 256 == 0 && in.shape.c % 64 == 0)
+    if (out.shape.c % 128 != 0)
+        rule = narrowTile;
+    else if (call.norm && out.shape.c % 256 == 0 && in.shape.c % 64 == 0)
         rule = wideTile;
     else if (call.method == ConvMethod::Folded && in.shape.c % 64 == 0)
         rule = deepTile;
@@ -108,15 +111,18 @@ std::optional<CoopmatKernels::ConvTile> CoopmatKernels::tileOf(const ConvCall& c
 std::vector<Define> CoopmatKernels::convDefines(const ConvCall& call, const Program& program) {
     std::vector<Define> defines{{"ELEMENT_" + shaderType(program.tensor(call.in).dtype), "1"}};
     if (call.upsample) defines.push_back({call.method == ConvMethod::Folded ? "FOLDED" : "UPSAMPLE", "1"});
+    if (call.bias) defines.push_back({"BIAS", "1"});
     if (call.residual) defines.push_back({"RESIDUAL", "1"});
+    if (call.activation == Activation::Relu) defines.push_back({"RELU", "1"});
     addNorm(defines, call.norm);
     return defines;
 }
 
 bool CoopmatKernels::makesFew(const ConvCall& call, const Program& program) const {
     const Tensor& out = program.tensor(call.out);
-    return call.method == ConvMethod::Direct && isPlain3x3(call, program) && !call.upsample && !call.residual &&
-           !call.stats && out.dtype == DType::F32 && out.shape.c <= mostFew;
+    return call.method == ConvMethod::Direct && isPlain3x3(call, program) && call.bias && !call.upsample &&
+           !call.residual && call.activation == Activation::None && !call.stats && out.dtype == DType::F32 &&
+           out.shape.c <= mostFew;
 }
 
 Shape CoopmatKernels::gridOf(const ConvCall& call, const Program& program) {
@@ -185,7 +191,7 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
             .w = target.address(call.weight),
             .res = call.residual ? target.address(*call.residual) + n * bytesOf(target.tensor(*call.residual)) : 0,
             .y = target.address(call.out) + n * bytesOf(out),
-            .bias = target.address(*call.bias),
+            .bias = target.address(call.bias),
             .coefficients = call.norm ? target.address(call.norm->coefficients) + n * in.shape.c * 8 : 0,
             .partials = slices ? target.address(call.stats->partials) + n * *slices * call.stats->groups * 16 : 0,
             .h = number(grid.h),
