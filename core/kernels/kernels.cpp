@@ -34,6 +34,11 @@ std::unique_ptr<Kernels> Kernels::create(Device& device, ShaderLibrary& library,
 Result<void> recordDispatch(Commands& commands, const Dispatch& dispatch) {
     const Device& device = commands.device();
     const VulkanFunctions& vk = device.vk;
+    // Drivers take more for none, and the run would go on with what memory held before.
+    for (std::size_t i = 0; i < 3; ++i)
+        if (const std::uint32_t most = device.limits().maxComputeWorkGroupCount[i]; dispatch.groups[i] > most)
+            return fail(ErrorCode::Unsupported, "{} workgroups in a row for one kernel; {} takes {}",
+                        dispatch.groups[i], device.report().name, most);
     vk.CmdBindPipeline(commands.handle(), VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.handle);
     if (!dispatch.views.empty()) {
         TRY(const VkDescriptorSet set, commands.descriptorSet(dispatch.pipeline.texelSet));
