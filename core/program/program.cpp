@@ -17,7 +17,6 @@ std::vector<TensorId> made(const GroupNormStatsCall& call) {
 
 std::vector<TensorId> workspaces(const ConvCall& call) {
     std::vector<TensorId> ids;
-    ids.reserve(8);
     if (call.inCopy) ids.push_back(*call.inCopy);
     if (call.columns) ids.push_back(*call.columns);
     if (const auto& w = call.winograd)
