@@ -123,7 +123,7 @@ void main() {
 
 #ifdef RELU
 #define AT_LEAST_0(m, i) m = setC(max(getC(m, i), 0.0), m, i);
-#define ACTIVATE(m) AT_LEAST_0(m, 0) AT_LEAST_0(m, 1) AT_LEAST_0(m, 2) AT_LEAST_0(m, 3) AT_LEAST_0(m, 4) AT_LEAST_0(m, 5) AT_LEAST_0(m, 6) AT_LEAST_0(m, 7)
+#define ACTIVATE(m) EACH(AT_LEAST_0, m)
 #else
 #define ACTIVATE(m)
 #endif

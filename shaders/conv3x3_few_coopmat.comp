@@ -47,8 +47,8 @@ void main() {
     bool rowInside;
     int at;
 #define GO_TO(r) { int row_ = y0 - p.top + (r); rowInside = uint(row_) < uint(p.inH); at = rowInside ? row_ * p.inW * p.xStride : 0; }
-    GO_TO(0)
 #if CHANNELS <= 128
+    GO_TO(0)
     uvec4 h[STAGES][2];                                                         // of the row that comes next
 #define ASK { [[unroll]] for (int s = 0; s < STAGES; s++) { h[s][0] = p.x.v[at + from0 + s * 4]; h[s][1] = p.x.v[at + from1 + s * 4]; } }
     ASK
@@ -60,15 +60,15 @@ void main() {
     float one[ITEMS], two[ITEMS];                                               // rows of taps that are in the sum already
     [[unroll]] for (int n = 0; n < ITEMS; n++) one[n] = two[n] = 0.0;
     [[dont_unroll]] for (int r = 0; r < rows + 2; r++) {
-        bool is0 = rowInside && inside0, is1 = rowInside && inside1;
 #if CHANNELS <= 128
+        bool is0 = rowInside && inside0, is1 = rowInside && inside1;
         uvec4 now[STAGES][2] = h;
         GO_TO(min(r + 1, rows + 1))
         ASK
 #define EIGHT(s, i, from) now[s][i]
 #else
         GO_TO(r)
-        is0 = rowInside && inside0; is1 = rowInside && inside1;
+        bool is0 = rowInside && inside0, is1 = rowInside && inside1;
 #define EIGHT(s, i, from) p.x.v[at + from + (s) * 4]
 #endif
         MatC acc[BLOCKS];

@@ -31,6 +31,9 @@ spirv_instruction(id = 4458) void storeC(spirv_by_reference uvec4 q, MatC m, int
 spirv_instruction(id = 4458) void storeD(spirv_by_reference uvec4 q, MatD m, int layout_, int stride, spirv_literal int access);
 spirv_instruction(id = 4459) MatC mma(MatA a, MatB b, MatC c);
 
+// For each element of the matrix that a lane holds.
+#define EACH(DO, m) DO(m, 0) DO(m, 1) DO(m, 2) DO(m, 3) DO(m, 4) DO(m, 5) DO(m, 6) DO(m, 7)
+
 // A conversion somewhere makes glslang declare the type.
 #define DECLARE_ELEMENT float zero_ = 0.0; toScalar(zero_);
 
@@ -54,7 +57,7 @@ uint scaled(uint u, float powerOfTwo) {
     return floatBitsToUint(lo(u) * powerOfTwo) >> 16 | (floatBitsToUint(hi(u) * powerOfTwo) & 0xffff0000u);
 }
 #define ROUND1(m, i) m = setC(nearest(getC(m, i)), m, i);
-#define ROUND(m) { ROUND1(m, 0) ROUND1(m, 1) ROUND1(m, 2) ROUND1(m, 3) ROUND1(m, 4) ROUND1(m, 5) ROUND1(m, 6) ROUND1(m, 7) }
+#define ROUND(m) { EACH(ROUND1, m) }
 #endif
 #define LO16(u) bits16(uint16_t(u))
 #define HI16(u) bits16(uint16_t((u) >> 16))

@@ -166,10 +166,10 @@ void main() {
     // 2 (l % 4) + {0, 1} and 8 more.
     if (n0 + wn >= p.N) return;
     if (n0 + wn + 64 > p.N) {
-#define INSIDE(e) if (n0 + wn + j * 16 + lane % 4 * 2 + (e) % 2 + (e) / 2 % 2 * 8 >= p.N) m = setC(-3e38, m, e);
+#define INSIDE(m, e) if (n0 + wn + j * 16 + lane % 4 * 2 + (e) % 2 + (e) / 2 % 2 * 8 >= p.N) m = setC(-3e38, m, e);
         [[unroll]] for (int i = 0; i < BLOCKS; i++) [[unroll]] for (int j = 0; j < BLOCKS; j++) {
             MatC m = acc[i][j];
-            INSIDE(0) INSIDE(1) INSIDE(2) INSIDE(3) INSIDE(4) INSIDE(5) INSIDE(6) INSIDE(7)
+            EACH(INSIDE, m)
             acc[i][j] = m;
         }
     }

@@ -107,6 +107,8 @@ const ConvCase convCases[] = {
     {2, 9, 11, 3, 128, 3, 1, 1, false, true, ConvCase::NoResidual, Activation::None, DType::BF16},
     {2, 9, 11, 64, 3, 3, 1, 1, false, true, ConvCase::NoResidual, Activation::None, DType::F32},
     {1, 19, 6, 128, 3, 3, 1, 1, false, true, ConvCase::NoResidual, Activation::None, DType::BF16},
+    {1, 37, 70, 64, 3, 3, 1, 1, false, true, ConvCase::NoResidual, Activation::None, DType::BF16},
+    {1, 9, 11, 256, 3, 3, 1, 1, false, true, ConvCase::NoResidual, Activation::None, DType::BF16},
     {1, 9, 11, 16, 4, 3, 1, 1, false, true, ConvCase::NoResidual, Activation::None, DType::F32},
     {1, 6, 5, 4, 4, 1, 1, 0, false, true, ConvCase::NoResidual, Activation::None, DType::F32},
     {2, 6, 5, 64, 128, 1, 1, 0, false, true, ConvCase::NoResidual, Activation::None, DType::F32},

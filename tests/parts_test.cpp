@@ -130,7 +130,9 @@ TEST(Parts, besideEachOtherHaveTheSameOps) {
     for (std::size_t i = 0; i < 9; ++i) {
         const RecordedPart &part = beside.parts[i], &first = beside.parts[i % 3 == 1 ? i - 1 : i];
         EXPECT_EQ(std::pair(part.firstOp, part.lastOp), std::pair(first.firstOp, first.lastOp)) << i;
-        if (i > 0 && i % 3 != 1) EXPECT_GT(part.firstOp, beside.parts[i - 1].lastOp) << i;
+        if (i > 0 && i % 3 != 1) {
+            EXPECT_GT(part.firstOp, beside.parts[i - 1].lastOp) << i;
+        }
     }
     const auto read = parseReport(reportJson(beside), "beside.json");
     ASSERT_TRUE(read) << read.error().message;

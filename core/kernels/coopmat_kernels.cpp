@@ -111,9 +111,7 @@ std::optional<CoopmatKernels::ConvTile> CoopmatKernels::tileOf(const ConvCall& c
 std::vector<Define> CoopmatKernels::convDefines(const ConvCall& call, const Program& program) {
     std::vector<Define> defines{{"ELEMENT_" + shaderType(program.tensor(call.in).dtype), "1"}};
     if (call.upsample) defines.push_back({call.method == ConvMethod::Folded ? "FOLDED" : "UPSAMPLE", "1"});
-    if (call.bias) defines.push_back({"BIAS", "1"});
-    if (call.residual) defines.push_back({"RESIDUAL", "1"});
-    if (call.activation == Activation::Relu) defines.push_back({"RELU", "1"});
+    addEpilogue(defines, call);
     addNorm(defines, call.norm);
     return defines;
 }
@@ -322,9 +320,7 @@ Result<void> CoopmatKernels::matmul(const Matmul& m, const Target& target) {
     if (!fits || m.activation == Activation::Silu || (m.inPlace && m.columns > mostChannelsInPlace))
         return PortableKernels::matmul(m, target);
     std::vector<Define> defines{{"ELEMENT_" + shaderType(a.dtype), "1"}};
-    if (m.bias) defines.push_back({"BIAS", "1"});
-    if (m.residual) defines.push_back({"RESIDUAL", "1"});
-    if (m.activation == Activation::Relu) defines.push_back({"RELU", "1"});
+    addEpilogue(defines, m);
     const std::uint64_t ldc = m.inPlace ? out.stride() : m.columns, inBytes = m.inner * sizeOf(a.dtype),
                         outBytes = ldc * sizeOf(out.dtype);
     // Shaders count 16 bytes in an int, and workgroups in a row are limited.

@@ -133,9 +133,7 @@ Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
                                 {"PV", std::to_string(convColumns(tile))},
                                 {"STRIDE", std::to_string(call.stride)}};
     if (call.upsample) defines.push_back({folded ? "UPSAMPLE_FOLDED" : "UPSAMPLE", "1"});
-    if (call.bias) defines.push_back({"BIAS", "1"});
-    if (call.residual) defines.push_back({"RESIDUAL", "1"});
-    if (call.activation == Activation::Relu) defines.push_back({"RELU", "1"});
+    addEpilogue(defines, call);
     addNorm(defines, call.norm);
     TRY(Dispatch dispatch,
         makeTexel("conv3x3_cpu.comp", defines, push,
@@ -215,9 +213,7 @@ Result<void> CpuKernels::winograd(const ConvCall& call, const Target& target) {
     add(std::move(products), divideUp(tiles, rows) * columns, winogradReach * winogradReach);
 
     std::vector<Define> outputDefines{{"ACT_" + type, "1"}, {"OUT_" + shaderType(out.dtype), "1"}};
-    if (call.bias) outputDefines.push_back({"BIAS", "1"});
-    if (call.residual) outputDefines.push_back({"RESIDUAL", "1"});
-    if (call.activation == Activation::Relu) outputDefines.push_back({"RELU", "1"});
+    addEpilogue(outputDefines, call);
     TRY(Dispatch output, makeTexel("winograd_output_cpu.comp", outputDefines, mapPush(call.out, out.shape),
                                    {view(target, w.products), view(target, call.residual.value_or(w.products)),
                                     view(target, call.bias.value_or(w.products))}));
@@ -241,9 +237,7 @@ Result<void> CpuKernels::matmul(const Matmul& m, const Target& target) {
                                 {"OUT_" + shaderType(out.dtype), "1"},
                                 {"W_" + shaderType(b.dtype), "1"},
                                 {"B_KN", "1"}};
-    if (m.bias) defines.push_back({"BIAS", "1"});
-    if (m.residual) defines.push_back({"RESIDUAL", "1"});
-    if (m.activation == Activation::Relu) defines.push_back({"RELU", "1"});
+    addEpilogue(defines, m);
     if (m.inPlace) defines.insert(defines.end(), {{"IN_PLACE", "1"}, {"COLUMNS", std::to_string(m.columns)}});
     const std::uint64_t atOnce = viewable(a) ? m.rows : reach;
     for (std::uint64_t done = 0; done < m.rows; done += atOnce) {

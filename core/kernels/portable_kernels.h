@@ -133,6 +133,12 @@ private:
 std::string shaderType(DType dtype);
 void addActivation(std::vector<Define>& defines, Activation activation);
 void addNorm(std::vector<Define>& defines, const std::optional<ConvCall::NormOnLoad>& norm);
+// What a convolution or a product does behind its sums, for shaders whose maps are of one type.
+template <class Call> void addEpilogue(std::vector<Define>& defines, const Call& call) {
+    if (call.bias) defines.push_back({"BIAS", "1"});
+    if (call.residual) defines.push_back({"RESIDUAL", "1"});
+    if (call.activation == Activation::Relu) defines.push_back({"RELU", "1"});
+}
 // What is outside of the stored map of a convolution that folds its doubling, from what is outside of the doubled one.
 inline std::int32_t foldedPad(std::int32_t pad) { return (pad + 1) / 2; }
 

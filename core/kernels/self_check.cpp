@@ -28,7 +28,7 @@ public:
         TRY(m_convs[0], addConv(128, m_type));
         TRY(m_convs[1], addConv(3, DType::F32));
 
-        constexpr std::uint64_t side = 15, channels = 256, rows = 128; // likewise
+        constexpr std::uint64_t side = 15, channels = 256, rows = 128; // no multiple of a tile either
         const Shape map{.n = 1, .h = side, .w = side, .c = channels};
         TRY(m_attention.q, add(m_type, map));
         TRY(m_attention.k, add(m_type, map));
@@ -61,7 +61,7 @@ private:
         std::vector<float> weights; // in the checkpoint's order
     };
     Result<Conv> addConv(std::uint64_t out, DType outType) {
-        constexpr std::uint64_t h = 19, w = 13, in = 64; // no multiples of a tile
+        constexpr std::uint64_t h = 19, w = 13, in = 64; // h and w: no multiples of a tile
         Conv conv;
         TRY(conv.call.in, add(m_type, {.n = 1, .h = h, .w = w, .c = in}));
         TRY(conv.call.weight, add(m_type, {.n = out, .h = 3, .w = 3, .c = in}));
@@ -91,15 +91,11 @@ private:
         CHECK(m_device.waitAll());
         const Tensor& tensor = m_program.tensor(out);
         std::vector<float> values(tensor.shape.elements());
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            std::uint16_t bits = 0;
-            if (tensor.dtype == DType::F32)
-                std::memcpy(&values[i], data(out) + 4 * i, 4);
-            else {
-                std::memcpy(&bits, data(out) + 2 * i, 2);
-                values[i] = m_type == DType::BF16 ? bf16ToFloat(bits) : fp16ToFloat(bits);
-            }
-        }
+        std::visit(
+            [&](const auto& stored) {
+                for (std::size_t i = 0; i < values.size(); ++i) values[i] = stored[i];
+            },
+            storedValues(tensor.dtype, data(out)));
         return values;
     }
     Result<TensorId> add(DType dtype, Shape shape) {

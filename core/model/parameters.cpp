@@ -43,12 +43,7 @@ Result<void> Parameters::bind(std::span<const Weight> weights, std::string_view 
 ParameterValues Parameters::values(const Weight& weight) const {
     if (!m_checkpoint) return SyntheticTensor(weight.name, weight.dims, m_seed);
     const TensorView& tensor = *m_checkpoint->find(weight.name);
-    const std::byte* data = m_checkpoint->file().data(tensor).data();
-    switch (*tensor.dtype) {
-    case DType::F16: return StoredValues<DType::F16>{data};
-    case DType::BF16: return StoredValues<DType::BF16>{data};
-    default: return StoredValues<DType::F32>{data};
-    }
+    return storedValues(*tensor.dtype, m_checkpoint->file().data(tensor).data());
 }
 
 std::optional<DType> Parameters::storedType(const Weight& weight) const {

@@ -29,6 +29,14 @@ template <DType dtype> struct StoredValues {
 };
 using ParameterValues =
     std::variant<StoredValues<DType::F32>, StoredValues<DType::F16>, StoredValues<DType::BF16>, SyntheticTensor>;
+inline ParameterValues storedValues(DType dtype, const std::byte* data) {
+    switch (dtype) {
+    case DType::F16: return StoredValues<DType::F16>{data};
+    case DType::BF16: return StoredValues<DType::BF16>{data};
+    case DType::F32: break;
+    }
+    return StoredValues<DType::F32>{data};
+}
 
 class Parameters {
 public:

@@ -119,13 +119,7 @@ std::byte* Executor::hostData(TensorId tensor) const {
 // The elements of a parameter: where it is stored, or in the host tensor that holds it as stored.
 ParameterValues Executor::valuesOf(const Tensor& tensor, std::optional<TensorId> from) const {
     if (!from) return m_io.parameters.values(m_program.weights[tensor.weight->index]);
-    const std::byte* data = hostData(*from);
-    switch (m_program.tensor(*from).dtype) {
-    case DType::F32: return StoredValues<DType::F32>{data};
-    case DType::F16: return StoredValues<DType::F16>{data};
-    case DType::BF16: return StoredValues<DType::BF16>{data};
-    }
-    return StoredValues<DType::F32>{data};
+    return storedValues(m_program.tensor(*from).dtype, hostData(*from));
 }
 
 // Host tensors that are not packed keep the checkpoint's order.
