@@ -8,7 +8,7 @@
 #include "common.glsl"
 
 layout(local_size_x = 256) in;
-layout(buffer_reference, std430, buffer_reference_align = 16) buffer Words { uvec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Words { uvec4 v; };
 layout(push_constant, std430) uniform Push {
     uint64_t address, tailAddress;
     uint rows;
@@ -22,11 +22,10 @@ uint element(uint row, uint column) { return words[row * ROW + column / 2] >> (c
 void main() {
     uint strip = uint(linearGroup()), last = (rows + 15) / 16 - 1;
     if (strip > last) return;
-    Words from = Words(address + strip * UNITS * 16ul), to = from;
-    if (strip == last) to = Words(tailAddress);
+    uint64_t from = address + uint64_t(strip) * (UNITS * 16), to = strip == last ? tailAddress : from;
     uint thread = gl_LocalInvocationIndex, inside = min(rows - strip * 16, 16) * (CHANNELS / 8);
     for (uint i = thread; i < UNITS; i += 256) {
-        uvec4 u = i < inside ? from.v[i] : uvec4(0);
+        uvec4 u = i < inside ? Words(ADDRESS(from, i, 16)).v : uvec4(0);
         [[unroll]] for (uint k = 0; k < 4; ++k) words[i / (CHANNELS / 8) * ROW + i % (CHANNELS / 8) * 4 + k] = u[k];
     }
     barrier();
@@ -41,6 +40,6 @@ void main() {
             u[k] = element(r, block * 16 + n) | element(r + 1, block * 16 + n) << 16;
 #endif
         }
-        to.v[i] = u;
+        Words(ADDRESS(to, i, 16)).v = u;
     }
 }

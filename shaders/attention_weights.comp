@@ -5,10 +5,9 @@
 #include "common.glsl"
 
 layout(local_size_x = 64) in;
-layout(buffer_reference, std430, buffer_reference_align = 8) buffer Stats { vec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer Stats { vec2 v; };
 layout(push_constant, std430) uniform Push {
-    Stats stats;
-    uint64_t scalesAddress;
+    uint64_t statsAddress, scalesAddress;
     uint rows, tiles;
 };
 
@@ -17,8 +16,9 @@ shared float parts[64];
 void main() {
     uint row = uint(linearGroup()), thread = gl_LocalInvocationIndex;
     if (row >= rows) return;
+    uint64_t stats = statsAddress + uint64_t(row) * tiles * 8ul;
     float most = uintBitsToFloat(0xff800000u);
-    for (uint t = thread; t < tiles; t += 64) most = max(most, stats.v[row * tiles + t].x);
+    for (uint t = thread; t < tiles; t += 64) most = max(most, Stats(ADDRESS(stats, t, 8)).v.x);
     parts[thread] = most;
     barrier();
     for (uint half_ = 32; half_ > 0; half_ /= 2) {
@@ -29,10 +29,10 @@ void main() {
     barrier();
     float sum = 0.0;
     for (uint t = thread; t < tiles; t += 64) {
-        vec2 tile = stats.v[row * tiles + t];
+        vec2 tile = Stats(ADDRESS(stats, t, 8)).v;
         float weight = exp2(tile.x - most);
         sum += tile.y * weight;
-        stats.v[row * tiles + t].x = weight;
+        Stats(ADDRESS(stats, t, 8)).v.x = weight;
     }
     parts[thread] = sum;
     barrier();

@@ -7,17 +7,17 @@
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_EXT_spirv_intrinsics : require
 #extension GL_EXT_control_flow_attributes : require
-#extension GL_EXT_buffer_reference : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #extension GL_KHR_shader_subgroup_basic : require
+#include "addresses.glsl"
 
 const int THREADS = 128, SIDE = 4;
 
 layout(local_size_x = THREADS) in;
-layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uvec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uvec4 v; };
 // keep: whether anything is written: 0, which the compiler does not know.
-layout(push_constant) uniform Push { Any16 to; int rounds, keep; } p;
+layout(push_constant) uniform Push { uint64_t to; int rounds, keep; } p;
 
 #include "coopmat.glsl"
 
@@ -54,5 +54,5 @@ void main() {
     [[unroll]] for (int i = 0; i < SIDE; i++) [[unroll]] for (int j = 0; j < SIDE; j++)
         storeC(sm[(i * SIDE + j) * OUT], acc[i][j], kRowMajor, 4, 32);
     barrier();
-    for (int i = t; i < SIDE * SIDE * OUT; i += THREADS) p.to.v[i] = sm[i];
+    for (int i = t; i < SIDE * SIDE * OUT; i += THREADS) Any16(ADDRESS(p.to, i, 16)).v = sm[i];
 }

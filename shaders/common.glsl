@@ -2,8 +2,7 @@
 // Kernels name a type with a define, for example -DIN=BF16, and call LOAD4(IN)(address, index of the vec4).
 // 16-bit values travel as pairs in 32-bit words, so no 16-bit feature is asked of the device.
 
-#extension GL_EXT_buffer_reference : require
-#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+#include "addresses.glsl"
 #extension GL_EXT_control_flow_attributes : require
 
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Words4 { vec4 v; };

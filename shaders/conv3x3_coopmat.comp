@@ -27,11 +27,11 @@
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_EXT_spirv_intrinsics : require
 #extension GL_EXT_control_flow_attributes : require
-#extension GL_EXT_buffer_reference : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
+#include "addresses.glsl"
 
 const int WARPS = 4, THREADS = WARPS * 32, CHANNELS = WARPS * BLOCKS * 16, GRID_COLUMNS = COLUMNS;
 #ifdef FOLDED
@@ -47,13 +47,13 @@ const int OUT_ROW = BLOCKS * 2 + 1;
 const int OUT_WARP = 16 * OUT_ROW, SHARED_OUT = WARPS * OUT_WARP;
 
 layout(local_size_x = THREADS) in;
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer In16 { uvec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer In16 { uvec4 v; };
 // Not readonly on purpose: the driver moves read-only loads down to their use, past barriers.
-layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uvec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer Out16 { uvec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF4 { vec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer OutF4 { vec4 v[]; };
-layout(push_constant) uniform Push { In16 x, w; Any16 res; Out16 y; InF4 bias, gn; OutF4 part; int H, W, C, K, xStride, yStride, resStride, inH, inW, top, left; } p;
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uvec4 v; };
+layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer Out16 { uvec4 v; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF4 { vec4 v; };
+layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer OutF4 { vec4 v; };
+layout(push_constant) uniform Push { uint64_t x, w, res, y, bias, gn, part; int H, W, C, K, xStride, yStride, resStride, inH, inW, top, left; } p;
 
 #include "coopmat.glsl"
 #include "coopmat_halo.glsl"
@@ -81,7 +81,7 @@ void main() {
     NORM_ASK(0)
     [[unroll]] for (int j = 0; j < BLOCKS; j++) {
 #ifdef BIAS
-        MatC b = loadC(p.bias.v[(n0 + j * 16) / 4], kRowMajor, 0, 2, 16);       // stride 0: every row is the bias
+        MatC b = loadC(InF4(ADDRESS(p.bias, n0 + j * 16, 4)).v, kRowMajor, 0, 2, 16);       // stride 0: every row is the bias
 #else
         MatC b = splatC(0.0);
 #endif
@@ -91,7 +91,7 @@ void main() {
     // The weights of the next tap are asked for while those of this one are used; behind the last one the last again.
     uvec4 wr[BLOCKS];
     int wi = phase * wPhase + n0 * 2 + lane, wLast = wi + wPhase - wStep;
-#define W_ASK { [[unroll]] for (int j = 0; j < BLOCKS; j++) wr[j] = p.w.v[min(wi, wLast) + j * 32]; wi += wStep; }
+#define W_ASK { [[unroll]] for (int j = 0; j < BLOCKS; j++) wr[j] = In16(OFFSET(p.w, (min(wi, wLast) + j * 32) * 16)).v; wi += wStep; }
     W_ASK
     barrier();
 
@@ -138,7 +138,7 @@ void main() {
 #ifdef RESIDUAL
     uvec4 rr[COLUMNS][PASSES];
     [[unroll]] for (int i = 0; i < COLUMNS; i++) [[unroll]] for (int q = 0; q < PASSES; q++)
-        rr[i][q] = p.res.v[OUTPUT(min(y0 + q * PIXELS + row, p.H - 1), min(x0 + i, p.W - 1)) * p.resStride + k8];
+        rr[i][q] = Any16(ADDRESS(p.res, OUTPUT(min(y0 + q * PIXELS + row, p.H - 1), min(x0 + i, p.W - 1)) * p.resStride + k8, 16)).v;
 #endif
     vec4 sums = vec4(0);                                                        // of values and squares, by four channels
     [[unroll]] for (int i = 0; i < COLUMNS; i++) {
@@ -164,7 +164,7 @@ void main() {
 #endif
             if (yy < p.H && xx < p.W) {
                 sums += vec4(dot(a, vec4(1)), dot(a, a), dot(b, vec4(1)), dot(b, b));
-                p.y.v[OUTPUT(yy, xx) * p.yStride + k8] = u;
+                Out16(ADDRESS(p.y, OUTPUT(yy, xx) * p.yStride + k8, 16)).v = u;
             }
         }
         subgroupBarrier();
@@ -180,9 +180,9 @@ void main() {
         int tile = (phase * int(gl_NumWorkGroups.z) + int(gl_WorkGroupID.z)) * int(gl_NumWorkGroups.y) + int(gl_WorkGroupID.y);
         int at = tile * (p.K / PER_GROUP) + k8 * 8 / PER_GROUP;
 #define MOMENTS(s) vec4(count, (s).x / count, max((s).y - (s).x * ((s).x / count), 0.0), 0.0)
-        p.part.v[at] = MOMENTS(sums.xy);
+        OutF4(ADDRESS(p.part, at, 16)).v = MOMENTS(sums.xy);
 #if PER_GROUP == 4
-        p.part.v[at + 1] = MOMENTS(sums.zw);
+        OutF4(ADDRESS(p.part, at + 1, 16)).v = MOMENTS(sums.zw);
 #endif
     }
 #endif

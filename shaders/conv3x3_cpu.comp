@@ -51,7 +51,7 @@ layout(set = 0, binding = 1) uniform W_BUFFER weights;
 layout(set = 0, binding = 2) uniform OUT_BUFFER residualMap;
 layout(set = 0, binding = 3) uniform textureBuffer biasVector;
 layout(set = 0, binding = 4) uniform textureBuffer coefficients;
-layout(push_constant) uniform Push { uvec2 y; int h, w, hIn, wIn, c, k, xStride, yStride, residualStride, top, left; } p;
+layout(push_constant) uniform Push { uint64_t y; int h, w, hIn, wIn, c, k, xStride, yStride, residualStride, top, left; } p;
 
 void main() {
     const int lane = int(gl_LocalInvocationID.x), h = p.h, w = p.w, hIn = p.hIn, wIn = p.wIn, c4 = p.c >> 2, k = p.k;
@@ -130,7 +130,6 @@ void main() {
     }
 
 #if KT % 4 == 0
-    OutRef y = OutRef(p.y);
     [[unroll]] for (int v = 0; v < PV; v++) {
 #ifdef UPSAMPLE_FOLDED
         if (oy < h / 2 && ox + v < w / 2) {
@@ -151,12 +150,11 @@ void main() {
 #ifdef RELU
                 s = max(s, vec4(0.0));
 #endif
-                y.v[at + j] = outPack(s);
+                PUT4(p.y, at + j) = outPack(s);
             }
         }
     }
 #else
-    OutRef1 y = OutRef1(p.y);
 #ifdef BIAS
     vec4 bias = texelFetch(biasVector, 0);
 #else
@@ -170,7 +168,7 @@ void main() {
 #ifdef RELU
                 s = max(s, 0.0);
 #endif
-                y.v[at + j] = outPack1(s);
+                PUT1(p.y, at + j) = outPack1(s);
             }
         }
     }

@@ -13,10 +13,10 @@
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_EXT_spirv_intrinsics : require
 #extension GL_EXT_control_flow_attributes : require
-#extension GL_EXT_buffer_reference : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #extension GL_KHR_shader_subgroup_basic : require
+#include "addresses.glsl"
 
 const int WARPS = 4, THREADS = WARPS * 32, WIDTH = WARPS * 16, MADE = WIDTH - 2, TAPS = 9, WEIGHT_ROWS = TAPS * OUTPUTS;
 const int BLOCKS = (WEIGHT_ROWS + 15) / 16, STAGES = CHANNELS / 32;             // of weights; of 32 channels
@@ -25,12 +25,12 @@ const int ITEMS = (MADE * OUTPUTS + THREADS - 1) / THREADS;                     
 
 layout(local_size_x = THREADS) in;
 // Not readonly on purpose: the driver moves read-only loads down to their use, past barriers.
-layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uvec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer In16 { uvec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF4 { vec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer InF { float v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) writeonly buffer OutF { float v[]; };
-layout(push_constant) uniform Push { Any16 x; In16 w; OutF y; InF bias; InF4 gn; int H, W, rows, xStride, inH, inW, top, left; } p;
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uvec4 v; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer In16 { uvec4 v; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF4 { vec4 v; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer InF { float v; };
+layout(buffer_reference, std430, buffer_reference_align = 4) writeonly buffer OutF { float v; };
+layout(push_constant) uniform Push { uint64_t x, w, y, bias, gn; int H, W, rows, xStride, inH, inW, top, left; } p;
 
 #include "coopmat.glsl"
 #include "coopmat_norm.glsl"
@@ -45,12 +45,13 @@ void main() {
     bool inside0 = uint(column) < uint(p.inW), inside1 = uint(column + 8) < uint(p.inW);
     int from0 = (inside0 ? column : 0) * p.xStride + eight, from1 = (inside1 ? column + 8 : 0) * p.xStride + eight;
     bool rowInside;
-    int at;
-#define GO_TO(r) { int row_ = y0 - p.top + (r); rowInside = uint(row_) < uint(p.inH); at = rowInside ? row_ * p.inW * p.xStride : 0; }
+    uint64_t at;
+#define GO_TO(r) { int row_ = y0 - p.top + (r); rowInside = uint(row_) < uint(p.inH); at = ADDRESS(p.x, rowInside ? row_ * p.inW * p.xStride : 0, 16); }
+#define X_AT(from, s) Any16(ADDRESS(ADDRESS(at, from, 16), (s) * 4, 16)).v
 #if CHANNELS <= 128
     GO_TO(0)
     uvec4 h[STAGES][2];                                                         // of the row that comes next
-#define ASK { [[unroll]] for (int s = 0; s < STAGES; s++) { h[s][0] = p.x.v[at + from0 + s * 4]; h[s][1] = p.x.v[at + from1 + s * 4]; } }
+#define ASK { [[unroll]] for (int s = 0; s < STAGES; s++) { h[s][0] = X_AT(from0, s); h[s][1] = X_AT(from1, s); } }
     ASK
 #endif
     int weights[BLOCKS][2];                                                     // behind the last row the last again
@@ -69,7 +70,7 @@ void main() {
 #else
         GO_TO(r)
         bool is0 = rowInside && inside0, is1 = rowInside && inside1;
-#define EIGHT(s, i, from) p.x.v[at + from + (s) * 4]
+#define EIGHT(s, i, from) X_AT(from, s)
 #endif
         MatC acc[BLOCKS];
         [[unroll]] for (int m = 0; m < BLOCKS; m++) acc[m] = splatC(0.0);
@@ -83,7 +84,7 @@ void main() {
             part = uvec4(u.xy, v.xy); COMPOSE(B0, part)
             part = uvec4(u.zw, v.zw); COMPOSE(B1, part)
             [[unroll]] for (int m = 0; m < BLOCKS; m++) {
-                u = p.w.v[weights[m][0] + s * 4]; v = p.w.v[weights[m][1] + s * 4];
+                u = In16(ADDRESS(p.w, weights[m][0] + s * 4, 16)).v; v = In16(ADDRESS(p.w, weights[m][1] + s * 4, 16)).v;
                 part = uvec4(u.xy, v.xy); COMPOSE_A(A, part) acc[m] = mma(A, B0, acc[m]);
                 part = uvec4(u.zw, v.zw); COMPOSE_A(A, part) acc[m] = mma(A, B1, acc[m]);
             }
@@ -98,7 +99,8 @@ void main() {
                 int at = (tap * OUTPUTS + o) * ROW + px + tap % 3;
                 sum[tap / 3] += uintBitsToFloat(sm[at / 4][at % 4]);
             }
-            if (r >= 2 && x0 + px < p.W) p.y.v[((y0 + r - 2) * p.W + x0 + px) * OUTPUTS + o] = two[n] + sum.z + p.bias.v[o];
+            if (r >= 2 && x0 + px < p.W) 
+                OutF(ADDRESS(p.y, ((y0 + r - 2) * p.W + x0 + px) * OUTPUTS + o, 4)).v = two[n] + sum.z + InF(ADDRESS(p.bias, o, 4)).v;
             two[n] = one[n] + sum.y;
             one[n] = sum.x;
         }

@@ -10,7 +10,7 @@ uint normed(float a, float b) { f16vec2 t = tanh(f16vec2(a, b)); return pack(fma
 #define OF_PAIR 1.0
 uint normed(float a, float b) { return pack(a, b); }
 #endif
-#define NORM_OF(channel) { int g_ = (channel) / 2; [[unroll]] for (int q_ = 0; q_ < 4; q_++) ab[q_] = OF_PAIR * p.gn.v[g_ + q_]; }
+#define NORM_OF(channel) { uint64_t g_ = ADDRESS(p.gn, channel, 8); [[unroll]] for (int q_ = 0; q_ < 4; q_++) ab[q_] = OF_PAIR * InF4(ADDRESS(g_, q_, 16)).v; }
 #define IN2(u, q) normed(fma(lo(u), ab[q].x, ab[q].y), fma(hi(u), ab[q].z, ab[q].w))
 #define INPUT(u) uvec4(IN2(u.x, 0), IN2(u.y, 1), IN2(u.z, 2), IN2(u.w, 3))
 #else

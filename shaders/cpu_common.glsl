@@ -4,12 +4,9 @@
 // while a load through a storage buffer or an address is a branch a lane.
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_shuffle : require
-#extension GL_EXT_buffer_reference : require
-#extension GL_EXT_buffer_reference2 : require
-#extension GL_EXT_buffer_reference_uvec2 : require
+#include "addresses.glsl"
 #extension GL_EXT_shader_16bit_storage : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
-#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 
 #ifdef ACT_BF16
 #define ACT_BUFFER utextureBuffer
@@ -62,21 +59,27 @@ vec4 silu(vec4 x) { return x / (1.0 + fastExp(clamp(-x, vec4(-87.0), vec4(88.0))
 
 // Four elements are stored as 64-bit words: a store is a loop over the lanes for each word, however wide.
 #if defined(OUT_BF16)
-layout(buffer_reference, std430, buffer_reference_align = 8) buffer OutRef { uint64_t v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 2) buffer OutRef1 { uint16_t v[]; };
+const uint OUT_BYTES = 8, OUT1_BYTES = 2;
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer OutRef { uint64_t v; };
+layout(buffer_reference, std430, buffer_reference_align = 2) buffer OutRef1 { uint16_t v; };
 uint64_t outPack(vec4 x) { return packUint2x32(bf16Pack(x)); }
 uint16_t outPack1(float x) { return uint16_t(bf16Bits(x)); }
 #elif defined(OUT_F16)
-layout(buffer_reference, std430, buffer_reference_align = 8) buffer OutRef { uint64_t v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 2) buffer OutRef1 { uint16_t v[]; };
+const uint OUT_BYTES = 8, OUT1_BYTES = 2;
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer OutRef { uint64_t v; };
+layout(buffer_reference, std430, buffer_reference_align = 2) buffer OutRef1 { uint16_t v; };
 uint64_t outPack(vec4 x) { return packUint2x32(uvec2(packHalf2x16(x.xy), packHalf2x16(x.zw))); }
 uint16_t outPack1(float x) { return uint16_t(packHalf2x16(vec2(x, 0.0))); }
 #else
-layout(buffer_reference, std430, buffer_reference_align = 16) buffer OutRef { u64vec2 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) buffer OutRef1 { float v[]; };
+const uint OUT_BYTES = 16, OUT1_BYTES = 4;
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer OutRef { u64vec2 v; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer OutRef1 { float v; };
 u64vec2 outPack(vec4 x) {
     uvec4 b = floatBitsToUint(x);
     return u64vec2(packUint2x32(b.xy), packUint2x32(b.zw));
 }
 float outPack1(float x) { return x; }
 #endif
+// Four elements, or one, of a map: PUT4(address, index of the four) = outPack(x).
+#define PUT4(base, i) OutRef(ADDRESS(base, i, OUT_BYTES)).v
+#define PUT1(base, i) OutRef1(ADDRESS(base, i, OUT1_BYTES)).v

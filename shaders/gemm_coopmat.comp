@@ -2,8 +2,8 @@
 // c = activation(alpha a b + bias + residual) on 16×16×16 cooperative matrices, sums in fp32.
 //   ELEMENT_BF16 or ELEMENT_F16: a, b and c
 //   B_ROWS   b is [K][N]; else blocks of [32 lanes][8] as the lanes of a subgroup hold them, block (k, n) of 16 × 16 at
-//            bAt + k bStepK + n bStepN, in 16 bytes. TAIL_K or TAIL_N: those of the last k or n lie tailAt further on
-//            instead; tailAt may be negative, but not bAt + tailAt: drivers take negative indices for large ones
+//            k bStepK + n bStepN, in 16 bytes. TAIL_K or TAIL_N: those of the last k or n lie at tail instead, as if they
+//            were the only ones on that side
 //   OUT_F32  c is fp32
 //   ROWS_FIRST neighbours in a dispatch share columns of c, else rows: what is larger is read from memory once
 //   AHEAD    steps that blocks of b are asked for ahead
@@ -25,11 +25,11 @@
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_EXT_spirv_intrinsics : require
 #extension GL_EXT_control_flow_attributes : require
-#extension GL_EXT_buffer_reference : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
+#include "addresses.glsl"
 
 const int THREADS = 128, TILE_M = WARPS_M * BLOCKS * 16, TILE_N = WARPS_N * BLOCKS * 16;
 #ifdef B_ROWS
@@ -47,14 +47,14 @@ const int OUT_WARP = 16 * OUT_ROW;
 const int SHARED_A = TILE_M * A_ROW, SHARED_IN = SHARED_A + SHARED_B, SHARED_OUT = 4 * OUT_WARP;
 
 layout(local_size_x = THREADS) in;
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer In16 { uvec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uvec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF4 { vec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) buffer Tiles { vec2 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer InF { float v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer In16 { uvec4 v; };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uvec4 v; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF4 { vec4 v; };
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer Tiles { vec2 v; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer InF { float v; };
 layout(push_constant) uniform Push {
-    In16 a, b; Any16 c, residual; InF4 bias; Tiles tiles; InF scales;
-    int M, N, K, inner, lda, ldc, partStep, bAt, bStepK, bStepN, bBlocks, tailAt; float alpha; // bBlocks: along the side of the tail
+    uint64_t a, b, tail, c, residual, bias, tiles, scales;
+    int M, N, K, inner, lda, ldc, partStep, bStepK, bStepN, bBlocks; float alpha; // bBlocks: along the side of the tail
 } p;
 
 #include "coopmat.glsl"
@@ -83,10 +83,11 @@ void main() {
     float weight[A_PIECES];
     int tilesOfRow = p.lda / 64, tileAt[A_PIECES];
     [[unroll]] for (int i = 0; i < A_PIECES; i++) tileAt[i] = min(m0 + (t + i * THREADS) / DEPTH_UNITS, p.M - 1) * tilesOfRow;
-#define A_ASK(i) { ha[i] = p.a.v[aFrom[i] + stage * DEPTH_UNITS]; weight[i] = p.tiles.v[tileAt[i] + stage * DEPTH / 64].x; }
+#define A_ASK { uint64_t a_ = ADDRESS(p.a, stage * DEPTH_UNITS, 16), tiles_ = ADDRESS(p.tiles, stage * DEPTH / 64, 8); \
+        [[unroll]] for (int i = 0; i < A_PIECES; i++) { ha[i] = In16(ADDRESS(a_, aFrom[i], 16)).v; weight[i] = Tiles(ADDRESS(tiles_, tileAt[i], 8)).v.x; } }
 #define A_OF(i) uvec4(scaled(ha[i].x, weight[i]), scaled(ha[i].y, weight[i]), scaled(ha[i].z, weight[i]), scaled(ha[i].w, weight[i]))
 #else
-#define A_ASK(i) ha[i] = p.a.v[aFrom[i] + stage * DEPTH_UNITS];
+#define A_ASK { uint64_t a_ = ADDRESS(p.a, stage * DEPTH_UNITS, 16); [[unroll]] for (int i = 0; i < A_PIECES; i++) ha[i] = In16(ADDRESS(a_, aFrom[i], 16)).v; }
 #define A_OF(i) ha[i]
 #endif
 #define A_PUT(i) { int e = t + i * THREADS; sm[e / DEPTH_UNITS * A_ROW + e % DEPTH_UNITS] = A_OF(i); }
@@ -95,37 +96,44 @@ void main() {
     MatB B[BLOCKS];
 #ifdef B_ROWS
     uvec4 hb[B_PIECES];
-    int bFrom[B_PIECES], bStep = DEPTH * (p.N >> 3);
+    int bFrom[B_PIECES];
+    uint64_t bStep = uint64_t(uint(DEPTH * (p.N >> 3))) * 16ul;
     [[unroll]] for (int i = 0; i < B_PIECES; i++) {
         int e = t + i * THREADS;
         bFrom[i] = e / B_UNITS * (p.N >> 3) + min((n0 >> 3) + e % B_UNITS, (p.N >> 3) - 1);
     }
-#define ASK { [[unroll]] for (int i = 0; i < A_PIECES; i++) A_ASK(i) [[unroll]] for (int i = 0; i < B_PIECES; i++) hb[i] = p.b.v[bFrom[i] + stage * bStep]; }
+#define ASK { A_ASK uint64_t b_ = p.b + uint64_t(uint(stage)) * bStep; [[unroll]] for (int i = 0; i < B_PIECES; i++) hb[i] = In16(ADDRESS(b_, bFrom[i], 16)).v; }
 #define PUT { [[unroll]] for (int i = 0; i < A_PIECES; i++) A_PUT(i) \
         [[unroll]] for (int i = 0; i < B_PIECES; i++) { int e = t + i * THREADS; sm[SHARED_A + e / B_UNITS * B_ROW + e % B_UNITS] = hb[i]; } }
 #define LOAD_B(k) [[unroll]] for (int j = 0; j < BLOCKS; j++) B[j] = loadB(sm[SHARED_A + (k) * 16 * B_ROW + (wn + j * 16) / 8], kRowMajor, B_ROW, 32);
 #else
-#define ASK { [[unroll]] for (int i = 0; i < A_PIECES; i++) A_ASK(i) }
+#define ASK A_ASK
 #define PUT { [[unroll]] for (int i = 0; i < A_PIECES; i++) A_PUT(i) }
     // Beyond the ends the last blocks again.
     uvec4 wr[AHEAD][BLOCKS];
-    int kBlock = first * (DEPTH / 16), bFrom[BLOCKS];
+    int kBlock = first * (DEPTH / 16);
+    uint64_t bFrom[BLOCKS];                                                     // TAIL_K: bytes from where blocks of k lie
 #ifdef TAIL_K
     const int kLast = p.bBlocks - 1, nLast = p.N / 16 - 1;
-#define B_AT(j) (kBlock < kLast ? kBlock * p.bStepK : p.tailAt) + bFrom[j]
+#define B_OF_K (kBlock < kLast ? ADDRESS(p.b, kBlock * p.bStepK, 16) : p.tail)
 #else
     const int kLast = p.inner / 16 - 1, nLast = (p.N + 15) / 16 - 1;
-#define B_AT(j) min(kBlock, kLast) * p.bStepK + bFrom[j]
+#define B_OF_K ADDRESS(0ul, min(kBlock, kLast) * p.bStepK, 16)
 #endif
     [[unroll]] for (int j = 0; j < BLOCKS; j++) {
         int n = min((n0 + wn) / 16 + j, nLast);
-#ifdef TAIL_N
-        bFrom[j] = p.bAt + (n < p.bBlocks - 1 ? n * p.bStepN : p.tailAt) + lane;
+#ifdef TAIL_K
+        uint64_t b = 0ul;
 #else
-        bFrom[j] = p.bAt + n * p.bStepN + lane;
+        uint64_t b = p.b;
 #endif
+        b = ADDRESS(b, n * p.bStepN, 16);
+#ifdef TAIL_N
+        if (n >= p.bBlocks - 1) b = p.tail;
+#endif
+        bFrom[j] = ADDRESS(b, lane, 16);
     }
-#define B_ASK(s) { [[unroll]] for (int j = 0; j < BLOCKS; j++) wr[s][j] = p.b.v[B_AT(j)]; kBlock++; }
+#define B_ASK(s) { uint64_t k_ = B_OF_K; [[unroll]] for (int j = 0; j < BLOCKS; j++) wr[s][j] = In16(k_ + bFrom[j]).v; kBlock++; }
 #define LOAD_B(k) [[unroll]] for (int j = 0; j < BLOCKS; j++) COMPOSE(B[j], wr[(k) % AHEAD][j]) B_ASK((k) % AHEAD)
     [[unroll]] for (int s = 0; s < AHEAD; s++) B_ASK(s)
 #endif
@@ -156,7 +164,7 @@ void main() {
     uvec4 r[BLOCKS][BLOCKS];
     [[unroll]] for (int i = 0; i < BLOCKS; i++) [[unroll]] for (int q = 0; q < BLOCKS; q++) {
         int m = min(m0 + wm + i * 16 + q * ROWS + lane / GROUPS, p.M - 1);
-        r[i][q] = p.residual.v[m * (p.ldc >> 3) + min(n >> 3, (p.N >> 3) - 1)];
+        r[i][q] = Any16(ADDRESS(p.residual, m * (p.ldc >> 3) + min(n >> 3, (p.N >> 3) - 1), 16)).v;
     }
 #endif
     barrier();
@@ -188,8 +196,8 @@ void main() {
         }
         [[unroll]] for (int l = 1; l < 4; l *= 2) sum += subgroupShuffleXor(sum, l);
         int row = m0 + wm + i * 16 + lane / 4, tile = (n0 + wn) / 64, tilesOfRow = p.ldc / 64;
-        if (lane % 4 == 0 && row < p.M) p.tiles.v[row * tilesOfRow + tile] = vec2(top.x, sum.x);
-        if (lane % 4 == 0 && row + 8 < p.M) p.tiles.v[(row + 8) * tilesOfRow + tile] = vec2(top.y, sum.y);
+        if (lane % 4 == 0 && row < p.M) Tiles(ADDRESS(p.tiles, row * tilesOfRow + tile, 8)).v = vec2(top.x, sum.x);
+        if (lane % 4 == 0 && row + 8 < p.M) Tiles(ADDRESS(p.tiles, (row + 8) * tilesOfRow + tile, 8)).v = vec2(top.y, sum.y);
     }
 #endif
 
@@ -200,7 +208,7 @@ void main() {
         subgroupBarrier();
         [[unroll]] for (int row = lane / GROUPS; row < 16; row += ROWS) {
             int m = m0 + wm + i * 16 + row;
-            if (m < p.M) p.c.v[m * (p.ldc >> 3) + (n >> 3)] = sm[slice + row * OUT_ROW + g];
+            if (m < p.M) Any16(ADDRESS(p.c, m * (p.ldc >> 3) + (n >> 3), 16)).v = sm[slice + row * OUT_ROW + g];
         }
 #else
         [[unroll]] for (int j = 0; j < BLOCKS; j++) storeC(sm[slice + j * 4], acc[i][j], kRowMajor, OUT_ROW, 32);
@@ -210,11 +218,11 @@ void main() {
             vec4 x = uintBitsToFloat(sm[slice + row * OUT_ROW + g * 2]) * p.alpha, y = uintBitsToFloat(sm[slice + row * OUT_ROW + g * 2 + 1]) * p.alpha;
             if (m >= p.M || n >= p.N) continue;
 #ifdef WEIGHTED
-            float scale = p.scales.v[m];
+            float scale = InF(ADDRESS(p.scales, m, 4)).v;
             x *= scale; y *= scale;
 #endif
 #ifdef BIAS
-            x += p.bias.v[n / 4]; y += p.bias.v[n / 4 + 1];
+            x += InF4(ADDRESS(p.bias, n / 4, 16)).v; y += InF4(ADDRESS(p.bias, n / 4 + 1, 16)).v;
 #endif
 #ifdef RESIDUAL
             uvec4 u = r[i][q];
@@ -225,9 +233,9 @@ void main() {
 #endif
 #ifdef OUT_F32
             int at = m * (p.ldc >> 2) + (n + int(gl_WorkGroupID.z) * p.partStep >> 2);
-            p.c.v[at] = floatBitsToUint(x); p.c.v[at + 1] = floatBitsToUint(y);
+            Any16(ADDRESS(p.c, at, 16)).v = floatBitsToUint(x); Any16(ADDRESS(p.c, at + 1, 16)).v = floatBitsToUint(y);
 #else
-            p.c.v[m * (p.ldc >> 3) + (n >> 3)] = uvec4(pack(x.x, x.y), pack(x.z, x.w), pack(y.x, y.y), pack(y.z, y.w));
+            Any16(ADDRESS(p.c, m * (p.ldc >> 3) + (n >> 3), 16)).v = uvec4(pack(x.x, x.y), pack(x.z, x.w), pack(y.x, y.y), pack(y.z, y.w));
 #endif
         }
 #endif

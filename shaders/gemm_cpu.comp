@@ -34,7 +34,7 @@ layout(set = 0, binding = 0) uniform ACT_BUFFER aMap;
 layout(set = 0, binding = 1) uniform W_BUFFER bMap;
 layout(set = 0, binding = 2) uniform OUT_BUFFER residualMap;
 layout(set = 0, binding = 3) uniform textureBuffer biasVector;
-layout(push_constant) uniform Push { uvec2 c; uint aRow, bRow, cRow, m, n, k; float alpha; } p;
+layout(push_constant) uniform Push { uint64_t c; uint aRow, bRow, cRow, m, n, k; float alpha; } p;
 
 void main() {
     const int lane = int(gl_LocalInvocationID.x), m = int(p.m), n4 = int(p.n) >> 2, k4 = int(p.k) >> 2;
@@ -110,7 +110,6 @@ void main() {
     float acc[PV][KT];
     [[unroll]] for (int v = 0; v < PV; v++) [[unroll]] for (int j = 0; j < KT; j++) acc[v][j] = kept[part][v][j];
 #endif
-    OutRef c = OutRef(p.c);
     [[unroll]] for (int v = 0; v < PV; v++) {
         int row = (rowTile * PV + v) * 8 + lane;
         if (row < m) {
@@ -134,7 +133,7 @@ void main() {
 #ifdef RELU
                     s = max(s, vec4(0.0));
 #endif
-                    c.v[at + j] = outPack(s);
+                    PUT4(p.c, at + j) = outPack(s);
                 }
             }
         }

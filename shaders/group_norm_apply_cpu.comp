@@ -17,7 +17,7 @@
 layout(local_size_x = 8) in;
 layout(set = 0, binding = 0) uniform ACT_BUFFER xMap;
 layout(set = 0, binding = 1) uniform textureBuffer coefficients;
-layout(push_constant) uniform Push { uvec2 y; int pixels, c, perGroup; } p;
+layout(push_constant) uniform Push { uint64_t y; int pixels, c, perGroup; } p;
 
 #ifdef SILU
 vec4 act(vec4 x) { return silu(x); }
@@ -30,7 +30,6 @@ vec4 act(vec4 x) { return x; }
 void main() {
     const int lane = int(gl_LocalInvocationID.x), c4 = p.c >> 2, n = int(gl_WorkGroupID.z);
     const int begin = int(gl_WorkGroupID.y) * p.perGroup, end = min(begin + p.perGroup, p.pixels);
-    OutRef y = OutRef(p.y);
     vec4 scale[QUADS], shift[QUADS];
     int quad[QUADS];
     [[unroll]] for (int q = 0; q < QUADS; q++) {
@@ -45,7 +44,7 @@ void main() {
         [[unroll]] for (int q = 0; q < QUADS; q++) {
             if (quad[q] < c4) {
                 vec4 x = ACT_LOAD(xMap, at + quad[q]);
-                y.v[at + quad[q]] = outPack(act(x * scale[q] + shift[q]));
+                PUT4(p.y, at + quad[q]) = outPack(act(x * scale[q] + shift[q]));
             }
         }
         at += c4;

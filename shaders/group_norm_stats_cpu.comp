@@ -20,8 +20,8 @@
 #extension GL_KHR_shader_subgroup_basic : require
 layout(local_size_x = 8) in;
 layout(set = 0, binding = 0) uniform ACT_BUFFER xMap;
-layout(push_constant) uniform Push { uvec2 partials; int pixels, c, groups, slices, stride; } p;
-layout(buffer_reference, std430, buffer_reference_align = 16) buffer Partials { vec4 v[]; };
+layout(push_constant) uniform Push { uint64_t partials; int pixels, c, groups, slices, stride; } p;
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Partials { vec4 v; };
 
 #define CPG CHANNELS_PER_GROUP
 #define WIDE (32 % CPG != 0)
@@ -61,7 +61,6 @@ void main() {
     const int perSlice = (p.pixels + p.slices - 1) / p.slices;
     const int begin = min(slice * perSlice, p.pixels), end = min(begin + perSlice, p.pixels);
     const int base = n * p.pixels * step, out0 = (n * p.slices + slice) * p.groups;
-    Partials partials = Partials(p.partials);
     // An empty slice reads the last pixel and counts nothing.
     const int from = min(begin, p.pixels - 1), to = begin < end ? end : from;
 #if WIDE
@@ -74,7 +73,7 @@ void main() {
         if (inside) [[unroll]] for (int i = 0; i < 4; i++) all = merge(all, vec3(count, mean[i], squares[i]));
     }
     all = across(all, 1u); all = across(all, 2u); all = across(all, 4u);
-    if (lane == 0) partials.v[out0 + int(gl_WorkGroupID.y)] = vec4(all, 0.0);
+    if (lane == 0) Partials(ADDRESS(p.partials, out0 + int(gl_WorkGroupID.y), 16)).v = vec4(all, 0.0);
 #else
     const int block = int(gl_WorkGroupID.y) * 8 + lane;
     bool inside = block < c4 && begin < end;
@@ -99,9 +98,9 @@ void main() {
 #endif
     if (block < c4) {
 #if CPG >= 4
-        if (lane % (CPG / 4) == 0) partials.v[out0 + block / (CPG / 4)] = vec4(m[0], 0.0);
+        if (lane % (CPG / 4) == 0) Partials(ADDRESS(p.partials, out0 + block / (CPG / 4), 16)).v = vec4(m[0], 0.0);
 #else
-        [[unroll]] for (int i = 0; i < 4; i += CPG) partials.v[out0 + (block * 4 + i) / CPG] = vec4(m[i], 0.0);
+        [[unroll]] for (int i = 0; i < 4; i += CPG) Partials(ADDRESS(p.partials, out0 + (block * 4 + i) / CPG, 16)).v = vec4(m[i], 0.0);
 #endif
     }
 #endif

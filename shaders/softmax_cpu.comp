@@ -12,8 +12,8 @@
 #extension GL_KHR_shader_subgroup_arithmetic : require
 layout(local_size_x = 8) in;
 layout(set = 0, binding = 0) uniform textureBuffer scores;
-layout(push_constant) uniform Push { uvec2 address; uint rows, n; } p;
-layout(buffer_reference, std430, buffer_reference_align = 16) buffer Scores { u64vec2 v[]; };
+layout(push_constant) uniform Push { uint64_t address; uint rows, n; } p;
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Scores { u64vec2 v; };
 
 vec4 weightOf(vec4 s, float most) {
     vec4 d = s - most;
@@ -41,9 +41,8 @@ void main() {
     s += t;
     const float inverse = 1.0 / subgroupAdd((s.x + s.y) + (s.z + s.w));
 
-    Scores to = Scores(p.address);
     [[dont_unroll]] for (i = begin + lane; i < end; i += 8) {
         uvec4 b = floatBitsToUint(weightOf(texelFetch(scores, i), most) * inverse);
-        to.v[i] = u64vec2(packUint2x32(b.xy), packUint2x32(b.zw));
+        Scores(ADDRESS(p.address, i, 16)).v = u64vec2(packUint2x32(b.xy), packUint2x32(b.zw));
     }
 }

@@ -12,11 +12,11 @@
 #include "winograd.glsl"
 layout(local_size_x = 8) in;
 layout(set = 0, binding = 0) uniform W_BUFFER weights;
-layout(push_constant) uniform Push { uvec2 to; int inChannels, outChannels; } p;
+layout(push_constant) uniform Push { uint64_t to; int inChannels, outChannels; } p;
 
 #define TAP(i) W_LOAD(weights, kernel + (i) * kernels)
 #define PUT_ROW(k, x) row##k[l] = x;
-#define PUT_PLANE(j, x) to.v[plane + (j) * kernels] = outPack(x);
+#define PUT_PLANE(j, x) PUT4(p.to, plane + (j) * kernels) = outPack(x);
 #define PLANES(k)                                                                                                      \
     {                                                                                                                  \
         int plane = at + (k) * 8 * kernels;                                                                          \
@@ -34,7 +34,6 @@ void main() {
     const int out4 = p.outChannels >> 2, kernels = p.inChannels * out4, at = group * 8 + lane;
     if (at >= kernels) return;
     const int kernel = group % p.inChannels * out4 + group / p.inChannels * 8 + lane;
-    OutRef to = OutRef(p.to);
     vec4 row0[3], row1[3], row2[3], row3[3], row4[3], row5[3], row6[3], row7[3];
     COLUMN(0)
     COLUMN(1)

@@ -17,7 +17,7 @@ layout(local_size_x = 8) in;
 layout(set = 0, binding = 0) uniform ACT_BUFFER products;
 layout(set = 0, binding = 1) uniform OUT_BUFFER residualMap;
 layout(set = 0, binding = 2) uniform textureBuffer biasVector;
-layout(push_constant) uniform Push { uvec2 y; int h, w, k, tilesY, tilesX, tiles; } p;
+layout(push_constant) uniform Push { uint64_t y; int h, w, k, tilesY, tilesX, tiles; } p;
 
 #ifdef RESIDUAL
 #define ADD_RESIDUAL sum += OUT_LOAD(residualMap, to);
@@ -40,7 +40,7 @@ layout(push_constant) uniform Push { uvec2 y; int h, w, k, tilesY, tilesX, tiles
         int to = row + l * k4;                                                                                         \
         vec4 sum = m[k][l] + bias;                                                                                     \
         ADD_RESIDUAL                                                                                                   \
-        y.v[to] = outPack(ACTIVATE(sum));                                                                              \
+        PUT4(p.y, to) = outPack(ACTIVATE(sum));                                                                              \
     }
 #define WRITE_ROW(k)                                                                                                   \
     {                                                                                                                  \
@@ -56,7 +56,6 @@ void main() {
     if (tile >= p.tiles) return;
     const int tileRow = tile / p.tilesX, picture = tileRow / p.tilesY;
     const int top = tileRow % p.tilesY * 6, x = tile % p.tilesX * 6;
-    OutRef y = OutRef(p.y);
 #ifdef BIAS
     const vec4 bias = texelFetch(biasVector, block);
 #else

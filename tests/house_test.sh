@@ -26,6 +26,9 @@ grep -nE '"app/(models|widgets)/' app/engine/* && complain "app/engine includes 
 grep -nE '"app/widgets/|<QWidget>|<QtWidgets|<QChart' app/models/* && complain "app/models knows widgets, see above"
 grep -nE '"core/(gpu|kernels|run)/' app/models/* app/widgets/* app/engine/*.h | grep -v '^app/engine/preview_sink.h:' && complain "the window knows what runs on a device, see above"
 
+# An index into an array behind an address is multiplied in the index's own 32 bits by some drivers: see addresses.glsl.
+grep -nE 'buffer_reference.*\[[^]]*\]' shaders/* && complain "a buffer reference is an array, see above; shaders/addresses.glsl says what goes instead"
+
 while read -r count file; do
     [ "$count" -le 600 ] || [ "$file" = total ] || complain "$file has $count lines; over 600 hides a second room"
 done < <(find core app -type f -exec wc -l {} +)

@@ -15,10 +15,17 @@ public:
 
     Result<void> encode(const KernelCall&, const Program& program, const Bindings& bindings,
                         std::vector<Dispatch>& dispatches) override {
-        return product(what, defines, {program, bindings, dispatches});
+        const Target target{program, bindings, dispatches};
+        what.in = target.address(input);
+        what.weight = target.address(weight);
+        what.bias = target.address(bias);
+        what.residual = what.out = target.address(output);
+        what.coefficients = target.address(coefficients);
+        return product(what, defines, target);
     }
 
-    Product what;
+    Product what; // but for its addresses
+    TensorId input, weight, bias, output, coefficients;
     std::vector<Define> defines;
 };
 
@@ -73,12 +80,14 @@ TEST_P(ProductTest, agreesWithTheReference) {
         out);
 
     OneProduct kernels(*one.shaders);
-    kernels.what = {.in = one.bindings[input.index].address,
-                    .weight = one.bindings[weight.index].address,
-                    .bias = one.bindings[bias.index].address,
-                    .residual = one.bindings[output.index].address,
-                    .out = one.bindings[output.index].address,
-                    .coefficients = one.bindings[coefficients.index].address,
+    kernels.input = input;
+    kernels.weight = weight;
+    kernels.bias = bias;
+    kernels.output = output;
+    kernels.coefficients = coefficients;
+    kernels.what = {.in = 0,
+                    .weight = 0,
+                    .out = 0,
                     .inApart = height * width * stored.c,
                     .pictures = pictures,
                     .rows = static_cast<std::uint32_t>(out.pixels()),

@@ -50,8 +50,9 @@ public:
         : m_program(program)
         , m_places(program.tensors.size()) {}
 
-    void bind(TensorId tensor, const Placement& placement) override {
+    Result<void> bind(TensorId tensor, const Placement& placement) override {
         m_places[tensor.index] = {placement.address(), placement.address() + m_program.tensor(tensor).bytes};
+        return {};
     }
     void unbind(TensorId tensor) override {
         EXPECT_TRUE(m_wave.empty()) << "released within a wave";

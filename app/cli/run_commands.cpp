@@ -59,7 +59,7 @@ struct RunCommand {
     OutputOptions output;
     std::string inputFile, imageOut, tensorOut, kernels = "best";
     std::optional<std::uint64_t> seed;
-    bool unscaled = false, validate = false;
+    bool unscaled = false, validate = false, poison = false;
     int pngBits = 8;
 
     Result<InputChoice> inputChoice() const {
@@ -108,7 +108,8 @@ struct RunCommand {
         TRY(const std::unique_ptr<Session> session,
             Session::open({.device = job.controls.device,
                            .kernels = kernels == "portable" ? KernelChoice::Portable : KernelChoice::Best,
-                           .validate = validate}));
+                           .validate = validate,
+                           .poison = poison}));
         std::signal(SIGINT, onSignal);
         std::signal(SIGTERM, onSignal);
         RunOutcome outcome;
@@ -171,6 +172,7 @@ void addRun(CLI::App& app, int& result, VaeOp op) {
                            : "write mean and logvar to FILE.safetensors");
     sub->add_option("--kernels", command->kernels, "best, or portable: the kernels that run everywhere");
     sub->add_flag("--validate", command->validate, "run under Vulkan's validation layer");
+    sub->add_flag("--poison", command->poison, "fill memory with NaN before it is used: a check of the engine itself");
     command->controls.addTo(*sub, false);
     command->output.addTo(*sub);
     whenGiven(*sub, command, result);

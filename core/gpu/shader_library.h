@@ -32,17 +32,26 @@ struct Pipeline {
 // Layout of every kernel: 128 bytes of push constants, and up to five uniform texel buffers for kernels that want them.
 constexpr std::uint32_t pushBytes = 128, texelBuffers = 5;
 
-class ShaderLibrary {
+// Whoever has pipelines: a device's shader library, or a test that wants to see what is dispatched without a device.
+class Pipelines {
 public:
-    // cacheFolder: empty for none. A damaged or foreign cache is ignored.
-    static Result<std::unique_ptr<ShaderLibrary>> create(Device& device, std::string cacheFolder);
-    ~ShaderLibrary(); // writes the pipeline cache if anything is new
+    virtual ~Pipelines() = default;
 
     // Matrices: addresses, by full subgroups of 32.
     enum class Inputs : std::uint8_t { Addresses, Texels, Matrices };
+    virtual Result<Pipeline> pipeline(std::string_view shader, const std::vector<Define>& defines,
+                                      Inputs inputs = Inputs::Addresses) = 0;
+};
+
+class ShaderLibrary final : public Pipelines {
+public:
+    // cacheFolder: empty for none. A damaged or foreign cache is ignored.
+    static Result<std::unique_ptr<ShaderLibrary>> create(Device& device, std::string cacheFolder);
+    ~ShaderLibrary() override; // writes the pipeline cache if anything is new
+
     // Made once; any thread may ask, and waits for another one that makes the same.
     Result<Pipeline> pipeline(std::string_view shader, const std::vector<Define>& defines,
-                              Inputs inputs = Inputs::Addresses);
+                              Inputs inputs = Inputs::Addresses) override;
 
 private:
     explicit ShaderLibrary(Device& device, std::string cacheFolder)

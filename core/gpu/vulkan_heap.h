@@ -9,7 +9,7 @@
 
 namespace spikescope {
 
-class VulkanHeap final : public Heap {
+class VulkanHeap : public Heap {
 public:
     static Result<std::unique_ptr<VulkanHeap>> create(Device& device);
     ~VulkanHeap() override;
@@ -19,6 +19,10 @@ public:
     std::byte* mapped(std::uint64_t blockId) const { return m_blocks.at(blockId).mapped; }
 
 protected:
+    VulkanHeap(Device& device, HeapTraits traits)
+        : Heap(traits)
+        , m_device(device) {}
+
     Result<HeapBlock> provide(std::uint64_t bytes, MemoryKind kind) override;
     void takeBack(const HeapBlock& block) override;
     std::uint64_t providerFree() const override { return m_device.bytesFree(); }
@@ -38,9 +42,6 @@ private:
         std::uint32_t memoryType = 0;
         std::map<std::uint64_t, VkDeviceMemory> pages;
     };
-    VulkanHeap(Device& device, HeapTraits traits)
-        : Heap(traits)
-        , m_device(device) {}
     Result<void> fill(Block& block, HeapBlock& result, std::uint64_t bytes, MemoryKind kind);
     void destroy(const Block& block);
 

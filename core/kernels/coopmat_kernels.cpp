@@ -19,10 +19,9 @@ constexpr std::uint64_t fewColumns = 62, mostFew = 8;
 // Of CoopmatKernels::convTiles, what the rule takes but for the first one.
 constexpr std::size_t deepTile = 1, wideTile = 2, narrowTile = 4;
 
-// Shaders count 16 bytes in an int.
-bool isCountable(const Tensor& map) {
-    return map.shape.pixels() * map.stride() * sizeOf(map.dtype) / 16 < std::uint64_t{1} << 31;
-}
+// Shaders count 16 bytes of a picture, or single elements of one of few channels.
+std::uint64_t unitsOf(const Tensor& map) { return map.shape.pixels() * map.stride() * sizeOf(map.dtype) / 16; }
+bool isCountable(const Tensor& map) { return unitsOf(map) <= indexEnd; }
 
 constexpr std::string_view convShader = "conv3x3_coopmat.comp", productShader = "gemm_coopmat.comp";
 
@@ -120,7 +119,7 @@ bool CoopmatKernels::makesFew(const ConvCall& call, const Program& program) cons
     const Tensor& out = program.tensor(call.out);
     return call.method == ConvMethod::Direct && isPlain3x3(call, program) && call.bias && !call.upsample &&
            !call.residual && call.activation == Activation::None && !call.stats && out.dtype == DType::F32 &&
-           out.shape.c <= mostFew;
+           out.shape.c <= mostFew && out.shape.pixels() * out.shape.c <= indexEnd;
 }
 
 Shape CoopmatKernels::gridOf(const ConvCall& call, const Program& program) {
@@ -182,7 +181,13 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
         defines.push_back({name, std::to_string(value)});
     const auto slices = slicesOf(call, target.program);
     if (slices) defines.push_back({"PER_GROUP", std::to_string(out.shape.c / call.stats->groups)});
-    const auto bytesOf = [](const Tensor& map) { return map.shape.pixels() * map.stride() * sizeOf(map.dtype); };
+    const auto bytesOf = [](const Tensor& map) { return 16 * unitsOf(map); };
+    constexpr std::uint64_t haloRows = tileRows + 3;
+    CHECK(checkIndices(convShader, {{"bytes of the input around a tile", haloRows * in.shape.w * strideOf(in) * 16},
+                                    {"the output", unitsOf(out)},
+                                    {"the residual", unitsOf(target.tensor(call.residual.value_or(call.out)))},
+                                    {"bytes of the weights", target.tensor(call.weight).bytes},
+                                    {"the moments", slices.value_or(0) * (call.stats ? call.stats->groups : 0)}}));
     for (std::uint64_t n = 0; n < out.shape.n; ++n) {
         const Push push{
             .x = target.address(call.in) + n * bytesOf(in),
@@ -200,7 +205,7 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
             .yStride = strideOf(out),
             .resStride = call.residual ? strideOf(target.tensor(*call.residual)) : 0,
             .window = windowOf(call, in)};
-        TRY(Dispatch dispatch, make(convShader, defines, push, ShaderLibrary::Inputs::Matrices));
+        TRY(Dispatch dispatch, make(convShader, defines, push, Pipelines::Inputs::Matrices));
         dispatch.groups = {static_cast<std::uint32_t>((folded ? 4 : 1) * (out.shape.c / tile->channels())),
                            static_cast<std::uint32_t>(divideUp(grid.w, tile->columns)),
                            static_cast<std::uint32_t>(divideUp(grid.h, tileRows))};
@@ -225,8 +230,10 @@ Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& targ
     std::uint64_t rows = mostRows;
     while (rows > fewestRows && columnGroups * divideUp(out.shape.h, rows) < enoughGroups) rows /= 2;
     addNorm(defines, call.norm);
+    constexpr std::string_view shader = "conv3x3_few_coopmat.comp";
+    CHECK(checkIndices(shader, {{"the input", unitsOf(in)}, {"the output", out.shape.pixels() * out.shape.c}}));
     for (std::uint64_t n = 0; n < out.shape.n; ++n) {
-        const Push push{.x = target.address(call.in) + n * in.shape.pixels() * in.stride() * sizeOf(in.dtype),
+        const Push push{.x = target.address(call.in) + n * 16 * unitsOf(in),
                         .w = target.address(call.weight),
                         .y = target.address(call.out) + n * (out.bytes / out.shape.n),
                         .bias = target.address(*call.bias),
@@ -236,7 +243,7 @@ Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& targ
                         .rows = number(rows),
                         .xStride = strideOf(in),
                         .window = windowOf(call, in)};
-        TRY(Dispatch dispatch, make("conv3x3_few_coopmat.comp", defines, push, ShaderLibrary::Inputs::Matrices));
+        TRY(Dispatch dispatch, make(shader, defines, push, Pipelines::Inputs::Matrices));
         dispatch.groups = {1, static_cast<std::uint32_t>(columnGroups),
                            static_cast<std::uint32_t>(divideUp(out.shape.h, rows))};
         target.dispatches.push_back(std::move(dispatch));
@@ -246,8 +253,8 @@ Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& targ
 
 Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define> defines, const Target& target) {
     struct Push {
-        std::uint64_t a, b, c, residual, bias, tiles, scales;
-        std::int32_t m, n, k, inner, lda, ldc, partStep, bAt, blockStepK, blockStepN, blocks, tailAt;
+        std::uint64_t a, b, tail, c, residual, bias, tiles, scales;
+        std::int32_t m, n, k, inner, lda, ldc, partStep, blockStepK, blockStepN, blocks;
         float alpha;
     };
     const bool blocks = p.blockStepN != 0;
@@ -274,11 +281,12 @@ Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define
     const std::uint64_t rowGroups = divideUp(p.m, tile.rows()), columnGroups = divideUp(p.n, tile.columns());
     const bool rowsFirst = rowGroups < columnGroups;
     if (rowsFirst) defines.push_back({"ROWS_FIRST", "1"});
-    // Shaders count from what comes first.
-    const std::uint64_t bAt = static_cast<std::uint64_t>(std::max(-std::int64_t{p.tailAt}, std::int64_t{0}));
+    const std::uint64_t bUnits = blocks ? p.k / 16 * p.blockStepK + p.n / 16 * p.blockStepN : p.k * p.n / 8;
+    CHECK(checkIndices(productShader, {{"a", p.m * p.lda / 8}, {"b", bUnits}, {"c", p.m * p.ldc / 4}}));
     TRY(Dispatch dispatch, make(productShader, defines,
                                 Push{.a = p.a,
-                                     .b = p.b - 16 * bAt,
+                                     .b = p.b,
+                                     .tail = p.tail,
                                      .c = p.c,
                                      .residual = p.residual,
                                      .bias = p.bias,
@@ -291,13 +299,11 @@ Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define
                                      .lda = number(p.lda),
                                      .ldc = number(p.ldc),
                                      .partStep = number(p.n),
-                                     .bAt = number(bAt),
                                      .blockStepK = number(p.blockStepK),
                                      .blockStepN = number(p.blockStepN),
                                      .blocks = number(p.blocks),
-                                     .tailAt = p.tailAt,
                                      .alpha = p.alpha},
-                                ShaderLibrary::Inputs::Matrices));
+                                Pipelines::Inputs::Matrices));
     dispatch.groups = {static_cast<std::uint32_t>(columnGroups), static_cast<std::uint32_t>(rowGroups),
                        static_cast<std::uint32_t>(p.parts)};
     if (rowsFirst) std::swap(dispatch.groups[0], dispatch.groups[1]);
@@ -404,18 +410,10 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
     const std::uint64_t weightsAt = target.address(call.scores), tilesAt = weightsAt + block.tilesAt,
                         scalesAt = weightsAt + block.scalesAt, keysTail = weightsAt + block.keysTail,
                         valuesTail = weightsAt + block.valuesTail, partsAt = weightsAt + block.partsAt;
-    // From a tensor to its last strip elsewhere, as shaders count.
-    const auto tailFrom = [](std::uint64_t tensor, std::uint64_t tail) {
-        return (static_cast<std::int64_t>(tail) - static_cast<std::int64_t>(tensor)) / 16;
-    };
-    const auto isCountableFrom = [&](TensorId id) {
-        const std::int64_t units = static_cast<std::int64_t>(channels * keys / 8);
-        return std::abs(tailFrom(target.address(id), keysTail)) + units < (std::int64_t{1} << 31) - (1 << 24);
-    };
-    const bool fits = call.usesUp && multiplies(target.program, {call.q, call.k, call.v, call.out}) &&
-                      channels % 256 == 0 && block.rows > 0 &&
-                      std::max(block.rows, channels) * keys / 4 < std::uint64_t{1} << 31 && isCountableFrom(call.k) &&
-                      isCountableFrom(call.v);
+    const bool fits =
+        call.usesUp && multiplies(target.program, {call.q, call.k, call.v, call.out}) && channels % 256 == 0 &&
+        block.rows > 0 &&
+        std::max(std::max(block.rows, channels) * keys, block.rows * block.parts * channels) / 4 <= indexEnd;
     if (!fits) return PortableKernels::attention(call, target);
     const std::uint64_t partDepth = divideUp(tiles, block.parts) * tileKeys,
                         parts = divideUp(keys, partDepth); // none of them empty
@@ -447,7 +445,7 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
                             .blockStepK = 32,
                             .blockStepN = 2 * channels,
                             .blocks = strips,
-                            .tailAt = static_cast<std::int32_t>(tailFrom(keyRows, keysTail)),
+                            .tail = keysTail,
                             .alpha = call.scale * log2e,
                             .largeTiles = true},
                            {element, {"SCORES", "1"}, {"TAIL_N", "1"}}, target));
@@ -475,7 +473,7 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
                                        .blockStepK = 2 * channels,
                                        .blockStepN = 32,
                                        .blocks = strips,
-                                       .tailAt = static_cast<std::int32_t>(tailFrom(valueRows, valuesTail))};
+                                       .tail = valuesTail};
             if (parts == 1) {
                 CHECK(multiply(values, {element, {"WEIGHTED", "1"}, {"TAIL_K", "1"}}, target));
                 continue;

@@ -9,8 +9,8 @@ namespace spikescope {
 class CoopmatKernels final : public PortableKernels {
 public:
     // types: of which the device multiplies matrices.
-    CoopmatKernels(ShaderLibrary& library, std::vector<DType> types, std::string name = "cooperative matrices")
-        : PortableKernels(library, std::move(name))
+    CoopmatKernels(Pipelines& pipelines, std::vector<DType> types, std::string name = "cooperative matrices")
+        : PortableKernels(pipelines, std::move(name))
         , m_types(std::move(types)) {}
 
     WeightPacking packing(const ConvCall& call, const Program& program) const override;
@@ -53,9 +53,8 @@ private:
         std::uint64_t m = 0, n = 0, k = 0, lda = 0, ldc = 0;
         std::uint64_t parts = 1, partDepth = 0;       // of k, each into n fp32 columns of its own
         std::uint64_t blockStepK = 0, blockStepN = 0; // both 0: b is [k][n]
-        // Of blocks whose last ones lie elsewhere: how many there are on that side, and how far from b in 16 bytes.
-        std::uint64_t blocks = 0;
-        std::int32_t tailAt = 0;
+        // Of blocks whose last ones lie elsewhere: how many there are on that side, and the address of those.
+        std::uint64_t blocks = 0, tail = 0;
         float alpha = 1.0f;
         bool largeTiles = false; // always: a workgroup has to make 128 columns together, or a warp 64
     };

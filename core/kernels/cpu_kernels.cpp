@@ -65,7 +65,7 @@ TexelView CpuKernels::view(const Target& target, TensorId id) const {
 template <class Push>
 Result<Dispatch> CpuKernels::makeTexel(std::string_view shader, const std::vector<Define>& defines, const Push& push,
                                        std::vector<TexelView> views) {
-    TRY(Dispatch dispatch, make(shader, defines, push, ShaderLibrary::Inputs::Texels));
+    TRY(Dispatch dispatch, make(shader, defines, push, Pipelines::Inputs::Texels));
     dispatch.views = std::move(views);
     return dispatch;
 }

@@ -9,8 +9,8 @@ namespace spikescope {
 class CpuKernels final : public PortableKernels {
 public:
     // mostTexels: of one buffer view, a limit of the device.
-    CpuKernels(ShaderLibrary& library, std::uint64_t mostTexels)
-        : PortableKernels(library)
+    CpuKernels(Pipelines& pipelines, std::uint64_t mostTexels)
+        : PortableKernels(pipelines)
         , m_mostTexels(mostTexels) {}
 
     std::string_view name() const override { return "cpu"; }

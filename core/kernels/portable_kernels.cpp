@@ -35,6 +35,14 @@ void PortableKernels::setGroups(Dispatch& dispatch, std::uint64_t threads, std::
     dispatch.groups = {static_cast<std::uint32_t>(x), static_cast<std::uint32_t>(divideUp(groups, x)), 1};
 }
 
+Result<void> PortableKernels::checkIndices(std::string_view shader, std::initializer_list<Index> indices) {
+    for (const auto& [of, end] : indices)
+        if (end > indexEnd)
+            return fail(ErrorCode::Unsupported, "{} counts up to {} in {}, more than the {} that it can", shader, end,
+                        of, indexEnd);
+    return {};
+}
+
 Result<void> PortableKernels::encode(const KernelCall& call, const Program& program, const Bindings& bindings,
                                      std::vector<Dispatch>& dispatches) {
     const Target target{program, bindings, dispatches};

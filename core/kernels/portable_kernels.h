@@ -8,8 +8,8 @@ namespace spikescope {
 class PortableKernels : public Kernels {
 public:
     // The name says why these, where others were expected.
-    explicit PortableKernels(ShaderLibrary& library, std::string name = "portable")
-        : m_library(library)
+    explicit PortableKernels(Pipelines& pipelines, std::string name = "portable")
+        : m_pipelines(pipelines)
         , m_name(std::move(name)) {}
 
     std::string_view name() const override { return m_name; }
@@ -102,6 +102,14 @@ protected:
     Result<void> tanhClamp(const TanhClampCall& call, const Target& target);
     Result<void> blend(const BlendCall& call, const Target& target);
 
+    // The largest index that a shader forms in 32 bits before it widens it to an address, for each base that may have a
+    // large one; Unsupported where it does not fit, for the picture would be wrong.
+    struct Index {
+        std::string_view of;
+        std::uint64_t end;
+    };
+    static Result<void> checkIndices(std::string_view shader, std::initializer_list<Index> indices);
+
     // One dispatch of `threads` threads in groups of `groupSize`, without descriptors.
     template <class Push>
     Result<void> add(const Target& target, std::string_view shader, const std::vector<Define>& defines,
@@ -113,17 +121,17 @@ protected:
     }
     template <class Push>
     Result<Dispatch> make(std::string_view shader, const std::vector<Define>& defines, const Push& push,
-                          ShaderLibrary::Inputs inputs = ShaderLibrary::Inputs::Addresses) {
+                          Pipelines::Inputs inputs = Pipelines::Inputs::Addresses) {
         static_assert(sizeof(Push) <= pushBytes && std::is_trivially_copyable_v<Push>);
         Dispatch dispatch;
-        TRY(dispatch.pipeline, m_library.pipeline(shader, defines, inputs));
+        TRY(dispatch.pipeline, m_pipelines.pipeline(shader, defines, inputs));
         std::memcpy(dispatch.push.data(), &push, sizeof push);
         dispatch.pushSize = sizeof push;
         return dispatch;
     }
     static void setGroups(Dispatch& dispatch, std::uint64_t threads, std::uint64_t groupSize);
 
-    ShaderLibrary& m_library;
+    Pipelines& m_pipelines;
 
 private:
     std::string m_name;
@@ -141,5 +149,7 @@ template <class Call> void addEpilogue(std::vector<Define>& defines, const Call&
 }
 // What is outside of the stored map of a convolution that folds its doubling, from what is outside of the doubled one.
 inline std::int32_t foldedPad(std::int32_t pad) { return (pad + 1) / 2; }
+// Shaders count in ints.
+constexpr std::uint64_t indexEnd = std::uint64_t{1} << 31;
 
 } // namespace spikescope

@@ -86,6 +86,17 @@ Result<void> PortableKernels::product(const Product& p, std::vector<Define> defi
                                       {"BUFFERS", tile.buffers}})
         defines.push_back({name, std::to_string(value)});
     if (p.inner % tile.depth != 0) defines.push_back({"RAGGED", "1"});
+    // A group begins at an address of its own and counts bytes from there: rows of a tile, or the rows of a map that
+    // its pixels read.
+    constexpr std::uint64_t largestElement = sizeof(float);
+    const bool convolves = p.outWidth > 0;
+    const std::uint64_t mapRows = convolves ? (tile.rows / (p.outWidth / (phases > 1 ? 2 : 1)) + 2) * 2 + 3 : 0,
+                        pixels = convolves ? mapRows * p.inWidth : tile.rows,
+                        weights = std::max(tile.depth, tile.columns);
+    CHECK(checkIndices(shader, {{"bytes of the input", pixels * p.inStride * largestElement},
+                                {"bytes of the weights", weights * p.weightStride * largestElement},
+                                {"rows", p.rows + tile.rows},
+                                {"workgroups", groupsOf(tile)}}));
     return add(target, shader, defines, p, groupsOf(tile), 1);
 }
 
@@ -229,6 +240,7 @@ Result<void> PortableKernels::sumParts(std::uint64_t parts, TensorId out, std::u
         std::uint32_t rows, channels, count;
     };
     const Tensor& tensor = target.tensor(out);
+    CHECK(checkIndices("attention_sum.comp", {{"fours of the sums", rows * tensor.shape.c / 4}}));
     return add(target, "attention_sum.comp", {{"TYPE", shaderType(tensor.dtype)}},
                Push{parts, outAddress, small(rows), small(tensor.shape.c), small(count)}, rows * tensor.shape.c / 4,
                64);

@@ -65,7 +65,7 @@ private:
             return tl::unexpected<Error>(std::move(error));
         }
         m_live[step.tensor.index] = *placement;
-        m_machine.bind(step.tensor, *placement);
+        CHECK(m_machine.bind(step.tensor, *placement));
         if (m_recorder.reserved() > m_mostReserved) {
             m_mostReserved = m_recorder.reserved();
             sample();

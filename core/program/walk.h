@@ -16,7 +16,7 @@ public:
     virtual ~Machine() = default;
 
     virtual void enter(Phase) {}
-    virtual void bind(TensorId, const Placement&) {}
+    virtual Result<void> bind(TensorId, const Placement&) { return {}; }
     virtual void unbind(TensorId) {}
     // `op` is the index in the Recording under which the op's times are wanted.
     virtual Result<void> fill(const FillStep&, std::uint32_t /*op*/) { return {}; }

@@ -90,7 +90,7 @@ void Executor::enter(Phase phase) {
 
 double Executor::loadMs() const { return std::chrono::duration<double, std::milli>(m_loadEnd - m_loadBegin).count(); }
 
-void Executor::bind(TensorId tensor, const Placement& placement) {
+Result<void> Executor::bind(TensorId tensor, const Placement& placement) {
     m_placements[tensor.index] = placement;
     const BoundTensor bound{.buffer = m_heap.buffer(placement.block.id),
                             .offset = placement.offset,
@@ -99,6 +99,23 @@ void Executor::bind(TensorId tensor, const Placement& placement) {
     // Kernels touch the device's memory alone; staging, of which each upload may have its own, is copied from and to.
     if (m_lastBound[tensor.index] != bound && m_program.tensor(tensor).memory == MemoryKind::Device) ++m_moves;
     m_bindings[tensor.index] = m_lastBound[tensor.index] = bound;
+    return m_io.poison ? poison(tensor) : Result<void>{};
+}
+
+// Behind what uses the memory still. Not of staging, which the host writes while the device is busy.
+Result<void> Executor::poison(TensorId tensor) {
+    constexpr std::uint32_t allOnes = 0xffffffffu; // NaN in bf16, fp16 and fp32
+    const Placement& placement = m_placements[tensor.index];
+    switch (m_program.tensor(tensor).memory) {
+    case MemoryKind::Host: std::memset(hostData(tensor), 0xff, placement.bytes); break;
+    case MemoryKind::HostVisible: break;
+    case MemoryKind::Device:
+    case MemoryKind::Pinned:
+        TRY(VkCommandBuffer commands, m_commands.copies());
+        m_device.vk.CmdFillBuffer(commands, m_bindings[tensor.index].buffer, placement.offset,
+                                  roundUp<std::uint64_t>(placement.bytes, sizeof allOnes), allOnes);
+    }
+    return {};
 }
 
 void Executor::unbind(TensorId tensor) {

@@ -28,6 +28,8 @@ struct ExecutorIo {
     std::span<const std::unique_ptr<OutputSink>> sinks;
     const CancelFlag& cancel;
     std::function<void(const Progress&)> progress; // may be empty
+    // For tests: every tensor begins as NaN, so that whoever reads what nobody wrote shows.
+    bool poison = false;
 };
 
 class Executor final : public Machine {
@@ -36,7 +38,7 @@ public:
                                                     const Program& program, const ExecutorIo& io);
 
     void enter(Phase phase) override;
-    void bind(TensorId tensor, const Placement& placement) override;
+    Result<void> bind(TensorId tensor, const Placement& placement) override;
     void unbind(TensorId tensor) override;
     Result<void> fill(const FillStep& step, std::uint32_t op) override;
     Result<void> upload(const UploadStep& step, std::uint32_t op) override;
@@ -52,6 +54,7 @@ public:
 private:
     Executor(Device& device, VulkanHeap& heap, Kernels& kernels, const Program& program, const ExecutorIo& io);
     Result<void> makePipelines() const;
+    Result<void> poison(TensorId tensor);
     Result<void> transfer(const TransferCall& call, std::uint32_t op);
     void readInput(const Tensor& tensor, const InputPart& part, std::uint64_t begin, std::span<float> out) const;
     void writeSource(const UploadStep& step, std::uint64_t begin, std::uint64_t count, std::byte* out) const;

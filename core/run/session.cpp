@@ -155,10 +155,11 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options) {
     TRY(std::shared_ptr<Instance> instance, Instance::create({.validate = options.validate}));
     TRY(const DeviceReport report, instance->choose(options.device));
     TRY(session->m_device, Device::open(std::move(instance), report));
-    TRY(session->m_heap, VulkanHeap::create(*session->m_device));
+    TRY(session->m_heap, options.heap(*session->m_device));
     TRY(session->m_shaders, ShaderLibrary::create(*session->m_device, options.cacheFolder));
     session->m_kernels = Kernels::create(*session->m_device, *session->m_shaders, options.kernels);
     session->m_kernels->tiles() = keptTiles(*session, options.cacheFolder);
+    session->m_poison = options.poison;
     return session;
 }
 
@@ -221,7 +222,8 @@ RunOutcome Session::run(const Job& job, std::span<const std::unique_ptr<OutputSi
                                     .input = *job.input,
                                     .sinks = sinks,
                                     .cancel = cancel,
-                                    .progress = std::move(progress)},
+                                    .progress = std::move(progress),
+                                    .poison = m_poison},
                                    recording);
     if (const std::vector<double> times = recording.opTimes(); !times.empty()) recording.durationMs = times.back();
     recording.hostPeakBytes = hostPeakBytes();

@@ -41,6 +41,9 @@ struct SessionOptions {
     KernelChoice kernels = KernelChoice::Best;
     bool validate = false;
     std::string cacheFolder = defaultCacheFolder();
+    // For tests: where memory comes from, and whether it begins as NaN (see ExecutorIo).
+    std::function<Result<std::unique_ptr<VulkanHeap>>(Device&)> heap = VulkanHeap::create;
+    bool poison = false;
 };
 
 struct RunOutcome {
@@ -77,6 +80,7 @@ private:
     std::unique_ptr<VulkanHeap> m_heap;
     std::unique_ptr<ShaderLibrary> m_shaders;
     std::unique_ptr<Kernels> m_kernels;
+    bool m_poison = false;
 };
 
 } // namespace spikescope

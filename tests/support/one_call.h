@@ -1,9 +1,11 @@
 #pragma once
-// One kernel call over tensors in host-visible memory, on the device that SPIKESCOPE_TEST_DEVICE names.
+// One kernel call over tensors in host-visible memory, on the device that SPIKESCOPE_TEST_DEVICE names; where that
+// binds sparsely, over tensors more than 4 GiB apart as well, in rising and falling order of addresses.
 
 #include "core/graph/float_convert.h"
 #include "core/run/session.h"
 #include "tests/support/reference_ops.h"
+#include "tests/support/spread_heap.h"
 
 #include <gtest/gtest.h>
 
@@ -171,19 +173,83 @@ public:
         for (Tensor& tensor : program.tensors) tensor.layer = LayerId{0};
         program.calls = {{.kernel = call, .layer = LayerId{0}}};
         program.steps = {DispatchStep{0}};
+        const std::vector<std::vector<std::byte>> before = contents();
+        ASSERT_NO_FATAL_FAILURE(runAt(*heap, placements));
+        if (!session->device().report().sparseBinding) return;
+        const std::size_t result = program.storage(output(call)).index;
+        const std::vector<std::byte> near = contents()[result];
+        for (const AddressOrder order : {AddressOrder::Rising, AddressOrder::Falling}) {
+            setContents(before);
+            ASSERT_NO_FATAL_FAILURE(runSpread(order));
+            EXPECT_TRUE(near == contents()[result]) << "another result where tensors lie far apart, "
+                                                    << (order == AddressOrder::Rising ? "rising" : "falling");
+        }
+    }
+
+private:
+    void runAt(VulkanHeap& where, const std::vector<Placement>& places) {
         const Parameters parameters(7);
         const Input input;
         const CancelFlag cancel;
         auto executor =
-            Executor::create(session->device(), *heap, *kernels, program, {parameters, input, {}, cancel, {}});
+            Executor::create(session->device(), where, *kernels, program, {parameters, input, {}, cancel, {}});
         ASSERT_TRUE(executor) << executor.error().message;
-        for (std::uint32_t i = 0; i < placements.size(); ++i)
-            if (!program.tensors[i].within) (*executor)->bind(TensorId{i}, placements[i]);
+        for (std::uint32_t i = 0; i < places.size(); ++i) {
+            if (program.tensors[i].within) continue;
+            ASSERT_TRUE((*executor)->bind(TensorId{i}, places[i]));
+        }
         const auto done = (*executor)->dispatch(program.calls[0], false, 0);
         ASSERT_TRUE(done) << done.error().message;
         ASSERT_TRUE((*executor)->evaluate(0));
     }
+    // The same over copies of the tensors, and back.
+    void runSpread(AddressOrder order) {
+        auto spread = SpreadHeap::create(session->device(), order);
+        ASSERT_TRUE(spread) << spread.error().message;
+        std::vector<Placement> apart(placements.size());
+        for (std::size_t i = 0; i < placements.size(); ++i) {
+            if (program.tensors[i].within) continue;
+            const auto block = (*spread)->allocate(placements[i].block.bytes, MemoryKind::Device);
+            ASSERT_TRUE(block) << block.error().message;
+            apart[i] = {.block = *block, .offset = 0, .bytes = placements[i].bytes};
+        }
+        copyAll(**spread, apart, true);
+        ASSERT_NO_FATAL_FAILURE(runAt(**spread, apart));
+        copyAll(**spread, apart, false);
+        for (std::size_t i = 0; i < apart.size(); ++i)
+            if (!program.tensors[i].within) (*spread)->free(apart[i].block);
+    }
+    void copyAll(VulkanHeap& spread, const std::vector<Placement>& apart, bool there) {
+        auto commands = Commands::create(session->device());
+        ASSERT_TRUE(commands);
+        ASSERT_TRUE((*commands)->begin(Commands::Use::Once));
+        (*commands)->barrier();
+        for (std::size_t i = 0; i < apart.size(); ++i) {
+            if (program.tensors[i].within) continue;
+            VkBuffer from = heap->buffer(placements[i].block.id), to = spread.buffer(apart[i].block.id);
+            if (!there) std::swap(from, to);
+            const VkBufferCopy all{.size = placements[i].block.bytes};
+            session->device().vk.CmdCopyBuffer((*commands)->handle(), from, to, 1, &all);
+        }
+        ASSERT_TRUE((*commands)->end());
+        ASSERT_TRUE(session->device().submit(**commands));
+        ASSERT_TRUE(session->device().waitAll());
+    }
+    std::vector<std::vector<std::byte>> contents() {
+        std::vector<std::vector<std::byte>> all(placements.size());
+        for (std::size_t i = 0; i < placements.size(); ++i) {
+            if (program.tensors[i].within) continue;
+            const std::byte* data = heap->mapped(placements[i].block.id);
+            all[i].assign(data, data + placements[i].block.bytes);
+        }
+        return all;
+    }
+    void setContents(const std::vector<std::vector<std::byte>>& all) {
+        for (std::size_t i = 0; i < placements.size(); ++i)
+            if (!program.tensors[i].within) std::ranges::copy(all[i], heap->mapped(placements[i].block.id));
+    }
 
+public:
     std::mt19937 random{42};
     Session* session = nullptr;
     std::unique_ptr<VulkanHeap> heap;
