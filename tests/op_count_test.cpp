@@ -2,6 +2,7 @@
 // be too much even so, and runs, whose events are all kept, are refused before anything is lowered, with what is not.
 
 #include "core/run/cost_model.h"
+#include "core/run/fit.h"
 #include "core/timeline/export.h"
 #include "core/timeline/import.h"
 #include "core/timeline/layer_table.h"
@@ -103,7 +104,7 @@ TEST(MergedPlans, holdWhatFullOnesDoWithEveryAllocatorAndLifetime) {
     for (const char* allocator : {"arena", "direct", "caching", "expandable", "cache-limit:0", "cache-limit:0.004",
                                   "cache-limit:0.02", "cache-limit:1"})
         for (const char* lifetime : {"planned", "stream", "lazy"})
-            for (const char* evaluate : {"auto", "none", "ops:7"})
+            for (const char* evaluate : {"auto", "ops:7"}) // auto: none, but with lifetime lazy
                 for (const NamedValues& tiling : tilings) {
                     NamedValues values = tiling;
                     values.insert(values.end(), {{"model", "taesd"},
@@ -286,6 +287,16 @@ TEST(Refusals, areAtOnceAndOfRunsToo) {
     EXPECT_TRUE(isAccepted(sizes, "tile", tile, {})) << refusal;
     EXPECT_FALSE(isAccepted(sizes, "tile", std::to_string(*parseInteger(tile) - 8), {})) << refusal;
     EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+}
+
+// A configuration that fits but that a run would refuse is none.
+TEST(Refusals, areThoseOfAFitToo) {
+    const Controls controls =
+        controlsOf({{"model", "taesd"}, {"size", "16384x16384"}, {"tile", "64"}, {"overlap", "16"}});
+    const auto found = fit(controls, {}, std::uint64_t{100} << 20, nullptr, {.kept = {"tile", "overlap"}});
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_FALSE(found->chosen);
+    EXPECT_NE(found->refusal.find("116281 tiles of 38 ops"), std::string::npos) << found->refusal;
 }
 
 } // namespace
