@@ -31,7 +31,8 @@ struct PlanCommand {
     Result<int> run() const {
         TRY(const auto limit, output.limit());
         TRY(Controls chosen, controls.controls());
-        TRY(const Job job, prepare(std::move(chosen), std::monostate{}));
+        const bool everyEvent = !output.report.empty() || !output.csv.empty() || !output.layers.empty();
+        TRY(const Job job, prepare(std::move(chosen), std::monostate{}, {.everyEvent = everyEvent}));
         sayNotes(job, output.quiet || output.json);
         // A device is opened only when one is named: its block sizes then go into the plan.
         HeapTraits traits;

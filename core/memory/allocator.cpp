@@ -96,6 +96,11 @@ Result<void> ArenaAllocator::freeDevice(std::uint32_t tensor, const Placement& p
     return {};
 }
 
+// Addresses in the arena are fixed.
+void ArenaAllocator::appendState(std::vector<std::uint64_t>& state) const {
+    for (const Live& live : m_live) state.insert(state.end(), {live.address, live.bytes});
+}
+
 void ArenaAllocator::end() {
     m_recorder.freeSpace(0, 0);
     for (const HeapBlock& block : m_chunks) {

@@ -36,6 +36,10 @@ public:
     virtual Result<void> emptyCache() { return {}; } // what is held and free goes back to the heap
     virtual void end() {}                            // after the last tensor: everything goes back to the heap
 
+    // Appends all that decides what further calls do and record, but for the placements of the tensors that live and
+    // for addresses, on which nothing depends. After equal states equal calls do the same.
+    virtual void appendState(std::vector<std::uint64_t>&) const {}
+
     // Blocks that the device may still use must not go back to the driver. `wait` returns when it is done with all that
     // was freed so far; without it nothing needs waiting for.
     void waitWith(std::function<Result<void>()> wait) { m_wait = std::move(wait); }
@@ -85,6 +89,7 @@ public:
     ArenaAllocator(Heap& heap, Recorder& recorder, ArenaLayout layout);
     Result<void> begin() override;
     void end() override;
+    void appendState(std::vector<std::uint64_t>& state) const override;
 
 protected:
     Result<Placement> allocateDevice(std::uint32_t tensor, std::uint64_t bytes) override;

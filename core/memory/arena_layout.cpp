@@ -28,7 +28,20 @@ Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapT
         std::uint64_t begin, end;
         std::uint32_t lifetime;
     };
-    std::vector<Placed> placed; // ordered by begin
+    std::vector<Placed> placed; // ordered by begin up to `ordered`; the few that live long look at all of it
+    std::size_t ordered = 0;
+    const auto allPlaced = [&]() -> const std::vector<Placed>& {
+        const auto fresh = placed.begin() + static_cast<std::ptrdiff_t>(ordered);
+        if (placed.end() - fresh == 1) {
+            std::rotate(std::ranges::upper_bound(placed.begin(), fresh, fresh->begin, {}, &Placed::begin), fresh,
+                        placed.end());
+        } else {
+            std::ranges::stable_sort(fresh, placed.end(), {}, &Placed::begin);
+            std::ranges::inplace_merge(placed, fresh, {}, &Placed::begin);
+        }
+        ordered = placed.size();
+        return placed;
+    };
     // The same by time: what lives shortly meets few of the others.
     constexpr std::uint64_t periods = 256;
     std::vector<std::vector<Placed>> placedIn(periods);
@@ -49,7 +62,7 @@ Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapT
         const std::uint64_t firstPeriod = periodOf(life.begin), lastPeriod = periodOf(life.end - 1);
         const bool metEarlier = earlier.any(index);
         std::uint64_t begin = 0;
-        for (const Placed& other : firstPeriod == lastPeriod && !metEarlier ? placedIn[firstPeriod] : placed) {
+        for (const Placed& other : firstPeriod == lastPeriod && !metEarlier ? placedIn[firstPeriod] : allPlaced()) {
             const Lifetime& otherLife = lifetimes[other.lifetime];
             const bool apart = otherLife.end <= life.begin || life.end <= otherLife.begin;
             if (apart && !(metEarlier && earlier.met(index, other.lifetime))) continue;
@@ -57,11 +70,11 @@ Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapT
             if (other.end > begin) begin = fit(other.end);
         }
         const Placed spot{.begin = begin, .end = begin + bytes, .lifetime = index};
-        const auto insertInto = [&](std::vector<Placed>& list) {
+        placed.push_back(spot);
+        for (std::uint64_t period = firstPeriod; period <= lastPeriod; ++period) {
+            std::vector<Placed>& list = placedIn[period];
             list.insert(std::ranges::upper_bound(list, begin, {}, &Placed::begin), spot);
-        };
-        insertInto(placed);
-        for (std::uint64_t period = firstPeriod; period <= lastPeriod; ++period) insertInto(placedIn[period]);
+        }
         const auto chunk = static_cast<std::uint32_t>(begin / chunkLimit);
         layout.spots[index] = {.chunk = chunk, .offset = begin % chunkLimit};
         if (layout.chunkBytes.size() <= chunk) layout.chunkBytes.resize(chunk + 1, 0);

@@ -57,6 +57,12 @@ void CacheLimitAllocator::end() {
     (void)releaseCached(everything); // even a lost device must get its memory back
 }
 
+// What is cached, in the order in which it would go.
+void CacheLimitAllocator::appendState(std::vector<std::uint64_t>& state) const {
+    state.push_back(m_liveBytes);
+    for (const auto& [serial, buffer] : m_cached) state.push_back(buffer.bytes);
+}
+
 // The smallest that is large enough and not too large; of equal ones the one freed first.
 std::optional<HeapBlock> CacheLimitAllocator::takeCached(std::uint64_t bytes) {
     const auto fit = m_bySize.lower_bound({bytes, 0});

@@ -21,6 +21,7 @@ public:
                         std::uint64_t collectAbove = std::numeric_limits<std::uint64_t>::max());
     Result<void> emptyCache() override;
     void end() override;
+    void appendState(std::vector<std::uint64_t>& state) const override;
 
     std::uint64_t liveBytes() const { return m_liveBytes; } // of whole buffers: MLX's active memory
     std::uint64_t cachedBytes() const { return m_cachedBytes; }

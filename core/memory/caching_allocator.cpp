@@ -80,6 +80,14 @@ Result<void> CachingAllocator::emptyCache() {
     return {};
 }
 
+// The blocks in their order. Of a segment's id only the order counts: it is the age.
+void CachingAllocator::appendState(std::vector<std::uint64_t>& state) const {
+    for (const auto& [key, block] : m_blocks) {
+        const bool small = m_segments.at(key.segment).pool == &m_small;
+        state.insert(state.end(), {key.offset, block.bytes, static_cast<std::uint64_t>(block.state), small});
+    }
+}
+
 CachingAllocator::Blocks::iterator CachingAllocator::bestFit(const Pool& pool, std::uint64_t bytes) {
     auto fit = pool.free.lower_bound({.bytes = bytes, .key = {}});
     if (fit == pool.free.end()) return m_blocks.end();

@@ -21,6 +21,7 @@ public:
     // Returns what no tensor lies in, as the program that made a trace may have asked PyTorch to. Fails when waiting
     // for the device does, and then returns nothing.
     Result<void> emptyCache() override;
+    void appendState(std::vector<std::uint64_t>& state) const override;
 
     // Of the blocks handed out, with rounding and remainders that were not split off: PyTorch's allocated_bytes.
     std::uint64_t blockBytes() const { return m_blockBytes; }

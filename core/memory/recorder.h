@@ -26,6 +26,10 @@ public:
     // Returns the op's index, for its times later.
     std::uint32_t op(RecordedOp op);
 
+    // The totals that further events start from.
+    void appendState(std::vector<std::uint64_t>& state) const {
+        state.insert(state.end(), {m_allocated, m_reserved, m_workspace, m_host, m_freeBytes, m_largestFree});
+    }
     std::uint64_t allocated() const { return m_allocated; }
     std::uint64_t reserved() const { return m_reserved; }
 

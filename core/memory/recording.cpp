@@ -54,7 +54,7 @@ std::int64_t Recording::timeNs(const Event& event) const {
 std::uint64_t Recording::hostTraffic() const {
     std::uint64_t bytes = 0;
     for (const RecordedOp& op : ops)
-        if (op.crossesTheBus()) bytes += op.traffic;
+        if (op.crossesTheBus()) bytes += op.traffic * op.times;
     return bytes;
 }
 

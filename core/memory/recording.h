@@ -64,6 +64,7 @@ struct RecordedOp {
     std::uint64_t traffic = 0;           // bytes read and written when every tensor crosses the bus once
     std::string dtype;                   // of the output
     std::int64_t beginNs = 0, endNs = 0; // device time since the first op of the run; zero in a plan
+    std::uint64_t times = 1; // of a plan that carries out one of many equal parts: for how many this op stands
 
     bool crossesTheBus() const { return name == toHostName || name == toDeviceName; }
 };

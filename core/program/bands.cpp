@@ -3,6 +3,8 @@
 #include "core/program/band_plan.h"
 #include "core/program/lower.h"
 
+#include <algorithm>
+#include <limits>
 #include <map>
 
 namespace spikescope {
@@ -19,15 +21,28 @@ public:
         , m_tensorOf(graph.values.size())
         , m_coefficients(graph.nodes.size()) {}
 
-    LoweredCalls run() {
+    LoweredCalls run(bool merged) {
         makeKeptMaps();
         for (std::uint32_t s = 0; s < m_plan.stages().size(); ++s) lowerStage(s);
-        m_lowered.addWhole(m_tensorOf[m_graph.input.index], m_tensorOf[m_graph.output.index]);
+        m_lowered.addWhole(m_tensorOf[m_graph.input.index], m_tensorOf[m_graph.output.index], merged);
+        if (merged) return std::move(m_lowered);
         for (Part& part : m_lowered.parts) {
             part.areas = m_outputBands;
             for (Part::Area& band : part.areas) band.area.picture = part.lanes.front().from.picture;
         }
         return std::move(m_lowered);
+    }
+
+    BandCount count() {
+        makeKeptMaps();
+        BandCount count;
+        for (std::uint32_t s = 0; s < m_plan.stages().size(); ++s) {
+            const std::uint64_t bands = m_plan.stages()[s].bands.size(), before = m_lowered.program.calls.size();
+            lowerStage(s, 1);
+            count.calls += bands * (m_lowered.program.calls.size() - before);
+            count.bands = std::max(count.bands, bands);
+        }
+        return count;
     }
 
 private:
@@ -71,11 +86,11 @@ private:
         }
     }
 
-    void lowerStage(std::uint32_t index) {
+    void lowerStage(std::uint32_t index, std::size_t mostBands = std::numeric_limits<std::size_t>::max()) {
         const Stage& stage = m_plan.stages()[index];
         std::optional<GroupNormStatsCall> stats;
         if (const auto norm = m_plan.normOf(stage.target)) stats = statsOf(*norm, stage);
-        for (std::uint32_t i = 0; i < stage.bands.size(); ++i) {
+        for (std::uint32_t i = 0; i < std::min(stage.bands.size(), mostBands); ++i) {
             if (stats) stats->slot = i;
             if (stage.target == m_graph.output)
                 m_outputBands.push_back({.firstWave = m_lowered.program.calls.size(),
@@ -260,8 +275,10 @@ private:
 
 } // namespace
 
-LoweredCalls lowerInBands(const Graph& graph, const Controls& controls, std::span<const Weight> unused) {
-    return Bands(graph, controls, unused).run();
+LoweredCalls lowerInBands(const Graph& graph, const Controls& controls, std::span<const Weight> unused, bool merged) {
+    return Bands(graph, controls, unused).run(merged);
 }
+
+BandCount countInBands(const Graph& graph, const Controls& controls) { return Bands(graph, controls, {}).count(); }
 
 } // namespace spikescope

@@ -10,7 +10,13 @@
 
 namespace spikescope {
 
-// Of one picture; `controls.tile` are stripes.
-LoweredCalls lowerInBands(const Graph& graph, const Controls& controls, std::span<const Weight> unused);
+// Of one picture; `controls.tile` are stripes. `merged`: see lower().
+LoweredCalls lowerInBands(const Graph& graph, const Controls& controls, std::span<const Weight> unused, bool merged);
+// Calls of that, without the calls: as many for every band of a stage as for its first one.
+struct BandCount {
+    std::uint64_t bands = 0; // of the stage that has most
+    std::uint64_t calls = 0;
+};
+BandCount countInBands(const Graph& graph, const Controls& controls);
 
 } // namespace spikescope

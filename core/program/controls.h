@@ -47,6 +47,10 @@ struct TileChoice {
     Kind kind = Kind::Off;
     std::uint64_t width = 0, height = 0; // output pixels; of stripes the height
     std::uint64_t parts = 0;             // of stripes without a height: so many of the picture
+    // One tile or stripe holds all of a picture.
+    bool covers(std::uint64_t pictureWidth, std::uint64_t pictureHeight) const {
+        return parts == 0 && (kind == Kind::Stripe || width >= pictureWidth) && height >= pictureHeight;
+    }
     bool operator==(const TileChoice&) const = default;
 };
 constexpr std::uint64_t fewestTileRows = 16; // of stripes

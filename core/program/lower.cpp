@@ -450,12 +450,12 @@ bool normsOnLoad(const Controls& controls, const Shape& map) {
            controls.layoutCopies == LayoutCopies::Off && map.c <= mostChannels;
 }
 
-Program lower(const Graph& graph, const Controls& controls, std::span<const Weight> unused) {
-    if (controls.isBanded()) return schedule(lowerInBands(graph, controls, unused), controls);
-    if (controls.isTiled()) return schedule(lowerInTiles(graph, controls, unused), controls);
+Program lower(const Graph& graph, const Controls& controls, std::span<const Weight> unused, bool merged) {
+    if (controls.isBanded()) return schedule(lowerInBands(graph, controls, unused, merged), controls);
+    if (controls.isTiled()) return schedule(lowerInTiles(graph, controls, unused, merged), controls);
     LoweredCalls lowered = lowerWeights(graph, controls, unused);
     const InputOutput whole = lowerInto(lowered, graph, controls);
-    lowered.addWhole(whole.input, whole.output);
+    lowered.addWhole(whole.input, whole.output, merged);
     return schedule(std::move(lowered), controls);
 }
 

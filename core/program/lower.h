@@ -8,8 +8,10 @@
 
 namespace spikescope {
 
-// `unused`: parameters that are loaded with the model although this op does not need them.
-Program lower(const Graph& graph, const Controls& controls, std::span<const Weight> unused = {});
+// `unused`: parameters that are loaded with the model although this op does not need them. `merged`: parts of the op
+// that differ in nothing but their place in the picture are lowered once and repeated; such a program can be planned,
+// but not run.
+Program lower(const Graph& graph, const Controls& controls, std::span<const Weight> unused = {}, bool merged = false);
 
 // Rows of queries whose scores exist at a time. 2560 keep a GPU busy and take a third of what the last maps of a
 // decoder do; huge pictures get fewer, so that the block stays within 4 GiB. Where those maps are on the host the

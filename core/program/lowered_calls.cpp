@@ -47,14 +47,27 @@ std::vector<std::uint32_t> LoweredCalls::callsFrom(std::size_t first) const {
     return calls;
 }
 
-void LoweredCalls::addWhole(TensorId input, TensorId output) {
+void LoweredCalls::addWhole(TensorId input, TensorId output, bool merged) {
     const Shape in = program.tensor(input).shape, out = program.tensor(output).shape;
-    // What is lowered for one picture runs for each.
-    for (std::uint64_t picture = 0; picture < program.input.n; picture += in.n)
+    if (merged)
+        addPictures({.ofParts = true, .items = {{.index = 0}}}, {.ofParts = true, .items = {{.index = 1}}},
+                    program.input.n / in.n);
+    // What is lowered for one picture runs for each. Of those that are merged the second stands for all behind it.
+    for (std::uint64_t picture = 0; picture < program.input.n && !(merged && picture > in.n); picture += in.n)
         parts.push_back(
             {.lanes = {{.input = input, .from = {.picture = picture, .again = picture > 0}, .calls = callsFrom(0)}},
              .calls = {},
              .outputs = {{.tensor = output, .rows = out.h, .picture = picture}}});
+}
+
+void LoweredCalls::addPictures(Sequence first, Sequence further, std::uint64_t pictures) {
+    sequences.push_back(std::move(first));
+    if (pictures == 1) return;
+    sequences.push_back(std::move(further));
+    Sequence run;
+    run.add(sequences.size() - 2);
+    run.add(sequences.size() - 1, pictures - 1);
+    sequences.push_back(std::move(run));
 }
 
 Tensor mapTensor(std::string name, LayerId layer, Category category, DType dtype, Shape shape) {

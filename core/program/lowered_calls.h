@@ -29,16 +29,37 @@ struct Part {
     std::vector<Area> areas = {};
 };
 
+// Of parts that are merged: parts, or earlier sequences, one after another, each so many times.
+struct Sequence {
+    struct Item {
+        std::size_t index = 0;
+        std::uint64_t times = 1;
+    };
+    bool ofParts = false;
+    std::vector<Item> items;
+
+    void add(std::size_t index, std::uint64_t times = 1) {
+        if (times == 0) return;
+        if (items.empty() || items.back().index != index) items.push_back({.index = index, .times = 0});
+        items.back().times += times;
+    }
+};
+
 struct LoweredCalls {
     Program program;               // without steps
     std::vector<TensorId> weights; // in the order of loading
-    std::vector<Part> parts;       // of a run of the op
+    // Of a run of the op. Without sequences all of them one after another; with sequences, of which the last one is the
+    // run, those alone that differ in more than where they lie in the picture.
+    std::vector<Part> parts;
+    std::vector<Sequence> sequences;
     // Alive as long as the parts are: constants, and maps that parts add to, which begin as zeros and whose rows become
     // zeros again when they have been handed out.
     std::vector<TensorId> lasting;
 
-    // All calls from the input, as it comes in, to the output as one part.
-    void addWhole(TensorId input, TensorId output);
+    // All calls from the input, as it comes in, to the output as one part for each picture, or for all of them.
+    void addWhole(TensorId input, TensorId output, bool merged);
+    // The run is the first sequence for the first picture and the other one for each picture behind it.
+    void addPictures(Sequence first, Sequence further, std::uint64_t pictures);
     // The numbers of the calls from this one on.
     std::vector<std::uint32_t> callsFrom(std::size_t first) const;
 

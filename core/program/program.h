@@ -200,9 +200,14 @@ struct ClearStep {
 struct EvaluateStep {
     std::uint32_t ahead = 0;
 };
+// The steps of a block of the program's, so many times. A block releases what it acquires. In plans alone.
+struct RepeatStep {
+    std::uint32_t block = 0;
+    std::uint64_t times = 1;
+};
 
 using Step = std::variant<PhaseStep, AcquireStep, ReleaseStep, FillStep, UploadStep, DispatchStep, DownloadStep,
-                          AreaStep, ClearStep, EvaluateStep>;
+                          AreaStep, ClearStep, EvaluateStep, RepeatStep>;
 
 struct Call {
     KernelCall kernel;
@@ -217,7 +222,8 @@ struct Program {
     std::vector<std::vector<float>> constants;
     std::vector<Call> calls;
     std::vector<Step> steps;
-    Shape input, output; // of the op, all pictures
+    std::vector<std::vector<Step>> blocks; // those that are repeated, after the ones within them
+    Shape input, output;                   // of the op, all pictures
 
     const Tensor& tensor(TensorId id) const { return tensors[id.index]; }
     // Whose memory holds the tensor.

@@ -4,7 +4,9 @@
 #include "core/program/layer_groups.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
+#include <tuple>
 
 namespace spikescope {
 
@@ -139,27 +141,63 @@ private:
         for (const Part& part : m_parts)
             for (const Lane& lane : part.lanes)
                 largestInput = std::max(largestInput, m_program.tensor(lane.input).bytes);
-        const bool many = hasManyInputs();
         // The buffer has two halves; of many inputs each goes into one.
-        const TensorId staging =
-            addStaging(m_program.tensor(m_parts.front().lanes.front().input).layer, (many ? 2 : 1) * largestInput);
-        for (std::uint64_t i = 0; i < m_controls.repeat; ++i) {
-            const bool last = i + 1 == m_controls.repeat;
-            step(PhaseStep{m_controls.op == VaeOp::Decode ? Phase::Decode : Phase::Encode});
-            // Of many inputs the staging buffer stays: the next one is written while the device is busy.
-            if (many) step(AcquireStep{staging});
-            for (const TensorId id : m_lasting) emitLasting(id, staging);
-            for (const Part& part : m_parts) {
-                emitPart(part, staging);
-                const bool ended = &part == &m_parts.back();
-                // What nothing adds to any more is written when the op has ended and other models may be gone.
-                if (last && !(ended && m_lasting.empty())) emitOutputs(part);
-                if (!(last && ended)) releaseOutputs(part);
-            }
-            releaseAll(m_lasting);
-            if (many) step(ReleaseStep{staging});
+        m_staging = addStaging(m_program.tensor(m_parts.front().lanes.front().input).layer,
+                               (hasManyInputs() ? 2 : 1) * largestInput);
+        const std::uint64_t before = m_controls.repeat - 1; // the last run
+        if (isMerged() && before > 0)
+            repeat(newBlock([&] { emitRun(false); }), before);
+        else
+            for (std::uint64_t i = 0; i < before; ++i) emitRun(false);
+        emitRun(true);
+    }
+    void emitRun(bool last) {
+        const bool many = hasManyInputs();
+        step(PhaseStep{m_controls.op == VaeOp::Decode ? Phase::Decode : Phase::Encode});
+        // Of many inputs the staging buffer stays: the next one is written while the device is busy.
+        if (many) step(AcquireStep{m_staging});
+        for (const TensorId id : m_lasting) emitLasting(id, m_staging);
+        if (isMerged())
+            emitSequence(m_lowered.sequences.size() - 1, {.last = last, .ends = true});
+        else
+            for (const Part& part : m_parts) emitPart(part, {.last = last, .ends = &part == &m_parts.back()});
+        releaseAll(m_lasting);
+        if (many) step(ReleaseStep{m_staging});
+    }
+
+    // Where a part is: in the last run, and at the end of its run.
+    struct Where {
+        bool last = false, ends = false;
+        auto operator<=>(const Where&) const = default;
+    };
+    bool isMerged() const { return !m_lowered.sequences.empty(); }
+    void emitSequence(std::size_t index, Where where) {
+        const Sequence& sequence = m_lowered.sequences[index];
+        for (const Sequence::Item& item : sequence.items) {
+            const bool ends = where.ends && &item == &sequence.items.back();
+            if (item.times > ends)
+                repeat(blockFor(sequence.ofParts, item.index, {.last = where.last}), item.times - ends);
+            if (ends) repeat(blockFor(sequence.ofParts, item.index, {.last = where.last, .ends = true}), 1);
         }
     }
+    std::uint32_t blockFor(bool part, std::size_t index, Where where) {
+        const auto known = m_blocks.find({part, index, where});
+        if (known != m_blocks.end()) return known->second;
+        const std::uint32_t block =
+            newBlock([&] { part ? emitPart(m_parts[index], where) : emitSequence(index, where); });
+        m_blocks.emplace(std::tuple(part, index, where), block);
+        return block;
+    }
+    template <class Emit> std::uint32_t newBlock(const Emit& emit) {
+        std::vector<Step> around;
+        around.swap(m_program.steps);
+        emit();
+        around.swap(m_program.steps);
+        m_program.blocks.push_back(std::move(around));
+        return static_cast<std::uint32_t>(m_program.blocks.size() - 1);
+    }
+    void repeat(std::uint32_t block, std::uint64_t times) { step(RepeatStep{.block = block, .times = times}); }
+
     void emitLasting(TensorId id, TensorId staging) {
         step(AcquireStep{id});
         const Tensor& tensor = m_program.tensor(id);
@@ -187,14 +225,17 @@ private:
             areas.areas.push_back(area.area);
         if (!areas.areas.empty()) step(std::move(areas));
     }
-    void emitPart(const Part& part, TensorId staging) {
+    void emitPart(const Part& part, Where where) {
         emitAreas(part, 0);
         for (const Lane& lane : part.lanes) {
             step(AcquireStep{lane.input});
-            emitUpload({.tensor = lane.input, .staging = staging, .from = std::nullopt, .part = lane.from});
+            emitUpload({.tensor = lane.input, .staging = m_staging, .from = std::nullopt, .part = lane.from});
         }
-        emitCalls(part);
+        emitCalls(part, where.ends);
         if (!part.areas.empty()) step(AreaStep{});
+        // What nothing adds to any more is written when the op has ended and other models may be gone.
+        if (where.last && !(where.ends && m_lasting.empty())) emitOutputs(part);
+        if (!(where.last && where.ends)) releaseOutputs(part);
     }
     bool isLasting(TensorId id) const { return std::ranges::find(m_lasting, id) != m_lasting.end(); }
     void emitOutputs(const Part& part) {
@@ -235,36 +276,40 @@ private:
         return waves;
     }
 
-    // First and last wave that need each tensor.
-    struct Uses {
-        std::vector<std::uint32_t> first, last;
+    // First and last wave that need a tensor.
+    struct Use {
+        std::uint32_t first = never, last = 0;
     };
     // Of calls of which each is in a wave of its own, from this wave on.
-    void addUses(Uses& uses, const std::vector<std::uint32_t>& calls, std::size_t firstWave) const {
+    void addUses(const std::vector<std::uint32_t>& calls, std::size_t firstWave) {
         std::vector<std::string_view> layers;
         for (const std::uint32_t call : calls) layers.push_back(m_program.layers[m_program.calls[call].layer.index]);
         const auto wave = static_cast<std::uint32_t>(firstWave);
         for (std::uint32_t i = 0; i < calls.size(); ++i) {
             const KernelCall& kernel = m_program.calls[calls[i]].kernel;
             const auto use = [&](TensorId used, std::uint32_t last) {
-                const TensorId id = m_program.storage(used);
-                uses.first[id.index] = std::min(uses.first[id.index], wave + i);
-                uses.last[id.index] = std::max(uses.last[id.index], wave + last);
+                const std::uint32_t index = m_program.storage(used).index;
+                Use& known = m_uses[index];
+                if (known.first == never) m_used.push_back(index);
+                known.first = std::min(known.first, wave + i);
+                known.last = std::max(known.last, wave + last);
             };
             for (const TensorId id : reads(kernel)) {
-                const std::uint32_t first = uses.first[m_program.storage(id).index];
+                const std::uint32_t first = m_uses[m_program.storage(id).index].first;
                 const auto maker = first == never || first < wave ? std::nullopt : std::optional(first - wave);
                 use(id, m_controls.holdInputs ? heldUntil(layers, i, maker) : i);
             }
             for (const TensorId id : writes(kernel)) use(id, i);
         }
     }
-    Uses findUses(const Part& part, std::size_t waves) const {
-        const std::size_t count = m_program.tensors.size();
-        Uses uses{std::vector<std::uint32_t>(count, never), std::vector<std::uint32_t>(count, 0)};
-        for (const Lane& lane : part.lanes) addUses(uses, lane.calls, 0);
-        addUses(uses, part.calls, waves - part.calls.size());
-        return uses;
+    // A part of many has few of all tensors.
+    void findUses(const Part& part, std::size_t waves) {
+        for (const std::uint32_t index : m_used) m_uses[index] = {};
+        m_used.clear();
+        m_uses.resize(m_program.tensors.size());
+        for (const Lane& lane : part.lanes) addUses(lane.calls, 0);
+        addUses(part.calls, waves - part.calls.size());
+        std::ranges::sort(m_used);
     }
 
     // By wave: a batch ends behind it. The last wave always ends one.
@@ -299,9 +344,9 @@ private:
 
     // Acquires before the wave of the first use; releases behind that of the last, or, lazily, after the batch that has
     // it was waited for. Within a wave nothing begins or ends, so that no call takes memory that one beside it uses.
-    void emitCalls(const Part& part) {
+    void emitCalls(const Part& part, bool endsRun) {
         const Waves waves = wavesOf(part);
-        const Uses uses = findUses(part, waves.size());
+        findUses(part, waves.size());
         const std::vector<bool> ends = batchEnds(waves);
         const auto isInput = [&](TensorId id) {
             return std::ranges::find(part.lanes, id, &Lane::input) != part.lanes.end();
@@ -310,12 +355,12 @@ private:
             return std::ranges::find(part.outputs, id, &OutputRows::tensor) != part.outputs.end();
         };
         std::vector<std::vector<TensorId>> begins(waves.size()), dying(waves.size());
-        for (std::uint32_t t = 0; t < uses.first.size(); ++t) {
-            const TensorId id{t};
-            const Tensor& tensor = m_program.tensor(id);
-            if (uses.first[t] == never || tensor.category == Category::Weights || isLasting(id)) continue;
-            if (!isInput(id)) begins[uses.first[t]].push_back(id);
-            if (!isOutput(id)) dying[uses.last[t]].push_back(id);
+        for (const std::uint32_t index : m_used) {
+            const TensorId id{index};
+            const Use& use = m_uses[index];
+            if (m_program.tensor(id).category == Category::Weights || isLasting(id)) continue;
+            if (!isInput(id)) begins[use.first].push_back(id);
+            if (!isOutput(id)) dying[use.last].push_back(id);
         }
         std::vector<std::vector<TensorId>> batches(1); // what each batch releases
         for (std::size_t i = 0; i < waves.size(); ++i) {
@@ -330,8 +375,7 @@ private:
             if (!ends[i]) continue;
             const bool last = i + 1 == waves.size();
             // The next part's input is uploaded while the device still makes this one.
-            if (last && !lazy() && m_controls.evaluateAt() == EvaluatePolicy::At::None && &part != &m_parts.back())
-                break;
+            if (last && !lazy() && m_controls.evaluateAt() == EvaluatePolicy::At::None && !endsRun) break;
             step(EvaluateStep{.ahead = last ? 0 : m_controls.ahead});
             if (!last && batches.size() > m_controls.ahead) {
                 std::vector<TensorId>& retired = batches[batches.size() - 1 - m_controls.ahead];
@@ -347,7 +391,10 @@ private:
     Program& m_program = m_lowered.program;
     const std::vector<Part>& m_parts = m_lowered.parts;
     const std::vector<TensorId>&m_lasting = m_lowered.lasting, &m_weights = m_lowered.weights;
-    TensorId m_outStaging;
+    TensorId m_staging, m_outStaging;
+    std::vector<Use> m_uses;                                                // of the part, by tensor
+    std::vector<std::uint32_t> m_used;                                      // its tensors, ascending
+    std::map<std::tuple<bool, std::size_t, Where>, std::uint32_t> m_blocks; // of parts and of sequences
     const Controls& m_controls;
 };
 

@@ -73,10 +73,20 @@ std::uint64_t fittedOverlap(std::uint64_t size, std::uint64_t tile, std::uint64_
     return tile * tiles > size ? shared(tile * tiles - size, tiles - 1) : 0;
 }
 
+std::uint64_t overlapOf(const Controls& controls, std::uint64_t size, std::uint64_t tile) {
+    const std::uint64_t wanted = controls.overlap / spatialFactor;
+    return controls.tileGrid == TileArrangement::Fitted ? fittedOverlap(size, tile, wanted) : wanted;
+}
+
+std::vector<TileLine> placesOf(const Controls& controls, std::uint64_t size, std::uint64_t tile) {
+    std::vector<TileLine> lines;
+    for (const Span& span : spansOf(controls.tileGrid, size, tile, overlapOf(controls, size, tile)))
+        lines.push_back({.begin = span.begin, .length = span.length, .weights = {}, .crossing = 0, .crossed = {}});
+    return lines;
+}
+
 std::vector<TileLine> linesOf(const Controls& controls, std::uint64_t size, std::uint64_t tile, std::uint64_t scale) {
-    const std::uint64_t wanted = controls.overlap / spatialFactor,
-                        overlap =
-                            controls.tileGrid == TileArrangement::Fitted ? fittedOverlap(size, tile, wanted) : wanted;
+    const std::uint64_t overlap = overlapOf(controls, size, tile);
     const std::vector<Span> spans = spansOf(controls.tileGrid, size, tile, overlap);
     std::vector<std::vector<double>> weights;
     std::vector<double> sums(size * scale, 0.0);
@@ -122,24 +132,38 @@ std::vector<TileLine> linesOf(const Controls& controls, std::uint64_t size, std:
     return lines;
 }
 
-} // namespace
-
-std::vector<TileGrid> tileGrids(const Controls& controls, std::uint64_t width, std::uint64_t height,
-                                std::uint64_t scale) {
+// A grid for each pass; linesOf(size, tile) are those of one side.
+template <class LinesOf>
+std::vector<TileGrid> gridsOf(const Controls& controls, std::uint64_t width, std::uint64_t height,
+                              const LinesOf& linesOf) {
     const std::uint64_t tileHeight = controls.tile.height / spatialFactor,
                         tileWidth = controls.tile.kind == TileChoice::Kind::Stripe
                                         ? width
                                         : controls.tile.width / spatialFactor;
     const auto gridOf = [&](std::uint64_t tileW, std::uint64_t tileH) {
-        return TileGrid{.rows = linesOf(controls, height, tileH, scale),
-                        .columns = linesOf(controls, width, tileW, scale)};
+        return TileGrid{.rows = linesOf(height, tileH), .columns = linesOf(width, tileW)};
     };
     if (controls.tileGrid != TileArrangement::ThreePasses) return {gridOf(tileWidth, tileHeight)};
-    std::vector<TileGrid> passes{gridOf(tileWidth / 2, tileHeight * 2), gridOf(tileWidth * 2, tileHeight / 2),
-                                 gridOf(tileWidth, tileHeight)};
-    for (TileGrid& pass : passes)
-        for (TileLine& line : pass.rows)
-            for (float& weight : line.weights) weight /= 3.0f;
+    return {gridOf(tileWidth / 2, tileHeight * 2), gridOf(tileWidth * 2, tileHeight / 2),
+            gridOf(tileWidth, tileHeight)};
+}
+
+} // namespace
+
+std::vector<TileGrid> tilePlaces(const Controls& controls, std::uint64_t width, std::uint64_t height) {
+    return gridsOf(controls, width, height,
+                   [&](std::uint64_t size, std::uint64_t tile) { return placesOf(controls, size, tile); });
+}
+
+std::vector<TileGrid> tileGrids(const Controls& controls, std::uint64_t width, std::uint64_t height,
+                                std::uint64_t scale) {
+    std::vector<TileGrid> passes = gridsOf(controls, width, height, [&](std::uint64_t size, std::uint64_t tile) {
+        return linesOf(controls, size, tile, scale);
+    });
+    if (passes.size() > 1)
+        for (TileGrid& pass : passes)
+            for (TileLine& line : pass.rows)
+                for (float& weight : line.weights) weight /= 3.0f;
     return passes;
 }
 

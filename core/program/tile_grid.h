@@ -23,6 +23,9 @@ struct TileGrid {
     std::vector<TileLine> rows, columns;
 };
 
+// Where the tiles lie, without weights, which take memory as all rows and columns of tiles together have.
+std::vector<TileGrid> tilePlaces(const Controls& controls, std::uint64_t width, std::uint64_t height);
+
 // One grid for each pass, their weights divided by the number of passes. Width and height of the latents; `scale`:
 // output elements for each latent. The tile is not larger than the latents in both directions.
 std::vector<TileGrid> tileGrids(const Controls& controls, std::uint64_t width, std::uint64_t height,

@@ -19,19 +19,27 @@ struct Tile {
 
 class Tiles {
 public:
-    Tiles(const Graph& graph, const Controls& controls, std::span<const Weight> unused)
+    Tiles(const Graph& graph, const Controls& controls, std::span<const Weight> unused, bool merged)
         : m_controls(controls)
         , m_decode(controls.op == VaeOp::Decode)
+        , m_merged(merged)
         , m_lowered(lowerWeights(graph, controls, unused))
         , m_layer(m_lowered.addLayer("tiles")) {}
 
     LoweredCalls run() {
         const Shape &in = m_lowered.program.input, &out = m_lowered.program.output;
         const Shape& latents = m_decode ? in : out;
-        m_grids = tileGrids(m_controls, latents.w, latents.h, outScale());
-        addTiles();
-        addLasting(out);
-        for (std::uint64_t picture = 0; picture < out.n; ++picture) addPicture(picture);
+        m_grids = m_merged ? tilePlaces(m_controls, latents.w, latents.h)
+                           : tileGrids(m_controls, latents.w, latents.h, outScale());
+        addLasting(out, addWeights());
+        findRows();
+        if (m_merged) {
+            Sequence first = mergedPicture(0), further = out.n > 1 ? mergedPicture(1) : Sequence{};
+            m_lowered.addPictures(std::move(first), std::move(further), out.n);
+        } else {
+            for (std::uint64_t picture = 0; picture < out.n; ++picture)
+                for (std::size_t row = 0; row < m_rows.size(); ++row) addRow(row, picture);
+        }
         return std::move(m_lowered);
     }
 
@@ -39,44 +47,84 @@ private:
     std::uint64_t outScale() const { return m_decode ? spatialFactor : 1; }
     std::uint64_t inScale() const { return m_decode ? 1 : spatialFactor; }
 
-    void addTiles() {
+    // Says where those of each line are; returns how many there are. A merged program, which does not run, has none.
+    std::uint64_t addWeights() {
+        std::uint64_t count = 0;
         std::vector<float> weights;
+        const auto add = [&](const TileLine& line, std::size_t lists) {
+            m_weightsAt[&line] = count;
+            count += lists * line.length * outScale();
+            weights.insert(weights.end(), line.weights.begin(), line.weights.end());
+            if (lists == 2) weights.insert(weights.end(), line.crossed.begin(), line.crossed.end());
+        };
         for (const TileGrid& grid : m_grids) {
-            std::vector<std::uint64_t> rowAt, columnAt;
-            for (const TileLine& row : grid.rows) {
-                rowAt.push_back(weights.size());
-                weights.insert(weights.end(), row.weights.begin(), row.weights.end());
-            }
-            for (const TileLine& column : grid.columns) {
-                columnAt.push_back(weights.size());
-                weights.insert(weights.end(), column.weights.begin(), column.weights.end());
-                weights.insert(weights.end(), column.crossed.begin(), column.crossed.end());
-            }
-            for (std::size_t i = 0; i < grid.rows.size(); ++i)
-                for (std::size_t j = 0; j < grid.columns.size(); ++j)
-                    m_tiles.push_back({&grid.rows[i], &grid.columns[j], rowAt[i], columnAt[j]});
+            for (const TileLine& row : grid.rows) add(row, 1);
+            for (const TileLine& column : grid.columns) add(column, 2);
         }
-        // From the top: rows that no later tile reaches are complete.
-        std::ranges::stable_sort(m_tiles, {}, [](const Tile& tile) { return tile.row->begin; });
         m_lowered.program.constants.push_back(std::move(weights));
+        return count;
     }
 
-    void addLasting(const Shape& out) {
-        const std::vector<float>& values = m_lowered.program.constants.back();
-        Tensor weights = workspaceTensor("tiles.weights", m_layer, {values.size()});
+    void addLasting(const Shape& out, std::uint64_t weightCount) {
+        Tensor weights = workspaceTensor("tiles.weights", m_layer, {weightCount});
         weights.constant = 0;
         m_weights = m_lowered.add(std::move(weights));
-        // As many rows as may be incomplete at a time.
+        // As many rows as may be incomplete at a time: those from where a tile begins.
         std::uint64_t rows = 0;
-        for (std::size_t i = 0; i < m_tiles.size(); ++i)
-            rows = std::max(rows, (m_tiles[i].row->begin + m_tiles[i].row->length) * outScale() - completeBefore(i));
+        for (const TileGrid& grid : m_grids)
+            for (const TileLine& row : grid.rows) rows = std::max(rows, row.length * outScale());
         m_band = m_lowered.add(
             mapTensor("tiles.band", m_layer, Category::Image, DType::F32, {.n = 1, .h = rows, .w = out.w, .c = out.c}));
         m_lowered.lasting = {m_weights, m_band};
     }
-    // Output rows that tiles from this one on do not reach.
-    std::uint64_t completeBefore(std::size_t tile) const {
-        return tile == m_tiles.size() ? m_lowered.program.output.h : m_tiles[tile].row->begin * outScale();
+
+    // Tiles that begin in the same row of latents, of each grid that has any: grids and their lines.
+    struct Row {
+        std::uint64_t begin = 0;
+        std::vector<std::pair<std::size_t, const TileLine*>> lines;
+    };
+    // From the top: rows of the output that no later tile reaches are complete.
+    void findRows() {
+        std::map<std::uint64_t, Row> rows;
+        for (std::size_t grid = 0; grid < m_grids.size(); ++grid)
+            for (const TileLine& line : m_grids[grid].rows) {
+                Row& row = rows[line.begin];
+                row.begin = line.begin;
+                row.lines.emplace_back(grid, &line);
+            }
+        for (auto& [begin, row] : rows) m_rows.push_back(std::move(row));
+    }
+    std::vector<Tile> tilesOf(const Row& row) const {
+        std::vector<Tile> tiles;
+        for (const auto& [grid, line] : row.lines)
+            for (const TileLine& column : m_grids[grid].columns)
+                tiles.push_back({line, &column, m_weightsAt.at(line), m_weightsAt.at(&column)});
+        return tiles;
+    }
+    // Those of a row that are in flight together; later rows of tiles would need a larger band. As few groups as
+    // possible, and those of even size: a tile alone leaves more of a device idle.
+    std::vector<std::span<const Tile>> groupsOf(std::span<const Tile> tiles) const {
+        std::vector<std::span<const Tile>> groups;
+        while (!tiles.empty()) {
+            const std::size_t left = divideUp<std::size_t>(tiles.size(), m_controls.tilesInFlight);
+            groups.push_back(tiles.first(divideUp(tiles.size(), left)));
+            tiles = tiles.subspan(groups.back().size());
+        }
+        return groups;
+    }
+    // Rows of the output that are complete behind a row of tiles.
+    std::vector<OutputRows> outputsOf(std::size_t row, std::uint64_t picture) const {
+        const std::uint64_t bandRows = m_lowered.program.tensor(m_band).shape.h,
+                            complete = row + 1 < m_rows.size() ? m_rows[row + 1].begin * outScale()
+                                                               : m_lowered.program.output.h;
+        std::vector<OutputRows> outputs;
+        for (std::uint64_t written = m_rows[row].begin * outScale(); written < complete;) {
+            // The band is a ring.
+            const std::uint64_t at = written % bandRows, rows = std::min(complete - written, bandRows - at);
+            outputs.push_back({.tensor = m_band, .firstRow = at, .rows = rows, .picture = picture, .y = written});
+            written += rows;
+        }
+        return outputs;
     }
 
     OutputArea areaOf(const Tile& tile, std::uint64_t picture) const {
@@ -106,50 +154,34 @@ private:
         return size;
     }
 
-    // Tiles that begin in the same row, as many as may be in flight; later rows of tiles would need a larger band. As
-    // few groups as possible, and those of even size: a tile alone leaves more of a device idle.
-    std::size_t endOfGroup(std::size_t first) const {
-        const auto sameRow = [&](std::size_t i) { return m_tiles[i].row->begin == m_tiles[first].row->begin; };
-        std::size_t rowEnd = first;
-        while (rowEnd < m_tiles.size() && sameRow(rowEnd)) ++rowEnd;
-        const std::size_t left = rowEnd - first, groups = divideUp<std::size_t>(left, m_controls.tilesInFlight);
-        return first + divideUp(left, groups);
-    }
-
-    void addPicture(std::uint64_t picture) {
-        const std::uint64_t bandRows = m_lowered.program.tensor(m_band).shape.h;
-        std::uint64_t written = 0; // rows
-        for (std::size_t first = 0, end = 0; first < m_tiles.size(); first = end) {
-            end = endOfGroup(first);
-            Part part;
-            for (std::size_t i = first; i < end; ++i) {
-                part.lanes.push_back(laneOf(i, i - first, picture));
-                part.areas.push_back({.firstWave = 0, .area = areaOf(m_tiles[i], picture)});
-            }
-            // They write the same rows of the band.
-            for (std::size_t i = first; i < end; ++i) part.calls.push_back(addBlend(i, i - first, bandRows));
-            for (const std::uint64_t complete = completeBefore(end); written < complete;) {
-                // The band is a ring.
-                const std::uint64_t at = written % bandRows, rows = std::min(complete - written, bandRows - at);
-                part.outputs.push_back(
-                    {.tensor = m_band, .firstRow = at, .rows = rows, .picture = picture, .y = written});
-                written += rows;
-            }
-            m_lowered.parts.push_back(std::move(part));
+    void addRow(std::size_t row, std::uint64_t picture) {
+        const std::vector<Tile> tiles = tilesOf(m_rows[row]);
+        for (const std::span<const Tile> group : groupsOf(tiles)) {
+            const bool begins = picture == 0 && row == 0 && group.data() == tiles.data();
+            addPart(group, begins, picture);
         }
+        m_lowered.parts.back().outputs = outputsOf(row, picture);
     }
-    Lane laneOf(std::size_t index, std::size_t lane, std::uint64_t picture) {
-        const Tile& tile = m_tiles[index];
+    // `begins`: of all parts the first one.
+    void addPart(std::span<const Tile> group, bool begins, std::uint64_t picture) {
+        Part part;
+        for (std::size_t lane = 0; lane < group.size(); ++lane) {
+            part.lanes.push_back(laneOf(group[lane], lane, picture));
+            part.lanes.back().from.again = !begins || lane > 0;
+            if (!m_merged) part.areas.push_back({.firstWave = 0, .area = areaOf(group[lane], picture)});
+        }
+        // They write the same rows of the band.
+        for (std::size_t lane = 0; lane < group.size(); ++lane) part.calls.push_back(addBlend(group[lane], lane));
+        m_lowered.parts.push_back(std::move(part));
+    }
+    Lane laneOf(const Tile& tile, std::size_t lane, std::uint64_t picture) {
         const Size& size = sizeOf(tile, lane);
         return {.input = size.maps.input,
-                .from = {.picture = picture,
-                         .y = tile.row->begin * inScale(),
-                         .x = tile.column->begin * inScale(),
-                         .again = picture > 0 || index > 0},
+                .from = {.picture = picture, .y = tile.row->begin * inScale(), .x = tile.column->begin * inScale()},
                 .calls = size.calls};
     }
-    std::uint32_t addBlend(std::size_t index, std::size_t lane, std::uint64_t bandRows) {
-        const Tile& tile = m_tiles[index];
+    std::uint32_t addBlend(const Tile& tile, std::size_t lane) {
+        const std::uint64_t bandRows = m_lowered.program.tensor(m_band).shape.h;
         m_lowered.program.calls.push_back({.kernel = BlendCall{.in = sizeOf(tile, lane).maps.output,
                                                                .weights = m_weights,
                                                                .out = m_band,
@@ -162,20 +194,56 @@ private:
         return static_cast<std::uint32_t>(m_lowered.program.calls.size() - 1);
     }
 
+    // Rows of tiles are equal where their tiles have the same heights and as many transfers come behind them.
+    Sequence mergedPicture(std::uint64_t picture) {
+        Sequence rows;
+        for (std::size_t row = 0; row < m_rows.size(); ++row) {
+            const bool begins = picture == 0 && row == 0;
+            std::vector<std::uint64_t> key{begins, outputsOf(row, picture).size()};
+            for (const auto& [grid, line] : m_rows[row].lines) key.insert(key.end(), {grid, line->length});
+            const auto [known, isNew] = m_equalRows.try_emplace(std::move(key));
+            if (isNew) known->second = addMergedRow(row, picture);
+            rows.add(known->second);
+        }
+        return rows;
+    }
+    std::size_t addMergedRow(std::size_t row, std::uint64_t picture) {
+        const std::vector<Tile> tiles = tilesOf(m_rows[row]);
+        const std::vector<std::span<const Tile>> groups = groupsOf(tiles);
+        Sequence parts{.ofParts = true, .items = {}};
+        for (const std::span<const Tile>& group : groups) {
+            const bool begins = picture == 0 && row == 0 && &group == &groups.front();
+            std::vector<OutputRows> outputs;
+            if (&group == &groups.back()) outputs = outputsOf(row, picture);
+            std::vector<std::uint64_t> key{begins, outputs.size()};
+            for (const Tile& tile : group) key.insert(key.end(), {tile.row->length, tile.column->length});
+            const auto [known, isNew] = m_equalParts.try_emplace(std::move(key), m_lowered.parts.size());
+            if (isNew) {
+                addPart(group, begins, picture);
+                m_lowered.parts.back().outputs = std::move(outputs);
+            }
+            parts.add(known->second);
+        }
+        m_lowered.sequences.push_back(std::move(parts));
+        return m_lowered.sequences.size() - 1;
+    }
+
     const Controls& m_controls;
-    bool m_decode;
+    bool m_decode, m_merged;
     LoweredCalls m_lowered;
     LayerId m_layer;
     std::vector<TileGrid> m_grids;
-    std::vector<Tile> m_tiles;
+    std::map<const TileLine*, std::uint64_t> m_weightsAt; // elements of the constant
+    std::vector<Row> m_rows;
     std::map<std::array<std::uint64_t, 3>, Size> m_sizes; // by height and width in latents, and lane
+    std::map<std::vector<std::uint64_t>, std::size_t> m_equalRows, m_equalParts; // sequences and parts
     TensorId m_weights, m_band;
 };
 
 } // namespace
 
-LoweredCalls lowerInTiles(const Graph& graph, const Controls& controls, std::span<const Weight> unused) {
-    return Tiles(graph, controls, unused).run();
+LoweredCalls lowerInTiles(const Graph& graph, const Controls& controls, std::span<const Weight> unused, bool merged) {
+    return Tiles(graph, controls, unused, merged).run();
 }
 
 } // namespace spikescope

@@ -7,7 +7,7 @@
 
 namespace spikescope {
 
-// `graph`: of the whole output, for its weights and sizes.
-LoweredCalls lowerInTiles(const Graph& graph, const Controls& controls, std::span<const Weight> unused);
+// `graph`: of the whole output, for its weights and sizes. `merged`: see lower().
+LoweredCalls lowerInTiles(const Graph& graph, const Controls& controls, std::span<const Weight> unused, bool merged);
 
 } // namespace spikescope

@@ -1,6 +1,7 @@
 #include "core/program/walk.h"
 
 #include "core/base/text.h"
+#include "core/program/repeats.h"
 
 #include <algorithm>
 #include <optional>
@@ -18,19 +19,18 @@ public:
         , m_recording(recording)
         , m_recorder(recorder)
         , m_machine(machine)
+        , m_repeats(allocator, recorder, recording)
         , m_live(program.tensors.size())
         , m_ops(program.calls.size()) {
         if (!program.retiredReleases) m_allocator.waitWith([this] { return m_machine.evaluate(0); });
     }
 
     Result<void> run(const CancelFlag& cancel) {
+        m_cancel = &cancel;
         sample();
-        for (const Step& step : m_program.steps) {
-            if (cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
-            CHECK(std::visit([this](const auto& s) { return carryOut(s); }, step));
-        }
-        return {};
+        return carryOut(m_program.steps);
     }
+    std::uint64_t refusalsOfRepeats() { return m_repeats.finish(); }
 
     // After the device is done, or lost.
     void freeEverything() {
@@ -46,6 +46,22 @@ public:
     TensorId tensor;
 
 private:
+    Result<void> carryOut(const std::vector<Step>& steps) {
+        for (const Step& step : steps) {
+            if (m_cancel->raised()) return fail(ErrorCode::Cancelled, "cancelled");
+            CHECK(std::visit([this](const auto& s) { return carryOut(s); }, step));
+        }
+        return {};
+    }
+    Result<void> carryOut(const RepeatStep& step) {
+        std::vector<Repeats::Mark> begins;
+        for (std::uint64_t left = step.times; (left -= m_repeats.skip(step.block, left)) > 0; --left) {
+            begins.push_back(m_repeats.mark());
+            CHECK(carryOut(m_program.blocks[step.block]));
+            m_repeats.learn(step.block, begins);
+        }
+        return {};
+    }
     Result<void> carryOut(const PhaseStep& step) {
         m_recorder.phase(step.phase);
         m_machine.enter(step.phase);
@@ -150,6 +166,8 @@ private:
     Recording& m_recording;
     Recorder& m_recorder;
     Machine& m_machine;
+    Repeats m_repeats;
+    const CancelFlag* m_cancel = nullptr;
     std::vector<std::optional<Placement>> m_live;
     std::vector<std::optional<RecordedOp>> m_ops; // by call, as one dispatch of it is recorded
     std::uint64_t m_mostReserved = 0;
@@ -175,7 +193,7 @@ Result<void> walk(const Program& program, Allocator& allocator, Recording& recor
     Walk walk(program, allocator, recording, recorder, machine);
     const std::uint64_t refusalsBefore = allocator.heap().refusals();
     Result<void> result = walk.run(cancel);
-    recording.refusals = allocator.heap().refusals() - refusalsBefore;
+    recording.refusals = allocator.heap().refusals() - refusalsBefore + walk.refusalsOfRepeats();
     if (!result) {
         // What is in flight still uses the memory; a lost device has nothing in flight.
         (void)machine.evaluate(0);
@@ -220,23 +238,46 @@ void describe(const Program& program, const Controls& controls, Recording& recor
                                      .host = !isOfDevice(tensor.memory)});
 }
 
+namespace {
+
+// The steps in their order, those of a block where it comes first: what lives beside it is the same every time.
+template <class Visit> void eachOnce(const Program& program, const Visit& visit) {
+    std::vector<bool> known(program.blocks.size(), false);
+    const auto follow = [&](const auto& self, const std::vector<Step>& steps) -> void {
+        for (const Step& step : steps) {
+            const auto* repeat = std::get_if<RepeatStep>(&step);
+            if (!repeat) {
+                visit(step);
+            } else if (!known[repeat->block]) {
+                known[repeat->block] = true;
+                self(self, program.blocks[repeat->block]);
+            }
+        }
+    };
+    follow(follow, program.steps);
+}
+
+} // namespace
+
 Lifetimes lifetimes(const Program& program) {
     const std::size_t count = program.tensors.size();
     Lifetimes result{.lives = std::vector<Lifetime>(count), .earlier = {}};
     std::vector<Lifetime>& lives = result.lives;
     bool again = false;
-    for (std::uint32_t i = 0; i < program.steps.size(); ++i) {
-        if (const auto* acquire = std::get_if<AcquireStep>(&program.steps[i])) {
+    std::uint32_t now = 0;
+    eachOnce(program, [&](const Step& step) {
+        if (const auto* acquire = std::get_if<AcquireStep>(&step)) {
             Lifetime& life = lives[acquire->tensor.index];
             again = again || life.end > 0;
-            life = {.begin = i, .end = 0, .bytes = program.tensor(acquire->tensor).bytes};
-        } else if (const auto* release = std::get_if<ReleaseStep>(&program.steps[i])) {
-            lives[release->tensor.index].end = i;
+            life = {.begin = now, .end = 0, .bytes = program.tensor(acquire->tensor).bytes};
+        } else if (const auto* release = std::get_if<ReleaseStep>(&step)) {
+            lives[release->tensor.index].end = now;
         }
-    }
+        ++now;
+    });
     if (!again) return result;
     std::vector<std::uint32_t> alive, place(count); // place: of each in `alive`
-    for (const Step& step : program.steps) {
+    eachOnce(program, [&](const Step& step) {
         if (const auto* acquire = std::get_if<AcquireStep>(&step)) {
             const std::uint32_t id = acquire->tensor.index;
             for (const std::uint32_t other : alive)
@@ -250,7 +291,7 @@ Lifetimes lifetimes(const Program& program) {
             place[alive[gone]] = gone;
             alive.pop_back();
         }
-    }
+    });
     return result;
 }
 

@@ -126,7 +126,8 @@ std::optional<double> Rates::estimateMs(const Recording& plan) const {
         if (!ofOp(op)) continue;
         const std::optional<Rate> rate = find(op);
         if (!rate) return std::nullopt;
-        ns += static_cast<double>(op.flops) * rate->nsPerFlop + static_cast<double>(op.traffic) * rate->nsPerByte;
+        ns += static_cast<double>(op.times) *
+              (static_cast<double>(op.flops) * rate->nsPerFlop + static_cast<double>(op.traffic) * rate->nsPerByte);
     }
     return ns / 1e6;
 }

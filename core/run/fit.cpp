@@ -287,6 +287,8 @@ private:
     // On the device's heap itself, where blocks may be cut otherwise.
     Result<Recording> planThere(const Controls& controls) const {
         TRY(const Job job, prepare(controls, std::monostate{}));
+        // What is planned with equal parts once may be too much for a run.
+        if (!job.program.blocks.empty()) CHECK(prepare(controls, std::monostate{}, {.everyEvent = true}));
         VirtualHeap heap(m_traits, m_room);
         return plan(job.program, job.controls, heap);
     }

@@ -67,9 +67,7 @@ Result<std::optional<Input>> readInput(const Family& family, const Controls& con
 
 // A picture within one tile is made whole.
 void fallBackFromTiles(Controls& controls, std::vector<std::string>& notes) {
-    const TileChoice& tile = controls.tile;
-    const bool wide = tile.kind == TileChoice::Kind::Stripe || tile.width >= controls.width;
-    if (!controls.isTiled() || tile.parts || !wide || tile.height < controls.height) return;
+    if (!controls.isTiled() || !controls.tile.covers(controls.width, controls.height)) return;
     notes.push_back(fmt::format("tile {}: the picture has {}x{} pixels, so it is made whole",
                                 *controlValue(controls, "tile"), controls.width, controls.height));
     controls.tile = {};
@@ -90,7 +88,7 @@ OutputShape Job::outputShape() const {
     return {.n = shape.n, .h = shape.h, .w = shape.w, .c = shape.c};
 }
 
-Result<Job> prepare(Controls controls, const InputChoice& choice) {
+Result<Job> prepare(Controls controls, const InputChoice& choice, OpLimits limits) {
     CHECK(checkControls(controls));
     Job job;
     std::optional<Checkpoint> checkpoint;
@@ -139,7 +137,10 @@ Result<Job> prepare(Controls controls, const InputChoice& choice) {
         unused = std::move(otherHalf.weights);
         CHECK(bindHalf(job, unused, other));
     }
-    job.program = lower(graph, controls, unused);
+    limits.everyEvent = limits.everyEvent || job.input;
+    TRY(const std::optional<std::string> merged, mergeParts(graph, controls, limits));
+    if (merged) job.notes.push_back(*merged);
+    job.program = lower(graph, controls, unused, merged.has_value());
     job.controls = std::move(controls);
     return job;
 }

@@ -4,6 +4,7 @@
 #include "core/gpu/shader_library.h"
 #include "core/gpu/vulkan_heap.h"
 #include "core/kernels/kernels.h"
+#include "core/program/op_count.h"
 #include "core/program/planner.h"
 #include "core/run/executor.h"
 
@@ -31,7 +32,9 @@ using InputChoice = std::variant<std::monostate, InputFile, std::uint64_t>;
 
 // Reads headers and the input, checks everything that can be checked without a device, and lowers. No tensor of a
 // checkpoint is read.
-Result<Job> prepare(Controls controls, const InputChoice& input);
+// Many equal parts of what is only planned are merged, see lower(), unless every event is wanted; what is too large
+// then is refused.
+Result<Job> prepare(Controls controls, const InputChoice& input, OpLimits limits = {});
 
 // The plan of a job on a heap of these traits.
 Recording planJob(const Job& job, const HeapTraits& traits = {});

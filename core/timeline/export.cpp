@@ -60,13 +60,14 @@ template <class Add> void eachField(const LayerRow& row, Add&& add) {
     add("workspace_bytes", row.workspaceBytes);
     add("output_bytes", row.outputBytes);
     add("flops", row.flops);
+    if (row.times != 1) add("times", row.times);
 }
 
 Json layersJson(const Recording& recording) {
     Json layers = Json::array();
     for (const LayerRow& row : layerTable(recording)) {
         Json::object_t layer; // filled without Json's search for equal keys: there may be a row per op
-        layer.reserve(10);
+        layer.reserve(11);
         eachField(row, [&](const char* key, const auto& value) { layer.emplace_back(key, value); });
         layers.push_back(std::move(layer));
     }
@@ -163,6 +164,12 @@ void appendRecording(JsonText& text, const Recording& recording) {
         ops.add(op.name, indexOrNull(op.layer, recording.layers.size()), name(op.phase), op.dtype, op.flops,
                 op.outputBytes, op.beginNs, op.endNs, op.traffic);
     ops.close();
+
+    text.raw(R"(,"repeated":)");
+    JsonTable repeated(text, {"op", "times"});
+    for (std::size_t i = 0; i < recording.ops.size(); ++i)
+        if (recording.ops[i].times != 1) repeated.add(i, recording.ops[i].times);
+    repeated.close();
 
     text.raw(R"(,"parts":)");
     JsonTable parts(text, {"picture", "x", "y", "width", "height", "first_op", "last_op"});

@@ -24,6 +24,7 @@ constexpr std::array<std::string_view, 2> controlColumns{"name", "value"};
 constexpr std::array<std::string_view, 7> tensorColumns{"name", "layer", "category", "dtype", "shape", "bytes", "host"};
 constexpr std::array<std::string_view, 9> opColumns{"name",         "layer",    "phase",  "dtype",        "flops",
                                                     "output_bytes", "begin_ns", "end_ns", "traffic_bytes"};
+constexpr std::array<std::string_view, 2> repeatedColumns{"op", "times"};
 constexpr std::array<std::string_view, 7> partColumns{"picture", "x", "y", "width", "height", "first_op", "last_op"};
 constexpr std::array<std::string_view, 12> eventColumns{
     "event",           "phase",          "tensor",          "op",         "address",    "size_bytes",
@@ -51,7 +52,8 @@ public:
         CHECK(readLayers(recording));
         CHECK(readTensors(recording));
         CHECK(readOps(recording));
-        // Reports of earlier versions have none.
+        // Reports of earlier versions have neither.
+        if (m_root.source.outline.find("recording.repeated")) CHECK(readRepeated(recording));
         if (m_root.source.outline.find("recording.parts")) CHECK(readParts(recording));
         CHECK(readEvents(recording));
         CHECK(readSamples(recording));
@@ -139,6 +141,17 @@ private:
             TRY(op.traffic, table.cell(8).unsignedNumber());
         }
         return {};
+    }
+
+    Result<void> readRepeated(const ReportField& recording) {
+        TRY(ReportTable table, ReportTable::open(recording, "repeated", "recording.repeated", repeatedColumns));
+        while (true) {
+            TRY(const bool more, table.next());
+            if (!more) return {};
+            TRY(const std::uint32_t op, table.cell(0).index(m_recording.ops.size(), "ops"));
+            if (op == noIndex) return table.cell(0).wrong("is null");
+            TRY(m_recording.ops[op].times, table.cell(1).unsignedNumber());
+        }
     }
 
     Result<void> readParts(const ReportField& recording) {

@@ -107,7 +107,8 @@ std::vector<LayerRow> layerTable(const Recording& recording) {
         row.peakBytes = std::max(row.peakBytes, allocated);
         row.workspaceBytes = std::max(row.workspaceBytes, workspace);
         row.outputBytes = load ? row.outputBytes + op.outputBytes : op.outputBytes;
-        row.flops += op.flops;
+        row.flops += op.flops * op.times;
+        row.times = std::max(row.times, op.times);
         row.lastOp = i;
         previous = load ? std::nullopt : place;
         previousLayer = op.layer;

@@ -18,6 +18,7 @@ struct LayerRow {
     std::uint64_t peakBytes = 0, workspaceBytes = 0;
     std::uint64_t outputBytes = 0;         // of the last op; of uploads the sum
     std::uint64_t flops = 0;               // of all ops together
+    std::uint64_t times = 1;               // of equal parts planned once: for how many rows this one stands
     std::uint32_t firstOp = 0, lastOp = 0; // both included; ops of other layers may lie between two uploads
 };
 

@@ -17,7 +17,7 @@ public:
     // A field by its path, "recording.events.rows"; null where the file has none.
     const JsonToken* find(std::string_view path) const;
 
-    static constexpr std::size_t fieldCount = 47;
+    static constexpr std::size_t fieldCount = 50;
 
 private:
     class Scanner;
