@@ -48,6 +48,10 @@ protected:
 
     pid_t start(std::vector<std::string> arguments) {
         arguments.insert(arguments.begin(), SPIKESCOPE_CLI);
+        return spawn(std::move(arguments));
+    }
+    pid_t spawn(std::vector<std::string> arguments) {
+        const std::string program = arguments.front();
         std::vector<char*> argv;
         for (std::string& argument : arguments) argv.push_back(argument.data());
         argv.push_back(nullptr);
@@ -57,7 +61,7 @@ protected:
         posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
         posix_spawn_file_actions_addopen(&actions, 2, error.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
         pid_t child = -1;
-        EXPECT_EQ(posix_spawn(&child, SPIKESCOPE_CLI, &actions, nullptr, argv.data(), environ), 0);
+        EXPECT_EQ(posix_spawn(&child, program.c_str(), &actions, nullptr, argv.data(), environ), 0);
         posix_spawn_file_actions_destroy(&actions);
         return child;
     }
@@ -69,6 +73,11 @@ protected:
                 .error = slurp(folder / ".stderr")};
     }
     Outcome run(std::vector<std::string> arguments) { return finish(start(std::move(arguments))); }
+
+    // A line of the shell, in which "$0" is the program, in the test's folder.
+    Outcome shell(const std::string& line) {
+        return finish(spawn({"/bin/sh", "-c", "cd '" + folder.string() + "'; " + line, SPIKESCOPE_CLI}));
+    }
 
     std::string file(const std::string& name) const { return (folder / name).string(); }
     std::string write(const std::string& name, const std::string& content) const {
@@ -365,6 +374,38 @@ TEST_F(CliTest, otherExitCodes) {
     EXPECT_EQ(run({"--help"}).code, 0);
     EXPECT_EQ(run({"--version"}).code, 0);
     EXPECT_EQ(run({"devices"}).code, 0);
+}
+
+// Of a stream that is full or closed: standard output's is the program's failure, standard error's is nobody's.
+TEST_F(CliTest, streamsThatTakeNothing) {
+    ASSERT_EQ(run({"plan", "--model", "taesd", "--report", file("r.json")}).code, 0);
+    const std::string plan = "plan --model taesd --size 64x64", quick = plan + " --fail-over 0.001";
+    for (const std::string& command :
+         {std::string("--help"), std::string("--version"), std::string("fit --help"), std::string("devices"),
+          std::string("devices --json"), plan, plan + " --json", quick, std::string("compare r.json r.json --json"),
+          std::string("fit --model taesd --size 64x64 --budget 1")})
+        for (const char* stream : {">/dev/full", ">&-", "<&- >&-"}) {
+            const Outcome outcome = shell("\"$0\" " + command + " " + stream);
+            EXPECT_EQ(outcome.code, 1) << command << stream << outcome.error;
+            EXPECT_NE(outcome.error.find("cannot write to standard output"), std::string::npos)
+                << command << stream << outcome.error;
+        }
+    EXPECT_EQ(std::ranges::count(shell("\"$0\" " + plan + " >/dev/full").error, '\n'), 1);
+    for (const char* stream : {" 2>/dev/full", " 2>&-", " <&- 2>&-"}) {
+        EXPECT_EQ(shell("\"$0\" decode --seed 1 --model taesd --size 32x32 --device cpu" + std::string(stream)).code, 0)
+            << stream;
+        EXPECT_EQ(shell("\"$0\" plan --model nothing" + std::string(stream)).code, 1) << stream;
+        EXPECT_EQ(shell("\"$0\" " + quick + stream).code, 4) << stream;
+    }
+    EXPECT_EQ(shell("\"$0\" " + plan + " >/dev/full 2>/dev/full").code, 1);
+    // A file must not get the number of a closed stream, and with it what is printed there.
+    EXPECT_EQ(shell("\"$0\" " + plan + " --report a.json <&- >&- 2>&-").code, 1);
+    EXPECT_TRUE(nlohmann::json::accept(slurp(file("a.json"))));
+    // A reader that has had enough, as head has, costs no message.
+    const Outcome head = shell("{ sleep 0.2; \"$0\" " + plan + "; echo code $? >&2; } | true");
+    EXPECT_EQ(head.error, "code 1\n");
+    EXPECT_EQ(shell("{ sleep 0.2; \"$0\" " + quick + "; echo code $? >&1; } 2>&1 >codes | true").code, 0);
+    EXPECT_TRUE(slurp(file("codes")).ends_with("code 4\n")) << slurp(file("codes"));
 }
 
 TEST_F(CliTest, summaryHasTheContractsFields) {

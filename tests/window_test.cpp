@@ -316,6 +316,12 @@ TEST(Program, startsWhateverItFinds) {
     EXPECT_EQ(start({"--grab", picture, "--plan-only", "--conv", "magic"}, {}), 1)
         << "a wrong option is said and refused";
     EXPECT_EQ(start({"--grab", folder.path() + "/no/such/folder.png", "--plan-only"}, {}), 1);
+    QProcess version;
+    version.setStandardOutputFile(QStringLiteral("/dev/full"));
+    version.start(QStringLiteral(SPIKESCOPE_WINDOW_PROGRAM), {"--version"});
+    EXPECT_TRUE(version.waitForFinished(60000));
+    EXPECT_EQ(version.exitCode(), 1);
+    EXPECT_TRUE(version.readAllStandardError().contains("cannot write to standard output"));
 }
 
 TEST(Accessibility, everyWidgetHasAName) {

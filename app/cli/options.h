@@ -3,6 +3,7 @@
 
 #include "app/cli/control_options.h"
 
+#include "core/base/streams.h"
 #include "core/run/session.h"
 
 namespace spikescope::cli {
@@ -13,7 +14,7 @@ struct OutputOptions {
 
     void addTo(CLI::App& command);
     Result<void> writeFiles(const Recording& recording) const; // those that were asked for
-    Result<void> print(const Recording& recording) const;      // summary or table, to standard output
+    void print(const Recording& recording) const;              // summary or table, to standard output
     // The bytes of --fail-over, if given.
     Result<std::optional<std::uint64_t>> limit() const;
 };

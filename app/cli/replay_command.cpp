@@ -32,9 +32,9 @@ struct ReplayCommand {
         Recording& recording = replayed.recording;
         recording.controls = {{"allocator", allocator}};
         if (!output.quiet && !output.json)
-            for (const std::string& note : notesOf(snapshot, replayed)) fmt::print(stderr, "note: {}\n", note);
+            for (const std::string& note : notesOf(snapshot, replayed)) printError("note: {}\n", note);
         CHECK(output.writeFiles(recording));
-        CHECK(output.print(recording));
+        output.print(recording);
         return checkLimit(recording, limit, 0);
     }
 };

@@ -21,7 +21,7 @@ void onSignal(int) { cancelled.raise(); }
 
 void sayNotes(const Job& job, bool quiet) {
     if (quiet) return;
-    for (const std::string& note : job.notes) fmt::print(stderr, "note: {}\n", note);
+    for (const std::string& note : job.notes) printError("note: {}\n", note);
 }
 
 struct PlanCommand {
@@ -47,8 +47,8 @@ struct PlanCommand {
         recording.device = std::move(info);
         adviseFailure(recording, job.controls, traits);
         CHECK(output.writeFiles(recording));
-        CHECK(output.print(recording));
-        if (recording.failure) fmt::print(stderr, "spikescope-cli: {}\n", recording.failure->message);
+        output.print(recording);
+        if (recording.failure) printError("spikescope-cli: {}\n", recording.failure->message);
         return checkLimit(recording, limit, recording.failure ? 2 : 0);
     }
 };
@@ -121,16 +121,16 @@ struct RunCommand {
             if (code != 1) {
                 adviseFailure(outcome.recording, job.controls, session->heap().traits());
                 CHECK(output.writeFiles(outcome.recording));
-                CHECK(output.print(outcome.recording));
+                output.print(outcome.recording);
             }
             return code;
         }
         CHECK(output.writeFiles(outcome.recording));
         // After the files, so that no picture appears when a report could not be written.
         for (const auto& sink : outputs) CHECK(sink->commit());
-        CHECK(output.print(outcome.recording));
+        output.print(outcome.recording);
         if (session->validationMessages() > 0) {
-            fmt::print(stderr, "spikescope-cli: the validation layer had {} messages\n", session->validationMessages());
+            printError("spikescope-cli: the validation layer had {} messages\n", session->validationMessages());
             return 3;
         }
         return checkLimit(outcome.recording, limit, 0);
