@@ -1,11 +1,13 @@
 // spikescope: the window.
 
 #include "app/cli/control_options.h"
+#include "app/widgets/application.h"
 #include "app/widgets/image_panel.h"
 #include "app/widgets/main_window.h"
 #include "app/widgets/tables_panel.h"
 #include "app/widgets/theme.h"
 
+#include "core/base/caught.h"
 #include "core/base/streams.h"
 
 #include <CLI/CLI.hpp>
@@ -208,7 +210,7 @@ int run(int argc, char** argv) {
     QCoreApplication::setApplicationName(QStringLiteral("spikescope"));
     QGuiApplication::setDesktopFileName(QStringLiteral("io.github.spikescope.Spikescope"));
     int qtArguments = 1; // what is left of them was read above
-    QApplication app(qtArguments, argv);
+    Application app(qtArguments, argv);
     // A session's pictures may be of 16384×8192 pixels with 16 bits a channel.
     QImageReader::setAllocationLimit(1024);
     QGuiApplication::setWindowIcon(QIcon(QStringLiteral(":/spikescope.svg")));
@@ -222,5 +224,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
     using namespace spikescope;
     prepareStreams();
-    return exitCodeAfterOutput(run(argc, argv), "spikescope");
+    const Result<int> code = caught([&] { return Result<int>(run(argc, argv)); });
+    if (!code) printError("spikescope: {}\n", code.error().message);
+    return exitCodeAfterOutput(code ? *code : code.error().code == ErrorCode::OutOfHostMemory ? 2 : 1, "spikescope");
 }

@@ -1,6 +1,9 @@
 // The program as its users meet it: exit codes, one sentence for each bad input, files whole or not at all. Runs the
 // built spikescope-cli at the smallest sizes.
 
+#include "core/graph/dtype.h"
+#include "core/model/family.h"
+#include "core/model/safetensors_writer.h"
 #include "core/run/picture.h"
 
 #include <gtest/gtest.h>
@@ -93,6 +96,25 @@ protected:
         for (int i = 0; i < 8; ++i)
             length[static_cast<std::size_t>(i)] = static_cast<char>(text.size() >> (8 * i) & 0xff);
         return write(name, length + text + data);
+    }
+    // A whole checkpoint of taesd, whose parameters are 0.
+    std::string checkpoint(const std::string& name) const {
+        using namespace spikescope;
+        std::vector<SafetensorsWriter::Tensor> tensors;
+        for (const VaeOp op : {VaeOp::Decode, VaeOp::Encode}) {
+            const auto graph = buildGraph(*findFamily("taesd"), op, 8, 8, 1);
+            for (const Weight& weight : graph->weights)
+                tensors.push_back({.name = weight.name, .dtype = DType::F16, .shape = weight.dims});
+        }
+        auto writer = SafetensorsWriter::create(file(name), tensors);
+        EXPECT_TRUE(writer) << writer.error().message;
+        for (std::size_t i = 0; i < tensors.size(); ++i) {
+            std::size_t bytes = 2;
+            for (const std::uint64_t side : tensors[i].shape) bytes *= side;
+            EXPECT_TRUE(writer->write(i, 0, std::vector<std::byte>(bytes)));
+        }
+        EXPECT_TRUE(writer->commit());
+        return file(name);
     }
     std::vector<std::string> visibleFiles() const {
         std::vector<std::string> names;
@@ -213,6 +235,7 @@ TEST_F(CliTest, refusesBadControls) {
     expectRefusal({"plan", "--config", write("f.json", "{\"budget\": 1e999}")}, {"f.json", "budget"});
     expectRefusal({"plan", "--config", write("g.json", "{\"budget\": NaN}")}, {"g.json", "budget"});
     expectRefusal({"plan", "--config", write("h.json", "{\"batch\": 1e300}")}, {"batch", "1e+300"});
+    expectRefusal({"plan", "--config", folder.string()}, {folder.string(), "cannot be read"});
     expectRefusal({"plan", "--config", write("i.json", "{\"evaluate\": [1]}")}, {"i.json", "evaluate"});
 }
 
@@ -364,6 +387,26 @@ TEST_F(CliTest, tunedTilesAreKeptAndDamagedOnesIgnored) {
     EXPECT_EQ(run(tune).code, 0);
     EXPECT_EQ(slurp(table()), whole);
     expectRefusal({"tune", "--model", "nothing"}, {"model", "nothing"});
+    // Rates stand beside them. Damaged ones are none at all.
+    const std::string tiles = fs::path(table()).filename().string();
+    const std::string rates = (folder / "cache" / "spikescope" / ("rates-" + tiles.substr(6))).string();
+    const auto fits = [&] { return run({"fit", "--device", "cpu", "--model", "taesd", "--size", "32x32"}); };
+    const std::string sound = R"({"schema":"spikescope.rates/1","rates":[{"kernel":"copy","dtype":"bf16",)";
+    for (const std::string& text :
+         {std::string(R"({"rates":[],"schema":5})"), std::string(R"({"rates":7,"schema":"spikescope.rates/1"})"),
+          std::string("[]"), std::string(), std::string("{\"schema\":"),
+          sound + R"("ns_per_flop":0,"ns_per_byte":1e308}]})", sound + R"("ns_per_flop":0,"ns_per_byte":1e999}]})",
+          sound + R"("ns_per_flop":0,"ns_per_byte":-1}]})", sound + R"("ns_per_flop":0,"ns_per_byte":0}]})",
+          sound + R"("ns_per_flop":0,"ns_per_byte":1}]})"}) {
+        std::ofstream(rates, std::ios::trunc) << text;
+        const Outcome fitted = fits();
+        EXPECT_EQ(fitted.code, 0) << text << fitted.error;
+        EXPECT_EQ(fitted.out.find("nan"), std::string::npos) << text;
+        EXPECT_EQ(fitted.out.find("inf"), std::string::npos) << text;
+    }
+    fs::remove(rates);
+    fs::create_directory(rates);
+    EXPECT_EQ(fits().code, 0);
     before ? setenv("XDG_CACHE_HOME", kept.c_str(), 1) : unsetenv("XDG_CACHE_HOME");
 }
 
@@ -406,6 +449,37 @@ TEST_F(CliTest, streamsThatTakeNothing) {
     EXPECT_EQ(head.error, "code 1\n");
     EXPECT_EQ(shell("{ sleep 0.2; \"$0\" " + quick + "; echo code $? >&1; } 2>&1 >codes | true").code, 0);
     EXPECT_TRUE(slurp(file("codes")).ends_with("code 4\n")) << slurp(file("codes"));
+}
+
+// Memory that ends is said, whatever was under way.
+TEST_F(CliTest, outOfHostMemoryIsExitTwo) {
+#if defined(__SANITIZE_ADDRESS__)
+    GTEST_SKIP() << "the sanitizer reserves more addresses than the limit below";
+#endif
+    const Outcome outcome = shell("ulimit -v 300000; \"$0\" plan --model flux1 --size 65536x65536 --tile 64 "
+                                  "--overlap 8 --report r.json");
+    EXPECT_EQ(outcome.code, 2) << outcome.error;
+    EXPECT_EQ(std::ranges::count(outcome.error, '\n'), 1) << outcome.error;
+    EXPECT_NE(outcome.error.find("out of host memory"), std::string::npos) << outcome.error;
+    EXPECT_TRUE(visibleFiles().empty());
+}
+
+// JSON is UTF-8, names of files are any bytes.
+TEST_F(CliTest, namesThatAreNoUtf8) {
+    const std::string in = checkpoint("\xff.safetensors");
+    const Outcome inspected = run({"inspect", in, "--json"});
+    EXPECT_EQ(inspected.code, 0) << inspected.error;
+    EXPECT_TRUE(nlohmann::json::accept(inspected.out));
+    const std::vector<std::string> fit{"fit", "--size", "64x64", "--budget", "1", "--weights", in};
+    const auto with = [&](const std::vector<std::string>& more) {
+        std::vector<std::string> all = fit;
+        all.insert(all.end(), more.begin(), more.end());
+        return all;
+    };
+    const Outcome fitted = run(with({"--json"}));
+    EXPECT_EQ(fitted.code, 0) << fitted.error;
+    EXPECT_TRUE(nlohmann::json::accept(fitted.out));
+    expectRefusal(with({"--write", file("c.json")}), {"--write", "UTF-8"});
 }
 
 TEST_F(CliTest, summaryHasTheContractsFields) {

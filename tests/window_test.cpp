@@ -4,6 +4,7 @@
 #include "tests/support/desk.h"
 #include "tests/support/recordings.h"
 
+#include "app/engine/worker.h"
 #include "app/widgets/tables_panel.h"
 #include "app/widgets/theme.h"
 #include "app/widgets/timeline_chart.h"
@@ -30,8 +31,12 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
+
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <new>
 
 namespace spikescope {
 namespace {
@@ -147,6 +152,78 @@ TEST(Window, everythingCanBeExported) {
     EXPECT_TRUE(wait([&] { return !desk.errors.isEmpty() && desk.errors.last().contains(QStringLiteral("folder")); }))
         << "an error is said";
     EXPECT_TRUE(desk.child<QWidget>("notice")->isVisible());
+}
+
+class Thrower : public QObject {
+public:
+    bool event(QEvent*) override { throw std::bad_alloc(); }
+};
+
+// What is thrown in an event, in a job or by a whole thread's work is said; the window and the thread go on.
+TEST(Window, whatIsThrownCostsANotice) {
+    Desk desk;
+    Thrower thrower;
+    QCoreApplication::postEvent(&thrower, new QEvent(QEvent::User));
+    drain();
+    ASSERT_EQ(desk.errors.size(), 1);
+    EXPECT_TRUE(desk.errors.front().contains(QStringLiteral("out of host memory")));
+    EXPECT_TRUE(desk.child<QWidget>("notice")->isVisible());
+
+    std::optional<Result<void>> thrown, after;
+    desk.engine.background([]() -> Result<void> { throw std::runtime_error("the text"); },
+                           [&](const Result<void>& result) { thrown = result; });
+    desk.engine.background([]() -> Result<void> { return {}; }, [&](const Result<void>& result) { after = result; });
+    ASSERT_TRUE(wait([&] { return after.has_value(); }));
+    ASSERT_TRUE(thrown && !*thrown);
+    EXPECT_EQ(thrown->error().message, "the text");
+    EXPECT_TRUE(*after);
+
+    std::promise<std::string> heard;
+    std::promise<int> next;
+    Worker worker([&](const Error& error) { heard.set_value(error.message); });
+    worker.add([] { throw std::runtime_error("a job"); });
+    worker.add([&] { next.set_value(7); });
+    EXPECT_EQ(heard.get_future().get(), "a job");
+    EXPECT_EQ(next.get_future().get(), 7);
+}
+
+// A plan of more events than memory holds.
+TEST(Window, aPlanThatMemoryDoesNotHoldCostsANotice) {
+#if defined(__SANITIZE_ADDRESS__)
+    GTEST_SKIP() << "the sanitizer reserves more addresses than the limit below";
+#endif
+    Desk desk;
+    ASSERT_TRUE(wait([&] { return desk.workspace.device().known; })); // drivers do not survive the limit
+    rlimit before = {};
+    ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+    std::ifstream sizes("/proc/self/statm");
+    rlim_t pages = 0;
+    sizes >> pages;
+    const rlimit tight{pages * 4096 + (rlim_t{300} << 20), before.rlim_max};
+    Controls controls;
+    controls.model = "flux1";
+    controls.device = "cpu";
+    controls.width = controls.height = 65536;
+    ASSERT_TRUE(setControl(controls, "tile", "64"));
+    ASSERT_TRUE(setControl(controls, "overlap", "8"));
+    bool planned = false, advised = false;
+    QObject::connect(&desk.engine, &Engine::planned, &desk.window,
+                     [&](const PlanResult& result) { planned |= result.controls.width == 65536; });
+    QObject::connect(&desk.engine, &Engine::advised, &desk.window,
+                     [&](const AdviceResult& result) { advised |= result.controls.width == 65536; });
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &tight), 0);
+    desk.workspace.restore(controls, {});
+    const bool answered = wait([&] { return planned && advised; });
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &before), 0);
+    EXPECT_TRUE(answered);
+    EXPECT_FALSE(desk.errors.isEmpty());
+    for (const QString& error : desk.errors)
+        EXPECT_TRUE(error.contains(QStringLiteral("out of host memory"))) << error.toStdString();
+    const TimelinePtr plan = desk.workspace.plan();
+    controls.tile = {};
+    controls.width = controls.height = 64;
+    desk.workspace.restore(controls, {});
+    EXPECT_TRUE(wait([&] { return desk.workspace.plan() != plan; })) << "the next plan is made";
 }
 
 TEST(Window, outOfMemoryStandsOnTheTimelineWithWhatFits) {

@@ -59,7 +59,7 @@ private:
                        {"estimated_ms", number(advice.ms)},
                        {"fits", advice.fits},
                        {"flips", std::move(flips)}};
-        printOutput("{}\n", out.dump(2));
+        outputJson(out);
     }
 
     static void printText(const Advice& advice, bool budget) {

@@ -76,8 +76,7 @@ struct FitCommand {
         const std::optional<Rates> rates =
             device.session ? keptRates(*device.session, defaultCacheFolder()) : std::nullopt;
         TRY(const Fit result, fit(asked, device.traits, *device.room, rates ? &*rates : nullptr, options));
-        if (result.chosen && !configOut.empty())
-            CHECK(writeText(configOut, valuesOf(result.chosen->controls).dump(2) + "\n"));
+        if (result.chosen && !configOut.empty()) CHECK(writeConfig(result.chosen->controls));
         if (json)
             printJson(result, *device.room);
         else if (result.chosen)
@@ -96,6 +95,13 @@ private:
             printError("spikescope-cli: nothing fits; the least that was found reserves {} ({} B) with{}{}\n",
                        formatBytes(least.peak.reserved), least.peak.reserved, optionsOf(least.controls),
                        least.peak.reserved > room ? std::string() : ", but " + fit.refusal);
+    }
+
+    Result<void> writeConfig(const Controls& chosen) const try {
+        return writeText(configOut, valuesOf(chosen).dump(2) + "\n");
+    } catch (const Json::type_error&) {
+        return fail(ErrorCode::BadInput, "--write {}: weights {} is not UTF-8, as JSON has to be", quote(configOut),
+                    quote(chosen.weights));
     }
 
     static Json valuesOf(const Controls& controls) {
@@ -131,7 +137,7 @@ private:
                        {"steps", std::move(steps)},
                        {"released", fit.released},
                        {"leanest", fit.chosen ? Json(nullptr) : jsonOf(fit.leanest)}};
-        printOutput("{}\n", out.dump(2));
+        outputJson(out);
     }
 
     static void printText(const Fit& fit, const std::string& room) {

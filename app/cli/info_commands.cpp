@@ -61,7 +61,7 @@ Result<int> devices(bool json) {
         }
     }
     if (json)
-        printOutput("{}\n", list.dump(2));
+        outputJson(list);
     else if (all.empty())
         printOutput("Vulkan finds no device\n");
     return usable ? 0 : 3;
@@ -96,7 +96,7 @@ Result<int> inspect(const std::string& path, bool json) {
                        {"tensors_used", found},
                        {"decoder_parameters", counts[0]},
                        {"encoder_parameters", counts[1]}};
-        printOutput("{}\n", out.dump(2));
+        outputJson(out);
         return 0;
     }
     std::vector<std::string> kinds;

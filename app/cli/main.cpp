@@ -3,6 +3,8 @@
 #include "app/cli/commands.h"
 #include "app/cli/options.h"
 
+#include "core/base/caught.h"
+
 #include <sstream>
 
 namespace {
@@ -52,5 +54,6 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     prepareStreams();
-    return exitCodeAfterOutput(run(argc, argv), "spikescope-cli");
+    const Result<int> code = caught([&] { return Result<int>(run(argc, argv)); });
+    return exitCodeAfterOutput(code ? *code : cli::exitWith(code.error()), "spikescope-cli");
 }

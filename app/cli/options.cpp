@@ -6,6 +6,8 @@
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
 
+#include <nlohmann/json.hpp>
+
 #include <cmath>
 #include <filesystem>
 
@@ -137,6 +139,10 @@ std::string signedTime(const std::optional<double>& before, const std::optional<
     const double change = *after - *before;
     if (std::abs(change) < 0.005 * *before) return "=";
     return (change < 0 ? "-" : "+") + formatDuration(std::abs(change));
+}
+
+void outputJson(const nlohmann::ordered_json& json) {
+    printOutput("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
 int exitWith(const Error& error) {

@@ -6,6 +6,8 @@
 #include "core/base/streams.h"
 #include "core/run/session.h"
 
+#include <nlohmann/json_fwd.hpp>
+
 namespace spikescope::cli {
 
 struct OutputOptions {
@@ -36,6 +38,9 @@ Result<DeviceForPlans> deviceForPlans(const Controls& controls);
 // A change as tables have it; "=" for none, "?" for one that is not known.
 std::string signedBytes(std::uint64_t before, std::uint64_t after);
 std::string signedTime(const std::optional<double>& before, const std::optional<double>& after);
+
+// To standard output; bytes of names that are no UTF-8 become U+FFFD.
+void outputJson(const nlohmann::ordered_json& json);
 
 // Says the error on standard error and gives the exit code of the contract.
 int exitWith(const Error& error);

@@ -56,6 +56,7 @@ Workspace::Workspace(Engine& engine, QObject* parent)
     connect(&engine, &Engine::fileProgress, this, &Workspace::fileProgressed);
     connect(&engine, &Engine::advised, this, [this](const AdviceResult& result) {
         if (result.request != m_adviceRequest) return;
+        if (result.error) tell(Notice::Kind::Error, QString::fromStdString(result.error->message));
         m_advice = result;
         Q_EMIT adviceChanged();
     });
@@ -65,6 +66,7 @@ Workspace::Workspace(Engine& engine, QObject* parent)
         m_adviceRequest = m_engine.advise(m_controls, room());
         Q_EMIT adviceChanged();
     });
+    connect(&engine, &Engine::failed, this, [this](const QString& sentence) { tell(Notice::Kind::Error, sentence); });
     connect(&m_runs, &RunsModel::overlaysChanged, this, [this] { rebuildScene(false); });
 }
 
