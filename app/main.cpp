@@ -129,6 +129,13 @@ private:
     bool m_started = false, m_ran = false, m_done = false;
 };
 
+Result<void> checkGrab(const Options& options, const Controls& controls) {
+    std::vector<NamedFile> files = options.controls.inputFiles(controls);
+    for (const std::string& file : options.files) files.push_back({.name = "the file", .path = file});
+    files.push_back({.name = "--grab", .path = options.grab, .role = NamedFile::Role::Output});
+    return checkFilesApart(files);
+}
+
 int runWindow(QApplication& app, const Options& options) {
     const std::vector<std::string> names = tabNames();
     const bool grabbing = !options.grab.empty();
@@ -143,6 +150,10 @@ int runWindow(QApplication& app, const Options& options) {
         controls = *given;
     } else {
         printError("spikescope: {}\n", given.error().message);
+        return 1;
+    }
+    if (auto apart = checkGrab(options, controls); !apart) {
+        printError("spikescope: {}\n", apart.error().message);
         return 1;
     }
     if (controls.model.empty() && controls.syntheticSeed()) controls.model = "flux1";

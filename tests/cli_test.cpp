@@ -253,6 +253,56 @@ TEST_F(CliTest, refusesOutputsThatCannotBeWritten) {
     expectRefusal(with({"--csv", file("no/e.csv"), "-o", file("x.png")}), {"no/e.csv"});
 }
 
+// An output must never replace an input or another output, whatever the command and however the names are spelled.
+TEST_F(CliTest, outputsNeverReplaceInputsOrEachOther) {
+    const nlohmann::ordered_json one{{"z", {{"dtype", "F32"}, {"shape", {4, 4, 4}}, {"data_offsets", {0, 256}}}}};
+    const std::string in = checkpoint("in.safetensors"),
+                      latents = safetensors("z.safetensors", one, std::string(256, '\0')),
+                      pickle = write("in.pickle", "x"), config = write("c.json", "{\"weights\": \"in.safetensors\"}");
+    auto png = spikescope::PngWriter::create(file("in.png"), 8, 8, 8);
+    ASSERT_TRUE(png && png->writeRows(std::vector<float>(8 * 8 * 3, 0.5f)) && png->commit());
+    fs::create_hard_link(in, file("hard"));
+    fs::create_symlink("in.safetensors", file("soft"));
+    fs::create_symlink("new", file("dangling"));
+    const std::string before = slurp(in);
+    const auto when = fs::last_write_time(in);
+    const std::vector<std::string> taesd{"--model", "taesd", "--size", "32x32"};
+    const auto refused = [&](std::vector<std::string> arguments, const std::vector<std::string>& more,
+                             const std::vector<std::string>& parts) {
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        expectRefusal(std::move(arguments), parts);
+        EXPECT_EQ(slurp(in), before);
+        EXPECT_EQ(fs::last_write_time(in), when);
+    };
+    for (const std::string name : {"in.safetensors", "./in.safetensors", "hard", "soft"})
+        for (const std::string output : {"--report", "--csv", "--layers"}) {
+            refused({"plan", output, file(name)}, {"--weights", in}, {output, "--weights", file(name)});
+            refused({"decode", "--seed", "1", output, file(name)}, {"--weights", in}, {output, "--weights"});
+        }
+    refused({"decode", "--seed", "1", "--tensor-out", file("soft")}, {"--weights", in}, {"--tensor-out", "--weights"});
+    refused({"decode", "--latents", latents + ":z", "-o", latents}, taesd, {"-o", "--latents"});
+    refused({"encode", "--image", file("in.png"), "--tensor-out", file("in.png")}, taesd, {"--tensor-out", "--image"});
+    refused({"decode", "--seed", "1", "-o", file("new"), "--tensor-out", file("dangling")}, taesd,
+            {"-o", "--tensor-out"});
+    refused({"decode", "--seed", "1", "--batch", "2", "-o", file("x.png"), "--report", file("x-1.png")}, taesd,
+            {"-o", "--report", "x-1.png"});
+    refused({"plan", "--csv", file("new"), "--layers", file("dangling")}, taesd, {"--csv", "--layers"});
+    refused({"plan", "--config", config, "--report", config}, {}, {"--config", "--report"});
+    refused({"fit", "--budget", "1", "--config", config, "--write", config}, {}, {"--config", "--write"});
+    refused({"fit", "--budget", "1", "--weights", in, "--write", in}, {}, {"--weights", "--write"});
+    refused({"replay", pickle, "--report", pickle}, {}, {"snapshot", "--report"});
+    refused({"compare-images", file("in.png"), file("in.png"), "--heatmap", file("in.png")}, {}, {"--heatmap", "a '"});
+    // What a configuration names counts as well, from the folder the program runs in.
+    const fs::path here = fs::current_path();
+    fs::current_path(folder);
+    refused({"plan", "--config", config, "--layers", in}, {}, {"--layers", "--weights"});
+    fs::current_path(here);
+    // Standard output is an output, and with --json it takes nothing else.
+    refused({"plan", "--report", "/dev/stdout"}, taesd, {"--report", "standard output"});
+    refused({"plan", "--report", file(".stdout")}, taesd, {"--report", "standard output"});
+    EXPECT_EQ(run({"plan", "--model", "taesd", "--report", "/dev/null", "--csv", "/dev/null"}).code, 0);
+}
+
 TEST_F(CliTest, outOfMemoryIsExitTwoWithTheReport) {
     for (const std::string command : {"decode", "plan"}) {
         std::vector<std::string> arguments{command,       "--device", "cpu",

@@ -154,6 +154,58 @@ TEST(Window, everythingCanBeExported) {
     EXPECT_TRUE(desk.child<QWidget>("notice")->isVisible());
 }
 
+// No export replaces a file that is open: it costs a notice and touches nothing.
+TEST(Window, exportsNeverReplaceWhatIsOpen) {
+    const TemporaryFolder folder;
+    writeLatents(folder.file("latents.npy"), 8);
+    ASSERT_TRUE(writeText(folder.file("run.json"), reportJson(smallRun())));
+    Desk desk;
+    desk.window.openPaths({folder.path() + "/latents.npy", folder.path() + "/run.json"});
+    ASSERT_TRUE(wait([&] { return desk.workspace.runs().rowCount() == 1; })) << desk.errors.join('\n').toStdString();
+    ASSERT_TRUE(desk.run());
+    desk.window.saveSession(folder.path() + "/a.spikescope");
+    ASSERT_TRUE(wait([&] { return QFileInfo::exists(folder.path() + "/a.spikescope"); }));
+    drain();
+    ASSERT_TRUE(desk.errors.isEmpty()) << desk.errors.join('\n').toStdString();
+    std::filesystem::create_hard_link(folder.file("latents.npy"), folder.file("hard.png"));
+    std::filesystem::create_symlink("run.json", folder.file("soft.csv"));
+    const auto contentOf = [&](const QString& name) {
+        QFile file(folder.path() + "/" + name);
+        EXPECT_TRUE(file.open(QIODevice::ReadOnly));
+        return file.readAll();
+    };
+    using E = MainWindow::Export;
+    for (const char* name : {"latents.npy", "run.json", "a.spikescope", "hard.png", "soft.csv"}) {
+        const QByteArray before = contentOf(QString::fromUtf8(name));
+        for (const E what :
+             {E::TimelinePng, E::TimelineSvg, E::EventsCsv, E::LayersCsv, E::Report, E::Png8, E::Png16}) {
+            desk.errors.clear();
+            EXPECT_FALSE(desk.window.exportTo(what, folder.path() + "/" + name)) << name;
+            ASSERT_EQ(desk.errors.size(), 1) << name;
+            EXPECT_TRUE(desk.errors.front().contains(QString::fromUtf8(name))) << desk.errors.front().toStdString();
+        }
+        drain();
+        EXPECT_EQ(contentOf(QString::fromUtf8(name)), before) << name;
+    }
+    // A session goes over itself, which is what saving means, and over nothing else that is open.
+    const QByteArray latents = contentOf(QStringLiteral("latents.npy"));
+    desk.errors.clear();
+    desk.window.saveSession(folder.path() + "/latents.npy");
+    EXPECT_EQ(desk.errors.size(), 1);
+    const QByteArray session = contentOf(QStringLiteral("a.spikescope"));
+    desk.workspace.keepPlan();
+    desk.window.saveSession(folder.path() + "/a.spikescope");
+    EXPECT_TRUE(wait([&] { return contentOf(QStringLiteral("a.spikescope")) != session; }));
+    EXPECT_EQ(desk.errors.size(), 1);
+    EXPECT_EQ(contentOf(QStringLiteral("latents.npy")), latents);
+    // What is open no more may go.
+    const int opened = desk.workspace.runs().idAt(0);
+    desk.workspace.removeRun(opened);
+    EXPECT_TRUE(desk.window.exportTo(E::Report, folder.path() + "/run.json"));
+    drain();
+    EXPECT_EQ(desk.errors.size(), 1);
+}
+
 class Thrower : public QObject {
 public:
     bool event(QEvent*) override { throw std::bad_alloc(); }
@@ -393,6 +445,9 @@ TEST(Program, startsWhateverItFinds) {
     EXPECT_EQ(start({"--grab", picture, "--plan-only", "--conv", "magic"}, {}), 1)
         << "a wrong option is said and refused";
     EXPECT_EQ(start({"--grab", folder.path() + "/no/such/folder.png", "--plan-only"}, {}), 1);
+    const QString broken = QString::fromStdString(folder.file("broken.spikescope"));
+    EXPECT_EQ(start({"--grab", broken, "--plan-only", broken}, {}), 1) << "the picture must not replace the session";
+    EXPECT_LT(QFileInfo(broken).size(), 100);
     QProcess version;
     version.setStandardOutputFile(QStringLiteral("/dev/full"));
     version.start(QStringLiteral(SPIKESCOPE_WINDOW_PROGRAM), {"--version"});

@@ -23,6 +23,7 @@ struct AdviseCommand {
 
     Result<int> run() const {
         TRY(const Controls chosen, controls.controls());
+        CHECK(checkFiles({controls.inputFiles(chosen)}, json));
         // A device gives the rates for times and the granularity of its blocks. Without one peaks are all the same.
         TRY(DeviceForPlans device, deviceForPlans(chosen));
         std::optional<Rates> rates;

@@ -24,6 +24,10 @@ struct CompareImagesCommand {
     Result<int> run() const {
         TRY(const std::optional<SeamGrid> tiles, grid());
         TRY(const ValueRange tensorRange, valueRange());
+        CHECK(checkFiles({{{.name = "a", .path = splitKey(a).path},
+                           {.name = "b", .path = splitKey(b).path},
+                           {.name = "--heatmap", .path = heatMap, .role = NamedFile::Role::Output}}},
+                         json));
         TRY(const ComparedImage imageA, open(a, tensorRange));
         TRY(const ComparedImage imageB, open(b, tensorRange));
         SeamEdges seams;

@@ -96,4 +96,9 @@ Result<Controls> ControlOptions::controls(Controls controls, std::vector<std::st
     return controls;
 }
 
+std::vector<NamedFile> ControlOptions::inputFiles(const Controls& controls) const {
+    return {{.name = "--config", .path = configFile},
+            {.name = "--weights", .path = controls.syntheticSeed() ? std::string() : controls.weights}};
+}
+
 } // namespace spikescope::cli

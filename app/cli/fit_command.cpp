@@ -67,6 +67,9 @@ struct FitCommand {
             (what == "dtype" ? options.dtype : options.approximate) = true;
         }
         TRY(const Controls asked, controls.controls({}, &options.kept));
+        CHECK(checkFiles(
+            {controls.inputFiles(asked), {{.name = "--write", .path = configOut, .role = NamedFile::Role::Output}}},
+            json));
         TRY(DeviceForPlans device, deviceForPlans(asked));
         if (device.session && isBudgetOfOther(asked, device.session->device().report().cpu))
             device = {.session = nullptr, .traits = {}, .room = asked.budgetBytes};

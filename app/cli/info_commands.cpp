@@ -68,6 +68,7 @@ Result<int> devices(bool json) {
 }
 
 Result<int> inspect(const std::string& path, bool json) {
+    CHECK(checkFiles({{{.name = "file", .path = path}}}, json));
     TRY(const Checkpoint checkpoint, Checkpoint::open(path));
     std::vector<std::string> names;
     for (const Family* family : checkpoint.candidates()) names.emplace_back(family->name);
@@ -109,6 +110,9 @@ Result<int> inspect(const std::string& path, bool json) {
 }
 
 Result<int> compare(const std::vector<std::string>& paths, bool json) {
+    std::vector<NamedFile> files;
+    for (const std::string& path : paths) files.push_back({.name = "report", .path = path});
+    CHECK(checkFiles({files}, json));
     std::vector<LabelledRecording> runs;
     for (const std::string& path : paths) {
         TRY(Recording recording, readReport(path));

@@ -80,6 +80,13 @@ void OutputOptions::addTo(CLI::App& command) {
     command.add_flag("--quiet", quiet, "no progress")->group("Output");
 }
 
+std::vector<NamedFile> OutputOptions::files() const {
+    constexpr auto output = NamedFile::Role::Output;
+    return {{.name = "--report", .path = report, .role = output},
+            {.name = "--csv", .path = csv, .role = output},
+            {.name = "--layers", .path = layers, .role = output}};
+}
+
 Result<void> OutputOptions::writeFiles(const Recording& recording) const {
     if (!report.empty()) CHECK(writeText(report, reportJson(recording)));
     if (!csv.empty()) CHECK(writeEventsCsv(recording, csv));
@@ -106,6 +113,15 @@ int checkLimit(const Recording& recording, std::optional<std::uint64_t> limit, i
     printError("spikescope-cli: the reserved peak of {} is over the limit of {}\n", formatBytes(peak.reserved),
                formatBytes(*limit));
     return 4;
+}
+
+Result<void> checkFiles(std::initializer_list<std::vector<NamedFile>> files, bool json) {
+    using Role = NamedFile::Role;
+    std::vector<NamedFile> all;
+    for (const std::vector<NamedFile>& some : files) all.insert(all.end(), some.begin(), some.end());
+    all.push_back({.name = "standard output", .path = "/dev/stdout", .role = json ? Role::FullStream : Role::Stream});
+    all.push_back({.name = "standard error", .path = "/dev/stderr", .role = Role::Stream});
+    return checkFilesApart(all);
 }
 
 InputFile splitKey(const std::string& text) {

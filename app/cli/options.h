@@ -15,6 +15,7 @@ struct OutputOptions {
     std::string report, csv, layers, failOver;
 
     void addTo(CLI::App& command);
+    std::vector<NamedFile> files() const;
     Result<void> writeFiles(const Recording& recording) const; // those that were asked for
     void print(const Recording& recording) const;              // summary or table, to standard output
     // The bytes of --fail-over, if given.
@@ -23,6 +24,10 @@ struct OutputOptions {
 
 // Exit 4 when the reserved peak is over the limit, which it says on standard error, else `otherwise`.
 int checkLimit(const Recording& recording, std::optional<std::uint64_t> limit, int otherwise);
+
+// Before any of a command's files is touched: BadUsage when one is an output and also something else, standard output
+// and standard error included. `json`: standard output is JSON.
+Result<void> checkFiles(std::initializer_list<std::vector<NamedFile>> files, bool json);
 
 // "FILE:KEY" or "FILE". A colon belongs to the name when a file of the whole name exists.
 InputFile splitKey(const std::string& text);

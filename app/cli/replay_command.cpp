@@ -25,6 +25,7 @@ struct ReplayCommand {
             return fail(ErrorCode::BadUsage,
                         "allocator arena contradicts replay: its offsets come from a plan; with replay go direct, "
                         "caching, expandable, cache-limit:GIB");
+        CHECK(checkFiles({{{.name = "snapshot", .path = file}}, output.files()}, output.json));
         TRY(const PyTorchSnapshot snapshot, PyTorchSnapshot::open(file));
         TRY(Replay replayed, replay(snapshot, [&](Heap& heap, Recorder& recorder) {
                 return makeDynamicAllocator(controls, heap, recorder);

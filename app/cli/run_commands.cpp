@@ -31,6 +31,7 @@ struct PlanCommand {
     Result<int> run() const {
         TRY(const auto limit, output.limit());
         TRY(Controls chosen, controls.controls());
+        CHECK(checkFiles({controls.inputFiles(chosen), output.files()}, output.json));
         TRY(const Job job, prepare(std::move(chosen), std::monostate{}));
         sayNotes(job, output.quiet || output.json);
         // A device is opened only when one is named: its block sizes then go into the plan.
@@ -99,7 +100,9 @@ struct RunCommand {
             CHECK(setControl(chosen, "op", op == VaeOp::Decode ? "decode" : "encode"));
         }
         TRY(const InputChoice choice, inputChoice());
+        CHECK(checkApart(chosen, chosen.batch));
         TRY(const Job job, prepare(std::move(chosen), choice));
+        CHECK(checkApart(job.controls, job.outputShape().n)); // the input may hold several pictures
         sayNotes(job, output.quiet);
         // Outputs are opened before the work, so that a folder that cannot be written costs nothing.
         TRY(const auto outputs, sinks(job));
@@ -137,6 +140,16 @@ struct RunCommand {
     }
 
 private:
+    Result<void> checkApart(const Controls& chosen, std::uint64_t pictures) const {
+        constexpr auto written = NamedFile::Role::Output;
+        std::vector<NamedFile> files{
+            {.name = op == VaeOp::Decode ? "--latents" : "--image", .path = splitKey(inputFile).path},
+            {.name = "--tensor-out", .path = tensorOut, .role = written}};
+        if (!imageOut.empty())
+            for (std::uint64_t i = 0; i < pictures; ++i)
+                files.push_back({.name = "-o", .path = pngPath(imageOut, i, pictures), .role = written});
+        return checkFiles({controls.inputFiles(chosen), files, output.files()}, output.json);
+    }
     static Result<void> checkWritable(const std::string& path) {
         TRY(const OutputFile probe, OutputFile::create(path)); // goes again without a trace
         return {};

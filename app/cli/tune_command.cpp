@@ -12,6 +12,7 @@ namespace {
 
 Result<int> tuneFor(const ControlOptions& options) {
     TRY(const Controls controls, options.controls());
+    CHECK(checkFiles({options.inputFiles(controls)}, false));
     TRY(const Job job, prepare(controls, {}));
     TRY(const auto session, Session::open({.device = controls.device}));
     bool any = false;

@@ -129,6 +129,7 @@ bool MainWindow::exportTo(Export what, const QString& path) {
     const TimelinePtr timeline = m_workspace.shown();
     // Also called when this function has long returned.
     const auto said = [this, path](const Result<void>& result) { return say(result, path); };
+    if (const Result<void> apart = m_workspace.checkExport(path); !apart) return said(apart);
     const auto nothing = [&](const char* text) { return said(fail(ErrorCode::BadUsage, "{}", text)); };
     // On the thread for files: a million events take a moment.
     const auto inBackground = [&](std::function<Result<void>()> work) {
@@ -185,6 +186,10 @@ bool MainWindow::exportTo(Export what, const QString& path) {
 }
 
 void MainWindow::saveSession(const QString& path) {
+    if (const Result<void> apart = m_workspace.checkExport(path, true); !apart) {
+        say(apart, path);
+        return;
+    }
     SessionData session{.controls = m_workspace.controls(),
                         .input = m_workspace.input(),
                         .runs = m_workspace.runs().entries(),
@@ -201,7 +206,10 @@ void MainWindow::saveSession(const QString& path) {
     session.badgeB = place(m_workspace.runs().badgeB());
     m_engine.background(
         [session = std::move(session), path] { return spikescope::saveSession(session, path.toStdString()); },
-        [this, path](const Result<void>& result) { say(result, path); });
+        [this, path](const Result<void>& result) {
+            if (result) m_workspace.setSession(path);
+            say(result, path);
+        });
 }
 
 void MainWindow::openSession(const QString& path) {
