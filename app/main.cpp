@@ -1,10 +1,14 @@
 // spikescope: the window.
 
 #include "app/cli/control_options.h"
+#include "app/widgets/application.h"
 #include "app/widgets/image_panel.h"
 #include "app/widgets/main_window.h"
 #include "app/widgets/tables_panel.h"
 #include "app/widgets/theme.h"
+
+#include "core/base/caught.h"
+#include "core/base/streams.h"
 
 #include <CLI/CLI.hpp>
 
@@ -16,6 +20,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 
 namespace spikescope {
 
@@ -79,7 +84,7 @@ public:
             look();
         });
         connect(&workspace, &Workspace::told, this, [this](const Notice& notice) {
-            if (notice.kind == Notice::Kind::Error) fmt::print(stderr, "spikescope: {}\n", notice.text.toStdString());
+            if (notice.kind == Notice::Kind::Error) printError("spikescope: {}\n", notice.text.toStdString());
             if (notice.kind == Notice::Kind::Error && !m_workspace.plan())
                 QTimer::singleShot(0, qApp, [] { QCoreApplication::exit(1); });
         });
@@ -105,7 +110,7 @@ private:
             if (m_options.showTiles) showTiles();
             const QPixmap picture = m_window.grab();
             const bool saved = picture.save(QString::fromStdString(m_options.grab), "PNG");
-            if (!saved) fmt::print(stderr, "spikescope: file {} could not be written\n", m_options.grab);
+            if (!saved) printError("spikescope: file {} could not be written\n", m_options.grab);
             QCoreApplication::exit(saved ? 0 : 1);
         });
     }
@@ -124,6 +129,13 @@ private:
     bool m_started = false, m_ran = false, m_done = false;
 };
 
+Result<void> checkGrab(const Options& options, const Controls& controls) {
+    std::vector<NamedFile> files = options.controls.inputFiles(controls);
+    for (const std::string& file : options.files) files.push_back({.name = "the file", .path = file});
+    files.push_back({.name = "--grab", .path = options.grab, .role = NamedFile::Role::Output});
+    return checkFilesApart(files);
+}
+
 int runWindow(QApplication& app, const Options& options) {
     const std::vector<std::string> names = tabNames();
     const bool grabbing = !options.grab.empty();
@@ -137,13 +149,17 @@ int runWindow(QApplication& app, const Options& options) {
     if (auto given = options.controls.controls(controls); given) {
         controls = *given;
     } else {
-        fmt::print(stderr, "spikescope: {}\n", given.error().message);
+        printError("spikescope: {}\n", given.error().message);
+        return 1;
+    }
+    if (auto apart = checkGrab(options, controls); !apart) {
+        printError("spikescope: {}\n", apart.error().message);
         return 1;
     }
     if (controls.model.empty() && controls.syntheticSeed()) controls.model = "flux1";
     if (controls.width == 0) controls.width = controls.height = 1024;
     if (auto checked = checkControls(controls); !checked) {
-        fmt::print(stderr, "spikescope: {}\n", checked.error().message);
+        printError("spikescope: {}\n", checked.error().message);
         return 1;
     }
     std::unique_ptr<Grabber> grabber;
@@ -173,31 +189,30 @@ int runWindow(QApplication& app, const Options& options) {
     return QApplication::exec();
 }
 
-} // namespace
-
-} // namespace spikescope
-
-int main(int argc, char** argv) {
-    using namespace spikescope;
+int run(int argc, char** argv) {
     Options options;
-    CLI::App cli{"Memory profiler for the decode step of diffusion VAEs: the window"};
-    cli.set_version_flag("--version", SPIKESCOPE_VERSION);
-    cli.add_option("files", options.files, "checkpoint, latents, picture, recording, session or PyTorch snapshot");
-    options.controls.addTo(cli, true);
-    cli.add_option("--grab", options.grab, "render the window off screen to FILE.png and leave")->group("Pictures");
-    cli.add_option("--grab-size", options.grabSize, "its size in pixels, WxH")->group("Pictures");
-    cli.add_flag("--plan-only", options.planOnly, "with --grab: no run, and no device")->group("Pictures");
-    cli.add_flag("--problem", options.problem, "mlx-before, mlx-after and leanest, overlaid")->group("Pictures");
-    cli.add_flag("--show-tiles", options.showTiles, "with --grab: the picture's tiles, one of them selected")
+    CLI::App parser{"Memory profiler for the decode step of diffusion VAEs: the window"};
+    parser.set_version_flag("--version", SPIKESCOPE_VERSION);
+    parser.add_option("files", options.files, "checkpoint, latents, picture, recording, session or PyTorch snapshot");
+    options.controls.addTo(parser, true);
+    parser.add_option("--grab", options.grab, "render the window off screen to FILE.png and leave")->group("Pictures");
+    parser.add_option("--grab-size", options.grabSize, "its size in pixels, WxH")->group("Pictures");
+    parser.add_flag("--plan-only", options.planOnly, "with --grab: no run, and no device")->group("Pictures");
+    parser.add_flag("--problem", options.problem, "mlx-before, mlx-after and leanest, overlaid")->group("Pictures");
+    parser.add_flag("--show-tiles", options.showTiles, "with --grab: the picture's tiles, one of them selected")
         ->group("Pictures");
-    cli.add_option("--tab", options.tab, "the table in front")->check(CLI::IsMember(tabNames()))->group("Pictures");
-    cli.add_option("--theme", options.theme, "light or dark, for this start")
+    parser.add_option("--tab", options.tab, "the table in front")->check(CLI::IsMember(tabNames()))->group("Pictures");
+    parser.add_option("--theme", options.theme, "light or dark, for this start")
         ->check(CLI::IsMember({"light", "dark", "system"}))
         ->group("Pictures");
     try {
-        cli.parse(argc, argv);
+        parser.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        return cli.exit(error) == 0 ? 0 : 1;
+        std::ostringstream output, complaint;
+        const int code = parser.exit(error, output, complaint);
+        writeOutput(output.str());
+        writeError(complaint.str());
+        return code == 0 ? 0 : 1;
     }
     // Off screen means without a display too.
     if (!options.grab.empty() && qEnvironmentVariableIsEmpty("QT_QPA_PLATFORM"))
@@ -206,9 +221,21 @@ int main(int argc, char** argv) {
     QCoreApplication::setApplicationName(QStringLiteral("spikescope"));
     QGuiApplication::setDesktopFileName(QStringLiteral("io.github.spikescope.Spikescope"));
     int qtArguments = 1; // what is left of them was read above
-    QApplication app(qtArguments, argv);
+    Application app(qtArguments, argv);
     // A session's pictures may be of 16384×8192 pixels with 16 bits a channel.
     QImageReader::setAllocationLimit(1024);
     QGuiApplication::setWindowIcon(QIcon(QStringLiteral(":/spikescope.svg")));
     return runWindow(app, options);
+}
+
+} // namespace
+
+} // namespace spikescope
+
+int main(int argc, char** argv) {
+    using namespace spikescope;
+    prepareStreams();
+    const Result<int> code = caught([&] { return Result<int>(run(argc, argv)); });
+    if (!code) printError("spikescope: {}\n", code.error().message);
+    return exitCodeAfterOutput(code ? *code : code.error().code == ErrorCode::OutOfHostMemory ? 2 : 1, "spikescope");
 }

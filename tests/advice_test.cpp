@@ -59,6 +59,22 @@ TEST(Rates, refuseDamagedTables) {
     EXPECT_FALSE(Rates::fromJson("[]"));
     EXPECT_FALSE(Rates::fromJson(R"({"schema":"spikescope.rates/1","rates":[]})"));
     EXPECT_FALSE(Rates::fromJson(R"({"schema":"spikescope.rates/1","rates":[1]})"));
+    EXPECT_FALSE(Rates::fromJson(R"({"rates":[],"schema":5})"));
+    const auto with = [](const std::string& schema, const std::string& rates) {
+        return Rates::fromJson("{\"schema\":" + schema + ",\"rates\":" + rates + "}");
+    };
+    const auto rate = [](const std::string& flop, const std::string& byte) {
+        return R"({"kernel":"a","dtype":"b","ns_per_flop":)" + flop + ",\"ns_per_byte\":" + byte + "}";
+    };
+    const std::string schema = "\"spikescope.rates/1\"", sound = rate("0", "1");
+    EXPECT_TRUE(with(schema, "[" + sound + "]"));
+    for (const char* wrong : {"null", "[]", "{}", "true", "\"spikescope.rates/2\""})
+        EXPECT_FALSE(with(wrong, "[" + sound + "]")) << wrong;
+    for (const std::string& wrong :
+         {std::string("null"), std::string("7"), std::string("\"a\""), "{\"a\":" + sound + "}", sound,
+          "[" + sound + ",[]]", "[" + rate("0", "0") + "]", "[" + rate("1e300", "1") + "]",
+          "[" + rate("1", "1e999") + "]", "[" + rate("NaN", "1") + "]", "[" + rate("[1]", "1") + "]"})
+        EXPECT_FALSE(with(schema, wrong)) << wrong;
     EXPECT_FALSE(Rates::fromJson(R"({"schema":"spikescope.rates/1","rates":[{"kernel":"a","dtype":"b"}]})"));
     EXPECT_FALSE(Rates::fromJson(
         R"({"schema":"spikescope.rates/1","rates":[{"kernel":"a","dtype":"b","ns_per_flop":-1,"ns_per_byte":1}]})"));

@@ -1,3 +1,4 @@
+#include "core/base/file_identity.h"
 #include "core/base/mapped_file.h"
 #include "core/base/output_file.h"
 #include "core/base/text.h"
@@ -193,6 +194,95 @@ TEST_F(BaseFiles, FollowsALinkAndKeepsIt) {
     ASSERT_TRUE(file && file->write("new") && file->commit());
     EXPECT_TRUE(fs::is_symlink(at("link")));
     EXPECT_EQ(get(at("real")), "new");
+}
+
+TEST_F(BaseFiles, ALinkToNothingStaysAndItsFileIsMade) {
+    fs::create_symlink("real", at("link"));
+    auto file = OutputFile::create(at("link"));
+    ASSERT_TRUE(file && file->write("new") && file->commit());
+    EXPECT_TRUE(fs::is_symlink(at("link")));
+    EXPECT_EQ(get(at("real")), "new");
+
+    fs::create_symlink("around", at("around"));
+    const auto endless = OutputFile::create(at("around"));
+    ASSERT_FALSE(endless);
+    expectError(endless.error(), ErrorCode::Io, {"around", "symbolic links"});
+    EXPECT_TRUE(fs::is_symlink(at("around")));
+}
+
+// However two names of one file are spelled, an output by one of them is refused and both are said.
+TEST_F(BaseFiles, NamesOfOneFileAreSeen) {
+    fs::create_directories(at("folder"));
+    fs::create_directory_symlink("folder", at("linked"));
+    put(at("here"), "x");
+    fs::create_hard_link(at("here"), at("hard"));
+    fs::create_symlink("here", at("soft"));
+    fs::create_symlink("soft", at("softer"));
+    fs::create_symlink("folder/new", at("dangling"));
+    fs::create_symlink("dangling", at("twice"));
+    using Role = NamedFile::Role;
+    const auto check = [](const std::string& a, Role roleA, const std::string& b, Role roleB) {
+        return checkFilesApart(std::vector<NamedFile>{{.name = "--other", .path = "", .role = Role::Output},
+                                                      {.name = "--a", .path = a, .role = roleA},
+                                                      {.name = "--b", .path = b, .role = roleB}});
+    };
+    const std::pair<std::string, std::string> same[] = {
+        {"here", "here"},
+        {"here", "./here"},
+        {"here", "folder/../here"},
+        {"here", "hard"},
+        {"here", "soft"},
+        {"softer", "hard"},
+        {"new", "new"},
+        {"new", "./new"},
+        {"new", "linked/../new"},
+        {"folder/new", "linked/new"},
+        {"dangling", "folder/new"},
+        {"twice", "linked/new"},
+    };
+    for (const auto& [a, b] : same) {
+        for (const auto& [roleA, roleB] :
+             {std::pair(Role::Input, Role::Output), std::pair(Role::Output, Role::Input),
+              std::pair(Role::Output, Role::Output), std::pair(Role::Stream, Role::Output)}) {
+            const auto result = check(at(a), roleA, at(b), roleB);
+            ASSERT_FALSE(result) << a << " " << b;
+            expectError(result.error(), ErrorCode::BadUsage, {"--a", "--b " + quote(at(b))});
+        }
+        EXPECT_TRUE(check(at(a), Role::Input, at(b), Role::Input)) << "an input may be read twice";
+        EXPECT_TRUE(check(at(a), Role::Stream, at(b), Role::FullStream)) << "a shell may join streams";
+    }
+    const std::pair<std::string, std::string> apart[] = {{"here", "new"},  {"new", "other"}, {"new", "folder/new"},
+                                                         {"no/a", "no/a"}, {"new", "NEW"},   {"here", "HERE"}};
+    for (const auto& [a, b] : apart) EXPECT_TRUE(check(at(a), Role::Output, at(b), Role::Output)) << a << " " << b;
+    EXPECT_TRUE(check(at("here"), Role::Stream, at("new"), Role::Output));
+    EXPECT_FALSE(check(at("here"), Role::Stream, at("soft"), Role::Input)) << "a shell's >> would append to it";
+    EXPECT_EQ(entries(), 8u) << "nothing was made";
+}
+
+TEST_F(BaseFiles, DevicesAndPipesMayBeNamedTwice) {
+    ASSERT_EQ(::mkfifo(at("pipe").c_str(), 0600), 0);
+    using Role = NamedFile::Role;
+    for (const std::string& path : {std::string("/dev/null"), std::string("/dev/full"), at("pipe")}) {
+        const auto with = [&](Role role) {
+            return checkFilesApart(std::vector<NamedFile>{{.name = "--a", .path = path, .role = Role::Output},
+                                                          {.name = "b", .path = path, .role = role}});
+        };
+        EXPECT_TRUE(with(Role::Output)) << path;
+        EXPECT_TRUE(with(Role::Stream)) << path;
+        EXPECT_EQ(with(Role::FullStream).has_value(), path == "/dev/null") << path;
+    }
+}
+
+// Where a file system takes names of either case for one. Few machines have such a folder to test with.
+TEST_F(BaseFiles, NamesByCaseAreSeenWhereTheFileSystemFoldsIt) {
+    const char* folding = std::getenv("SPIKESCOPE_FOLDING_FOLDER");
+    if (!folding) GTEST_SKIP() << "SPIKESCOPE_FOLDING_FOLDER names no folder that folds case";
+    const std::string folder = std::string(folding) + "/";
+    using Role = NamedFile::Role;
+    for (const auto& [a, b] : {std::pair("new.png", "NEW.png"), std::pair("é.png", "É.png")})
+        EXPECT_FALSE(checkFilesApart(std::vector<NamedFile>{{.name = "--a", .path = folder + a, .role = Role::Output},
+                                                            {.name = "--b", .path = folder + b, .role = Role::Output}}))
+            << a;
 }
 
 TEST_F(BaseFiles, TakesTheLongestName) {

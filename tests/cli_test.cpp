@@ -1,6 +1,9 @@
 // The program as its users meet it: exit codes, one sentence for each bad input, files whole or not at all. Runs the
 // built spikescope-cli at the smallest sizes.
 
+#include "core/graph/dtype.h"
+#include "core/model/family.h"
+#include "core/model/safetensors_writer.h"
 #include "core/run/picture.h"
 
 #include <gtest/gtest.h>
@@ -48,6 +51,10 @@ protected:
 
     pid_t start(std::vector<std::string> arguments) {
         arguments.insert(arguments.begin(), SPIKESCOPE_CLI);
+        return spawn(std::move(arguments));
+    }
+    pid_t spawn(std::vector<std::string> arguments) {
+        const std::string program = arguments.front();
         std::vector<char*> argv;
         for (std::string& argument : arguments) argv.push_back(argument.data());
         argv.push_back(nullptr);
@@ -57,7 +64,7 @@ protected:
         posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
         posix_spawn_file_actions_addopen(&actions, 2, error.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
         pid_t child = -1;
-        EXPECT_EQ(posix_spawn(&child, SPIKESCOPE_CLI, &actions, nullptr, argv.data(), environ), 0);
+        EXPECT_EQ(posix_spawn(&child, program.c_str(), &actions, nullptr, argv.data(), environ), 0);
         posix_spawn_file_actions_destroy(&actions);
         return child;
     }
@@ -69,6 +76,11 @@ protected:
                 .error = slurp(folder / ".stderr")};
     }
     Outcome run(std::vector<std::string> arguments) { return finish(start(std::move(arguments))); }
+
+    // A line of the shell, in which "$0" is the program, in the test's folder.
+    Outcome shell(const std::string& line) {
+        return finish(spawn({"/bin/sh", "-c", "cd '" + folder.string() + "'; " + line, SPIKESCOPE_CLI}));
+    }
 
     std::string file(const std::string& name) const { return (folder / name).string(); }
     std::string write(const std::string& name, const std::string& content) const {
@@ -84,6 +96,25 @@ protected:
         for (int i = 0; i < 8; ++i)
             length[static_cast<std::size_t>(i)] = static_cast<char>(text.size() >> (8 * i) & 0xff);
         return write(name, length + text + data);
+    }
+    // A whole checkpoint of taesd, whose parameters are 0.
+    std::string checkpoint(const std::string& name) const {
+        using namespace spikescope;
+        std::vector<SafetensorsWriter::Tensor> tensors;
+        for (const VaeOp op : {VaeOp::Decode, VaeOp::Encode}) {
+            const auto graph = buildGraph(*findFamily("taesd"), op, 8, 8, 1);
+            for (const Weight& weight : graph->weights)
+                tensors.push_back({.name = weight.name, .dtype = DType::F16, .shape = weight.dims});
+        }
+        auto writer = SafetensorsWriter::create(file(name), tensors);
+        EXPECT_TRUE(writer) << writer.error().message;
+        for (std::size_t i = 0; i < tensors.size(); ++i) {
+            std::size_t bytes = 2;
+            for (const std::uint64_t side : tensors[i].shape) bytes *= side;
+            EXPECT_TRUE(writer->write(i, 0, std::vector<std::byte>(bytes)));
+        }
+        EXPECT_TRUE(writer->commit());
+        return file(name);
     }
     std::vector<std::string> visibleFiles() const {
         std::vector<std::string> names;
@@ -204,6 +235,7 @@ TEST_F(CliTest, refusesBadControls) {
     expectRefusal({"plan", "--config", write("f.json", "{\"budget\": 1e999}")}, {"f.json", "budget"});
     expectRefusal({"plan", "--config", write("g.json", "{\"budget\": NaN}")}, {"g.json", "budget"});
     expectRefusal({"plan", "--config", write("h.json", "{\"batch\": 1e300}")}, {"batch", "1e+300"});
+    expectRefusal({"plan", "--config", folder.string()}, {folder.string(), "cannot be read"});
     expectRefusal({"plan", "--config", write("i.json", "{\"evaluate\": [1]}")}, {"i.json", "evaluate"});
 }
 
@@ -219,6 +251,56 @@ TEST_F(CliTest, refusesOutputsThatCannotBeWritten) {
     expectRefusal(with({"--tensor-out", "/dev/full"}), {"/dev/full", "No space"});
     expectRefusal(with({"--report", "/dev/full", "-o", file("x.png")}), {"/dev/full", "No space"});
     expectRefusal(with({"--csv", file("no/e.csv"), "-o", file("x.png")}), {"no/e.csv"});
+}
+
+// An output must never replace an input or another output, whatever the command and however the names are spelled.
+TEST_F(CliTest, outputsNeverReplaceInputsOrEachOther) {
+    const nlohmann::ordered_json one{{"z", {{"dtype", "F32"}, {"shape", {4, 4, 4}}, {"data_offsets", {0, 256}}}}};
+    const std::string in = checkpoint("in.safetensors"),
+                      latents = safetensors("z.safetensors", one, std::string(256, '\0')),
+                      pickle = write("in.pickle", "x"), config = write("c.json", "{\"weights\": \"in.safetensors\"}");
+    auto png = spikescope::PngWriter::create(file("in.png"), 8, 8, 8);
+    ASSERT_TRUE(png && png->writeRows(std::vector<float>(8 * 8 * 3, 0.5f)) && png->commit());
+    fs::create_hard_link(in, file("hard"));
+    fs::create_symlink("in.safetensors", file("soft"));
+    fs::create_symlink("new", file("dangling"));
+    const std::string before = slurp(in);
+    const auto when = fs::last_write_time(in);
+    const std::vector<std::string> taesd{"--model", "taesd", "--size", "32x32"};
+    const auto refused = [&](std::vector<std::string> arguments, const std::vector<std::string>& more,
+                             const std::vector<std::string>& parts) {
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        expectRefusal(std::move(arguments), parts);
+        EXPECT_EQ(slurp(in), before);
+        EXPECT_EQ(fs::last_write_time(in), when);
+    };
+    for (const std::string name : {"in.safetensors", "./in.safetensors", "hard", "soft"})
+        for (const std::string output : {"--report", "--csv", "--layers"}) {
+            refused({"plan", output, file(name)}, {"--weights", in}, {output, "--weights", file(name)});
+            refused({"decode", "--seed", "1", output, file(name)}, {"--weights", in}, {output, "--weights"});
+        }
+    refused({"decode", "--seed", "1", "--tensor-out", file("soft")}, {"--weights", in}, {"--tensor-out", "--weights"});
+    refused({"decode", "--latents", latents + ":z", "-o", latents}, taesd, {"-o", "--latents"});
+    refused({"encode", "--image", file("in.png"), "--tensor-out", file("in.png")}, taesd, {"--tensor-out", "--image"});
+    refused({"decode", "--seed", "1", "-o", file("new"), "--tensor-out", file("dangling")}, taesd,
+            {"-o", "--tensor-out"});
+    refused({"decode", "--seed", "1", "--batch", "2", "-o", file("x.png"), "--report", file("x-1.png")}, taesd,
+            {"-o", "--report", "x-1.png"});
+    refused({"plan", "--csv", file("new"), "--layers", file("dangling")}, taesd, {"--csv", "--layers"});
+    refused({"plan", "--config", config, "--report", config}, {}, {"--config", "--report"});
+    refused({"fit", "--budget", "1", "--config", config, "--write", config}, {}, {"--config", "--write"});
+    refused({"fit", "--budget", "1", "--weights", in, "--write", in}, {}, {"--weights", "--write"});
+    refused({"replay", pickle, "--report", pickle}, {}, {"snapshot", "--report"});
+    refused({"compare-images", file("in.png"), file("in.png"), "--heatmap", file("in.png")}, {}, {"--heatmap", "a '"});
+    // What a configuration names counts as well, from the folder the program runs in.
+    const fs::path here = fs::current_path();
+    fs::current_path(folder);
+    refused({"plan", "--config", config, "--layers", in}, {}, {"--layers", "--weights"});
+    fs::current_path(here);
+    // Standard output is an output, and with --json it takes nothing else.
+    refused({"plan", "--report", "/dev/stdout"}, taesd, {"--report", "standard output"});
+    refused({"plan", "--report", file(".stdout")}, taesd, {"--report", "standard output"});
+    EXPECT_EQ(run({"plan", "--model", "taesd", "--report", "/dev/null", "--csv", "/dev/null"}).code, 0);
 }
 
 TEST_F(CliTest, outOfMemoryIsExitTwoWithTheReport) {
@@ -355,6 +437,26 @@ TEST_F(CliTest, tunedTilesAreKeptAndDamagedOnesIgnored) {
     EXPECT_EQ(run(tune).code, 0);
     EXPECT_EQ(slurp(table()), whole);
     expectRefusal({"tune", "--model", "nothing"}, {"model", "nothing"});
+    // Rates stand beside them. Damaged ones are none at all.
+    const std::string tiles = fs::path(table()).filename().string();
+    const std::string rates = (folder / "cache" / "spikescope" / ("rates-" + tiles.substr(6))).string();
+    const auto fits = [&] { return run({"fit", "--device", "cpu", "--model", "taesd", "--size", "32x32"}); };
+    const std::string sound = R"({"schema":"spikescope.rates/1","rates":[{"kernel":"copy","dtype":"bf16",)";
+    for (const std::string& text :
+         {std::string(R"({"rates":[],"schema":5})"), std::string(R"({"rates":7,"schema":"spikescope.rates/1"})"),
+          std::string("[]"), std::string(), std::string("{\"schema\":"),
+          sound + R"("ns_per_flop":0,"ns_per_byte":1e308}]})", sound + R"("ns_per_flop":0,"ns_per_byte":1e999}]})",
+          sound + R"("ns_per_flop":0,"ns_per_byte":-1}]})", sound + R"("ns_per_flop":0,"ns_per_byte":0}]})",
+          sound + R"("ns_per_flop":0,"ns_per_byte":1}]})"}) {
+        std::ofstream(rates, std::ios::trunc) << text;
+        const Outcome fitted = fits();
+        EXPECT_EQ(fitted.code, 0) << text << fitted.error;
+        EXPECT_EQ(fitted.out.find("nan"), std::string::npos) << text;
+        EXPECT_EQ(fitted.out.find("inf"), std::string::npos) << text;
+    }
+    fs::remove(rates);
+    fs::create_directory(rates);
+    EXPECT_EQ(fits().code, 0);
     before ? setenv("XDG_CACHE_HOME", kept.c_str(), 1) : unsetenv("XDG_CACHE_HOME");
 }
 
@@ -365,6 +467,69 @@ TEST_F(CliTest, otherExitCodes) {
     EXPECT_EQ(run({"--help"}).code, 0);
     EXPECT_EQ(run({"--version"}).code, 0);
     EXPECT_EQ(run({"devices"}).code, 0);
+}
+
+// Of a stream that is full or closed: standard output's is the program's failure, standard error's is nobody's.
+TEST_F(CliTest, streamsThatTakeNothing) {
+    ASSERT_EQ(run({"plan", "--model", "taesd", "--report", file("r.json")}).code, 0);
+    const std::string plan = "plan --model taesd --size 64x64", quick = plan + " --fail-over 0.001";
+    for (const std::string& command :
+         {std::string("--help"), std::string("--version"), std::string("fit --help"), std::string("devices"),
+          std::string("devices --json"), plan, plan + " --json", quick, std::string("compare r.json r.json --json"),
+          std::string("fit --model taesd --size 64x64 --budget 1")})
+        for (const char* stream : {">/dev/full", ">&-", "<&- >&-"}) {
+            const Outcome outcome = shell("\"$0\" " + command + " " + stream);
+            EXPECT_EQ(outcome.code, 1) << command << stream << outcome.error;
+            EXPECT_NE(outcome.error.find("cannot write to standard output"), std::string::npos)
+                << command << stream << outcome.error;
+        }
+    EXPECT_EQ(std::ranges::count(shell("\"$0\" " + plan + " >/dev/full").error, '\n'), 1);
+    for (const char* stream : {" 2>/dev/full", " 2>&-", " <&- 2>&-"}) {
+        EXPECT_EQ(shell("\"$0\" decode --seed 1 --model taesd --size 32x32 --device cpu" + std::string(stream)).code, 0)
+            << stream;
+        EXPECT_EQ(shell("\"$0\" plan --model nothing" + std::string(stream)).code, 1) << stream;
+        EXPECT_EQ(shell("\"$0\" " + quick + stream).code, 4) << stream;
+    }
+    EXPECT_EQ(shell("\"$0\" " + plan + " >/dev/full 2>/dev/full").code, 1);
+    // A file must not get the number of a closed stream, and with it what is printed there.
+    EXPECT_EQ(shell("\"$0\" " + plan + " --report a.json <&- >&- 2>&-").code, 1);
+    EXPECT_TRUE(nlohmann::json::accept(slurp(file("a.json"))));
+    // A reader that has had enough, as head has, costs no message.
+    const Outcome head = shell("{ sleep 0.2; \"$0\" " + plan + "; echo code $? >&2; } | true");
+    EXPECT_EQ(head.error, "code 1\n");
+    EXPECT_EQ(shell("{ sleep 0.2; \"$0\" " + quick + "; echo code $? >&1; } 2>&1 >codes | true").code, 0);
+    EXPECT_TRUE(slurp(file("codes")).ends_with("code 4\n")) << slurp(file("codes"));
+}
+
+// Memory that ends is said, whatever was under way.
+TEST_F(CliTest, outOfHostMemoryIsExitTwo) {
+#if defined(__SANITIZE_ADDRESS__)
+    GTEST_SKIP() << "the sanitizer reserves more addresses than the limit below";
+#endif
+    const Outcome outcome = shell("ulimit -v 300000; \"$0\" plan --model flux1 --size 65536x65536 --tile 64 "
+                                  "--overlap 8 --report r.json");
+    EXPECT_EQ(outcome.code, 2) << outcome.error;
+    EXPECT_EQ(std::ranges::count(outcome.error, '\n'), 1) << outcome.error;
+    EXPECT_NE(outcome.error.find("out of host memory"), std::string::npos) << outcome.error;
+    EXPECT_TRUE(visibleFiles().empty());
+}
+
+// JSON is UTF-8, names of files are any bytes.
+TEST_F(CliTest, namesThatAreNoUtf8) {
+    const std::string in = checkpoint("\xff.safetensors");
+    const Outcome inspected = run({"inspect", in, "--json"});
+    EXPECT_EQ(inspected.code, 0) << inspected.error;
+    EXPECT_TRUE(nlohmann::json::accept(inspected.out));
+    const std::vector<std::string> fit{"fit", "--size", "64x64", "--budget", "1", "--weights", in};
+    const auto with = [&](const std::vector<std::string>& more) {
+        std::vector<std::string> all = fit;
+        all.insert(all.end(), more.begin(), more.end());
+        return all;
+    };
+    const Outcome fitted = run(with({"--json"}));
+    EXPECT_EQ(fitted.code, 0) << fitted.error;
+    EXPECT_TRUE(nlohmann::json::accept(fitted.out));
+    expectRefusal(with({"--write", file("c.json")}), {"--write", "UTF-8"});
 }
 
 TEST_F(CliTest, summaryHasTheContractsFields) {

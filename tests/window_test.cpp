@@ -4,6 +4,7 @@
 #include "tests/support/desk.h"
 #include "tests/support/recordings.h"
 
+#include "app/engine/worker.h"
 #include "app/widgets/tables_panel.h"
 #include "app/widgets/theme.h"
 #include "app/widgets/timeline_chart.h"
@@ -30,8 +31,12 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
+
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <new>
 
 namespace spikescope {
 namespace {
@@ -147,6 +152,130 @@ TEST(Window, everythingCanBeExported) {
     EXPECT_TRUE(wait([&] { return !desk.errors.isEmpty() && desk.errors.last().contains(QStringLiteral("folder")); }))
         << "an error is said";
     EXPECT_TRUE(desk.child<QWidget>("notice")->isVisible());
+}
+
+// No export replaces a file that is open: it costs a notice and touches nothing.
+TEST(Window, exportsNeverReplaceWhatIsOpen) {
+    const TemporaryFolder folder;
+    writeLatents(folder.file("latents.npy"), 8);
+    ASSERT_TRUE(writeText(folder.file("run.json"), reportJson(smallRun())));
+    Desk desk;
+    desk.window.openPaths({folder.path() + "/latents.npy", folder.path() + "/run.json"});
+    ASSERT_TRUE(wait([&] { return desk.workspace.runs().rowCount() == 1; })) << desk.errors.join('\n').toStdString();
+    ASSERT_TRUE(desk.run());
+    desk.window.saveSession(folder.path() + "/a.spikescope");
+    ASSERT_TRUE(wait([&] { return QFileInfo::exists(folder.path() + "/a.spikescope"); }));
+    drain();
+    ASSERT_TRUE(desk.errors.isEmpty()) << desk.errors.join('\n').toStdString();
+    std::filesystem::create_hard_link(folder.file("latents.npy"), folder.file("hard.png"));
+    std::filesystem::create_symlink("run.json", folder.file("soft.csv"));
+    const auto contentOf = [&](const QString& name) {
+        QFile file(folder.path() + "/" + name);
+        EXPECT_TRUE(file.open(QIODevice::ReadOnly));
+        return file.readAll();
+    };
+    using E = MainWindow::Export;
+    for (const char* name : {"latents.npy", "run.json", "a.spikescope", "hard.png", "soft.csv"}) {
+        const QByteArray before = contentOf(QString::fromUtf8(name));
+        for (const E what :
+             {E::TimelinePng, E::TimelineSvg, E::EventsCsv, E::LayersCsv, E::Report, E::Png8, E::Png16}) {
+            desk.errors.clear();
+            EXPECT_FALSE(desk.window.exportTo(what, folder.path() + "/" + name)) << name;
+            ASSERT_EQ(desk.errors.size(), 1) << name;
+            EXPECT_TRUE(desk.errors.front().contains(QString::fromUtf8(name))) << desk.errors.front().toStdString();
+        }
+        drain();
+        EXPECT_EQ(contentOf(QString::fromUtf8(name)), before) << name;
+    }
+    // A session goes over itself, which is what saving means, and over nothing else that is open.
+    const QByteArray latents = contentOf(QStringLiteral("latents.npy"));
+    desk.errors.clear();
+    desk.window.saveSession(folder.path() + "/latents.npy");
+    EXPECT_EQ(desk.errors.size(), 1);
+    const QByteArray session = contentOf(QStringLiteral("a.spikescope"));
+    desk.workspace.keepPlan();
+    desk.window.saveSession(folder.path() + "/a.spikescope");
+    EXPECT_TRUE(wait([&] { return contentOf(QStringLiteral("a.spikescope")) != session; }));
+    EXPECT_EQ(desk.errors.size(), 1);
+    EXPECT_EQ(contentOf(QStringLiteral("latents.npy")), latents);
+    // What is open no more may go.
+    const int opened = desk.workspace.runs().idAt(0);
+    desk.workspace.removeRun(opened);
+    EXPECT_TRUE(desk.window.exportTo(E::Report, folder.path() + "/run.json"));
+    drain();
+    EXPECT_EQ(desk.errors.size(), 1);
+}
+
+class Thrower : public QObject {
+public:
+    bool event(QEvent*) override { throw std::bad_alloc(); }
+};
+
+// What is thrown in an event, in a job or by a whole thread's work is said; the window and the thread go on.
+TEST(Window, whatIsThrownCostsANotice) {
+    Desk desk;
+    Thrower thrower;
+    QCoreApplication::postEvent(&thrower, new QEvent(QEvent::User));
+    drain();
+    ASSERT_EQ(desk.errors.size(), 1);
+    EXPECT_TRUE(desk.errors.front().contains(QStringLiteral("out of host memory")));
+    EXPECT_TRUE(desk.child<QWidget>("notice")->isVisible());
+
+    std::optional<Result<void>> thrown, after;
+    desk.engine.background([]() -> Result<void> { throw std::runtime_error("the text"); },
+                           [&](const Result<void>& result) { thrown = result; });
+    desk.engine.background([]() -> Result<void> { return {}; }, [&](const Result<void>& result) { after = result; });
+    ASSERT_TRUE(wait([&] { return after.has_value(); }));
+    ASSERT_TRUE(thrown && !*thrown);
+    EXPECT_EQ(thrown->error().message, "the text");
+    EXPECT_TRUE(*after);
+
+    std::promise<std::string> heard;
+    std::promise<int> next;
+    Worker worker([&](const Error& error) { heard.set_value(error.message); });
+    worker.add([] { throw std::runtime_error("a job"); });
+    worker.add([&] { next.set_value(7); });
+    EXPECT_EQ(heard.get_future().get(), "a job");
+    EXPECT_EQ(next.get_future().get(), 7);
+}
+
+// A plan of more events than memory holds.
+TEST(Window, aPlanThatMemoryDoesNotHoldCostsANotice) {
+#if defined(__SANITIZE_ADDRESS__)
+    GTEST_SKIP() << "the sanitizer reserves more addresses than the limit below";
+#endif
+    Desk desk;
+    ASSERT_TRUE(wait([&] { return desk.workspace.device().known; })); // drivers do not survive the limit
+    rlimit before = {};
+    ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+    std::ifstream sizes("/proc/self/statm");
+    rlim_t pages = 0;
+    sizes >> pages;
+    const rlimit tight{pages * 4096 + (rlim_t{300} << 20), before.rlim_max};
+    Controls controls;
+    controls.model = "flux1";
+    controls.device = "cpu";
+    controls.width = controls.height = 65536;
+    ASSERT_TRUE(setControl(controls, "tile", "64"));
+    ASSERT_TRUE(setControl(controls, "overlap", "8"));
+    bool planned = false, advised = false;
+    QObject::connect(&desk.engine, &Engine::planned, &desk.window,
+                     [&](const PlanResult& result) { planned |= result.controls.width == 65536; });
+    QObject::connect(&desk.engine, &Engine::advised, &desk.window,
+                     [&](const AdviceResult& result) { advised |= result.controls.width == 65536; });
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &tight), 0);
+    desk.workspace.restore(controls, {});
+    const bool answered = wait([&] { return planned && advised; });
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &before), 0);
+    EXPECT_TRUE(answered);
+    EXPECT_FALSE(desk.errors.isEmpty());
+    for (const QString& error : desk.errors)
+        EXPECT_TRUE(error.contains(QStringLiteral("out of host memory"))) << error.toStdString();
+    const TimelinePtr plan = desk.workspace.plan();
+    controls.tile = {};
+    controls.width = controls.height = 64;
+    desk.workspace.restore(controls, {});
+    EXPECT_TRUE(wait([&] { return desk.workspace.plan() != plan; })) << "the next plan is made";
 }
 
 TEST(Window, outOfMemoryStandsOnTheTimelineWithWhatFits) {
@@ -316,6 +445,15 @@ TEST(Program, startsWhateverItFinds) {
     EXPECT_EQ(start({"--grab", picture, "--plan-only", "--conv", "magic"}, {}), 1)
         << "a wrong option is said and refused";
     EXPECT_EQ(start({"--grab", folder.path() + "/no/such/folder.png", "--plan-only"}, {}), 1);
+    const QString broken = QString::fromStdString(folder.file("broken.spikescope"));
+    EXPECT_EQ(start({"--grab", broken, "--plan-only", broken}, {}), 1) << "the picture must not replace the session";
+    EXPECT_LT(QFileInfo(broken).size(), 100);
+    QProcess version;
+    version.setStandardOutputFile(QStringLiteral("/dev/full"));
+    version.start(QStringLiteral(SPIKESCOPE_WINDOW_PROGRAM), {"--version"});
+    EXPECT_TRUE(version.waitForFinished(60000));
+    EXPECT_EQ(version.exitCode(), 1);
+    EXPECT_TRUE(version.readAllStandardError().contains("cannot write to standard output"));
 }
 
 TEST(Accessibility, everyWidgetHasAName) {

@@ -23,6 +23,7 @@ struct AdviseCommand {
 
     Result<int> run() const {
         TRY(const Controls chosen, controls.controls());
+        CHECK(checkFiles({controls.inputFiles(chosen)}, json));
         // A device gives the rates for times and the granularity of its blocks. Without one peaks are all the same.
         TRY(DeviceForPlans device, deviceForPlans(chosen));
         std::optional<Rates> rates;
@@ -30,10 +31,10 @@ struct AdviseCommand {
             // What fits is what the budget says: so many GiB of any device, or this one.
             if (chosen.budgetBytes) device.traits.largestBlock = HeapTraits().largestBlock;
             TRY(rates, ratesOf(*device.session, defaultCacheFolder(), [this] {
-                    if (!quiet) fmt::print(stderr, "note: measuring this device's rates, once; then they are kept\n");
+                    if (!quiet) printError("note: measuring this device's rates, once; then they are kept\n");
                 }));
         } else if (!quiet) {
-            fmt::print(stderr, "note: no Vulkan device, so no times\n");
+            printError("note: no Vulkan device, so no times\n");
         }
         TRY(const Advice advice, advise(chosen, device.traits, rates ? &*rates : nullptr, device.room));
         json ? printJson(advice) : printText(advice, chosen.budgetBytes.has_value());
@@ -59,15 +60,15 @@ private:
                        {"estimated_ms", number(advice.ms)},
                        {"fits", advice.fits},
                        {"flips", std::move(flips)}};
-        fmt::print("{}\n", out.dump(2));
+        outputJson(out);
     }
 
     static void printText(const Advice& advice, bool budget) {
         const bool showFits =
             budget || !advice.fits || std::ranges::any_of(advice.flips, [](const Flip& flip) { return !flip.fits; });
-        fmt::print("now    allocated {}, reserved {}{}{}\n\n", formatBytes(advice.allocated),
-                   formatBytes(advice.reserved), advice.ms ? ", about " + formatDuration(*advice.ms) : std::string(),
-                   advice.fits ? "" : ", does not fit");
+        printOutput("now    allocated {}, reserved {}{}{}\n\n", formatBytes(advice.allocated),
+                    formatBytes(advice.reserved), advice.ms ? ", about " + formatDuration(*advice.ms) : std::string(),
+                    advice.fits ? "" : ", does not fit");
         std::vector<std::vector<std::string>> lines{
             {"control", "from", "to", "layer of the peak", "peak", "change", "reserved", "change", "time"}};
         if (showFits) lines.front().push_back("fits");
@@ -84,8 +85,8 @@ private:
                              signedBytes(advice.reserved, flip.reserved), time});
             if (showFits) lines.back().push_back(flip.fits ? "yes" : "no");
         }
-        fmt::print("{}\n", alignedText(lines, 4));
-        if (!same.empty()) fmt::print("\nno change: {}\n", joined(same, ", "));
+        printOutput("{}\n", alignedText(lines, 4));
+        if (!same.empty()) printOutput("\nno change: {}\n", joined(same, ", "));
     }
 };
 

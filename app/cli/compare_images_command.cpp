@@ -24,6 +24,10 @@ struct CompareImagesCommand {
     Result<int> run() const {
         TRY(const std::optional<SeamGrid> tiles, grid());
         TRY(const ValueRange tensorRange, valueRange());
+        CHECK(checkFiles({{{.name = "a", .path = splitKey(a).path},
+                           {.name = "b", .path = splitKey(b).path},
+                           {.name = "--heatmap", .path = heatMap, .role = NamedFile::Role::Output}}},
+                         json));
         TRY(const ComparedImage imageA, open(a, tensorRange));
         TRY(const ComparedImage imageB, open(b, tensorRange));
         SeamEdges seams;
@@ -68,21 +72,21 @@ private:
     }
 
     void printText(const ImageDifference& d) const {
-        fmt::print("pictures   {}x{}, A {}, B {}\n", d.width, d.height, a, b);
+        printOutput("pictures   {}x{}, A {}, B {}\n", d.width, d.height, a, b);
         if (d.identical())
-            fmt::print("psnr       identical\n");
+            printOutput("psnr       identical\n");
         else
-            fmt::print("psnr       {:.2f} dB, of a peak of 1 from black to white\n", d.psnr);
-        fmt::print("maximum    {:.4g}{}\n", d.maximum,
-                   d.worst ? fmt::format(" at x {}, y {}, {}", d.worst->x, d.worst->y, channelNames[d.worst->channel])
-                           : std::string());
-        fmt::print("mean       {:.4g}\n", d.mean);
-        fmt::print("relative   {:.4g}, L2 of B - A over that of A\n", d.relativeL2);
+            printOutput("psnr       {:.2f} dB, of a peak of 1 from black to white\n", d.psnr);
+        printOutput("maximum    {:.4g}{}\n", d.maximum,
+                    d.worst ? fmt::format(" at x {}, y {}, {}", d.worst->x, d.worst->y, channelNames[d.worst->channel])
+                            : std::string());
+        printOutput("mean       {:.4g}\n", d.mean);
+        printOutput("relative   {:.4g}, L2 of B - A over that of A\n", d.relativeL2);
         if (d.nonFinite)
-            fmt::print("not finite {} values, whose error is infinite; without them the maximum is {:.4g}\n",
-                       d.nonFinite, d.largestFinite);
+            printOutput("not finite {} values, whose error is infinite; without them the maximum is {:.4g}\n",
+                        d.nonFinite, d.largestFinite);
         if (!d.byDistance.empty()) printBins(d);
-        if (!heatMap.empty()) fmt::print("heat map   {}, white is {:.4g}\n", heatMap, d.largestFinite);
+        if (!heatMap.empty()) printOutput("heat map   {}, white is {:.4g}\n", heatMap, d.largestFinite);
     }
 
     static void printBins(const ImageDifference& d) {
@@ -93,11 +97,11 @@ private:
                 {bin.to == anyDistance ? fmt::format("{}+", bin.from) : fmt::format("{}-{}", bin.from, bin.to),
                  std::to_string(bin.pixels), number(bin.rms), number(bin.maximum)});
         }
-        fmt::print("\n{}\n\n", alignedText(lines, 1));
-        fmt::print("seams      {}\n",
-                   d.seamVisibility
-                       ? fmt::format("{:.4g}, RMS beside edges over that farthest from them", *d.seamVisibility)
-                       : "no ratio of the RMS beside edges to that farthest from them");
+        printOutput("\n{}\n\n", alignedText(lines, 1));
+        printOutput("seams      {}\n",
+                    d.seamVisibility
+                        ? fmt::format("{:.4g}, RMS beside edges over that farthest from them", *d.seamVisibility)
+                        : "no ratio of the RMS beside edges to that farthest from them");
     }
 
     void printJson(const ImageDifference& d, const std::optional<SeamGrid>& tiles) const {
@@ -135,7 +139,7 @@ private:
         }
         if (!heatMap.empty()) out["heatmap"] = {{"file", heatMap}, {"white", d.largestFinite}};
         // Names of files need not be UTF-8.
-        fmt::print("{}\n", out.dump(2, ' ', false, Json::error_handler_t::replace));
+        printOutput("{}\n", out.dump(2, ' ', false, Json::error_handler_t::replace));
     }
 };
 

@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <filesystem>
 #include <fstream>
 
 namespace spikescope::cli {
@@ -17,9 +16,12 @@ namespace {
 Result<void> applyConfig(Controls& controls, const std::string& path, std::vector<std::string>& named) {
     std::ifstream file(path, std::ios::binary);
     if (!file) return fail(ErrorCode::BadInput, "file {}: cannot be opened", quote(path));
-    constexpr std::uintmax_t most = 1 << 20;
-    std::error_code ignored;
-    if (std::filesystem::file_size(path, ignored) > most)
+    constexpr std::size_t most = 1 << 20;
+    std::string content(most + 1, '\0');
+    file.read(content.data(), static_cast<std::streamsize>(content.size()));
+    if (file.bad()) return fail(ErrorCode::BadInput, "file {}: cannot be read", quote(path)); // a folder
+    content.resize(static_cast<std::size_t>(file.gcount()));
+    if (content.size() > most)
         return fail(ErrorCode::BadInput, "file {}: a configuration has at most 1 MiB", quote(path));
     // The parser gives up at a number beyond the range of double; the key before it says which control is meant.
     std::string lastKey;
@@ -28,7 +30,7 @@ Result<void> applyConfig(Controls& controls, const std::string& path, std::vecto
         if (event == Json::parse_event_t::key) lastKey = parsed.get<std::string>();
         return true;
     };
-    const Json json = Json::parse(file, remember, false);
+    const Json json = Json::parse(content, remember, false);
     if (json.is_discarded() && !lastKey.empty())
         return fail(ErrorCode::BadInput, "file {}: control {} has no value that JSON can hold, or the text ends there",
                     quote(path), quote(lastKey));
@@ -92,6 +94,11 @@ Result<Controls> ControlOptions::controls(Controls controls, std::vector<std::st
     }
     if (named) *named = std::move(names);
     return controls;
+}
+
+std::vector<NamedFile> ControlOptions::inputFiles(const Controls& controls) const {
+    return {{.name = "--config", .path = configFile},
+            {.name = "--weights", .path = controls.syntheticSeed() ? std::string() : controls.weights}};
 }
 
 } // namespace spikescope::cli

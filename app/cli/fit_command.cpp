@@ -67,6 +67,9 @@ struct FitCommand {
             (what == "dtype" ? options.dtype : options.approximate) = true;
         }
         TRY(const Controls asked, controls.controls({}, &options.kept));
+        CHECK(checkFiles(
+            {controls.inputFiles(asked), {{.name = "--write", .path = configOut, .role = NamedFile::Role::Output}}},
+            json));
         TRY(DeviceForPlans device, deviceForPlans(asked));
         if (device.session && isBudgetOfOther(asked, device.session->device().report().cpu))
             device = {.session = nullptr, .traits = {}, .room = asked.budgetBytes};
@@ -76,8 +79,7 @@ struct FitCommand {
         const std::optional<Rates> rates =
             device.session ? keptRates(*device.session, defaultCacheFolder()) : std::nullopt;
         TRY(const Fit result, fit(asked, device.traits, *device.room, rates ? &*rates : nullptr, options));
-        if (result.chosen && !configOut.empty())
-            CHECK(writeText(configOut, valuesOf(result.chosen->controls).dump(2) + "\n"));
+        if (result.chosen && !configOut.empty()) CHECK(writeConfig(result.chosen->controls));
         if (json)
             printJson(result, *device.room);
         else if (result.chosen)
@@ -90,12 +92,19 @@ private:
     static void sayWhatIsNeeded(const Fit& fit, std::uint64_t room) {
         const PlannedControls& least = fit.leanest;
         if (least.weights > room)
-            fmt::print(stderr, "spikescope-cli: the weights alone are {} ({} B), the budget is {}\n",
+            printError("spikescope-cli: the weights alone are {} ({} B), the budget is {}\n",
                        formatBytes(least.weights), least.weights, formatBytes(room));
         else
-            fmt::print(stderr, "spikescope-cli: nothing fits; the least that was found reserves {} ({} B) with{}{}\n",
+            printError("spikescope-cli: nothing fits; the least that was found reserves {} ({} B) with{}{}\n",
                        formatBytes(least.peak.reserved), least.peak.reserved, optionsOf(least.controls),
                        least.peak.reserved > room ? std::string() : ", but " + fit.refusal);
+    }
+
+    Result<void> writeConfig(const Controls& chosen) const try {
+        return writeText(configOut, valuesOf(chosen).dump(2) + "\n");
+    } catch (const Json::type_error&) {
+        return fail(ErrorCode::BadInput, "--write {}: weights {} is not UTF-8, as JSON has to be", quote(configOut),
+                    quote(chosen.weights));
     }
 
     static Json valuesOf(const Controls& controls) {
@@ -131,29 +140,30 @@ private:
                        {"steps", std::move(steps)},
                        {"released", fit.released},
                        {"leanest", fit.chosen ? Json(nullptr) : jsonOf(fit.leanest)}};
-        fmt::print("{}\n", out.dump(2));
+        outputJson(out);
     }
 
     static void printText(const Fit& fit, const std::string& room) {
         const auto line = [](const char* what, const PlannedControls& planned) {
-            fmt::print("{}  reserved {} ({} B), allocated {}, about {}", what, formatBytes(planned.peak.reserved),
-                       planned.peak.reserved, formatBytes(planned.peak.allocated), formatDuration(*planned.ms));
+            printOutput("{}  reserved {} ({} B), allocated {}, about {}", what, formatBytes(planned.peak.reserved),
+                        planned.peak.reserved, formatBytes(planned.peak.allocated), formatDuration(*planned.ms));
         };
         const PlannedControls &asked = fit.asked, &chosen = *fit.chosen;
         line("asked ", asked);
-        fmt::print("{}\n", asked.fits ? "" : ", does not fit");
+        printOutput("{}\n", asked.fits ? "" : ", does not fit");
         line("chosen", chosen);
-        fmt::print(", {:.2f} of the time, fits {}\n", *chosen.ms / *asked.ms, room);
-        fmt::print("times   {}\n",
-                   fit.measured
-                       ? "by this device's measured rates"
-                       : "by counted work at 20 TFLOP/s and 500 GB/s, 25 GB/s to the host: they order configurations");
-        if (!fit.released.empty()) fmt::print("note    nothing fits with {} as given\n", joined(fit.released, " and "));
+        printOutput(", {:.2f} of the time, fits {}\n", *chosen.ms / *asked.ms, room);
+        printOutput("times   {}\n",
+                    fit.measured
+                        ? "by this device's measured rates"
+                        : "by counted work at 20 TFLOP/s and 500 GB/s, 25 GB/s to the host: they order configurations");
+        if (!fit.released.empty())
+            printOutput("note    nothing fits with {} as given\n", joined(fit.released, " and "));
         if (fit.steps.empty())
-            fmt::print("\nnothing changed\n");
+            printOutput("\nnothing changed\n");
         else
             printSteps(fit);
-        fmt::print("\n{}\n", commandOf(chosen.controls));
+        printOutput("\n{}\n", commandOf(chosen.controls));
     }
     static void printSteps(const Fit& fit) {
         std::vector<std::vector<std::string>> lines{{"control", "from", "to", "reserved", "change", "time"}};
@@ -169,7 +179,7 @@ private:
             reserved = step.reserved;
             ms = step.ms;
         }
-        fmt::print("\n{}\n", alignedText(lines, 3));
+        printOutput("\n{}\n", alignedText(lines, 3));
     }
 };
 

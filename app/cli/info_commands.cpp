@@ -48,26 +48,27 @@ Result<int> devices(bool json) {
                             {"usable", d.refusal.empty()},
                             {"refusal", d.refusal.empty() ? Json() : Json(d.refusal)}});
         } else {
-            fmt::print("{}  {}\n   {}, {}, Vulkan {}, {} of memory, largest allocation {}, subgroups of {}\n", d.index,
-                       d.name, d.type, d.driver, d.vulkan, formatBytes(d.heapBytes), formatBytes(d.largestAllocation),
-                       d.subgroupSize);
+            printOutput("{}  {}\n   {}, {}, Vulkan {}, {} of memory, largest allocation {}, subgroups of {}\n", d.index,
+                        d.name, d.type, d.driver, d.vulkan, formatBytes(d.heapBytes), formatBytes(d.largestAllocation),
+                        d.subgroupSize);
             const auto yes = [](bool it) { return it ? "yes" : "no"; };
-            fmt::print("   memory budget: {}, cooperative matrices: {}, sparse binding: {}, kernels: {}\n",
-                       yes(d.memoryBudget), yes(d.cooperativeMatrix), yes(d.sparseBinding), kernelSet(d));
+            printOutput("   memory budget: {}, cooperative matrices: {}, sparse binding: {}, kernels: {}\n",
+                        yes(d.memoryBudget), yes(d.cooperativeMatrix), yes(d.sparseBinding), kernelSet(d));
             if (d.refusal.empty())
-                fmt::print("   usable\n");
+                printOutput("   usable\n");
             else
-                fmt::print("   cannot be used: it {}\n", d.refusal);
+                printOutput("   cannot be used: it {}\n", d.refusal);
         }
     }
     if (json)
-        fmt::print("{}\n", list.dump(2));
+        outputJson(list);
     else if (all.empty())
-        fmt::print("Vulkan finds no device\n");
+        printOutput("Vulkan finds no device\n");
     return usable ? 0 : 3;
 }
 
 Result<int> inspect(const std::string& path, bool json) {
+    CHECK(checkFiles({{{.name = "file", .path = path}}}, json));
     TRY(const Checkpoint checkpoint, Checkpoint::open(path));
     std::vector<std::string> names;
     for (const Family* family : checkpoint.candidates()) names.emplace_back(family->name);
@@ -96,25 +97,28 @@ Result<int> inspect(const std::string& path, bool json) {
                        {"tensors_used", found},
                        {"decoder_parameters", counts[0]},
                        {"encoder_parameters", counts[1]}};
-        fmt::print("{}\n", out.dump(2));
+        outputJson(out);
         return 0;
     }
     std::vector<std::string> kinds;
     for (const auto& [dtype, count] : dtypes) kinds.push_back(fmt::format("{} {}", count, dtype));
-    fmt::print("file       {}\nfamily     {}\nlayout     {}{}\ntensors    {} ({}), {} of them used\n", path,
-               joined(names, " or "), layout, checkpoint.prefix().empty() ? "" : ", prefix " + checkpoint.prefix(),
-               checkpoint.file().tensors().size(), joined(kinds, ", "), found);
-    fmt::print("parameters decoder {}, encoder {}\n", counts[0], counts[1]);
+    printOutput("file       {}\nfamily     {}\nlayout     {}{}\ntensors    {} ({}), {} of them used\n", path,
+                joined(names, " or "), layout, checkpoint.prefix().empty() ? "" : ", prefix " + checkpoint.prefix(),
+                checkpoint.file().tensors().size(), joined(kinds, ", "), found);
+    printOutput("parameters decoder {}, encoder {}\n", counts[0], counts[1]);
     return 0;
 }
 
 Result<int> compare(const std::vector<std::string>& paths, bool json) {
+    std::vector<NamedFile> files;
+    for (const std::string& path : paths) files.push_back({.name = "report", .path = path});
+    CHECK(checkFiles({files}, json));
     std::vector<LabelledRecording> runs;
     for (const std::string& path : paths) {
         TRY(Recording recording, readReport(path));
         runs.push_back({.label = std::filesystem::path(path).stem().string(), .recording = std::move(recording)});
     }
-    fmt::print("{}\n", json ? compareJson(runs) : compareText(runs));
+    printOutput("{}\n", json ? compareJson(runs) : compareText(runs));
     return 0;
 }
 

@@ -1,11 +1,18 @@
 // spikescope-cli: everything that the window measures, without a window.
 
 #include "app/cli/commands.h"
+#include "app/cli/options.h"
 
-#include "core/program/controls.h"
+#include "core/base/caught.h"
 
-int main(int argc, char** argv) {
-    using namespace spikescope::cli;
+#include <sstream>
+
+namespace {
+
+using namespace spikescope;
+
+int run(int argc, char** argv) {
+    using namespace cli;
     CLI::App app{"Spikescope: where the memory of a VAE's decode goes, planned and measured to the byte"};
     app.name("spikescope-cli");
     app.require_subcommand(1);
@@ -25,16 +32,28 @@ int main(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        if (error.get_exit_code() == 0) return app.exit(error); // help and version
-        // One sentence, and what there is instead of an option that is not known.
-        fmt::print(stderr, "spikescope-cli: {}", error.what());
-        if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
-            fmt::print(stderr, "; controls are");
-            for (const spikescope::ControlInfo& info : spikescope::controlTable())
-                fmt::print(stderr, " --{}", info.name);
+        if (error.get_exit_code() == 0) { // help and version
+            std::ostringstream text;
+            app.exit(error, text);
+            writeOutput(text.str());
+            return 0;
         }
-        fmt::print(stderr, "\n");
+        // One sentence, and what there is instead of an option that is not known.
+        std::string controls;
+        if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
+            controls = "; controls are";
+            for (const ControlInfo& info : controlTable()) controls += fmt::format(" --{}", info.name);
+        }
+        printError("spikescope-cli: {}{}\n", error.what(), controls);
         return 1;
     }
     return result;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    prepareStreams();
+    const Result<int> code = caught([&] { return Result<int>(run(argc, argv)); });
+    return exitCodeAfterOutput(code ? *code : cli::exitWith(code.error()), "spikescope-cli");
 }

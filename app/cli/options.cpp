@@ -6,8 +6,9 @@
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
 
+#include <nlohmann/json.hpp>
+
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 
 namespace spikescope::cli {
@@ -18,53 +19,53 @@ void printText(const Recording& recording) {
     const Peak peak = findPeak(recording);
     const std::vector<LayerRow> rows = layerTable(recording);
     if (!recording.device.name.empty())
-        fmt::print("device     {} ({}), {} kernels\n", recording.device.name, recording.device.driver,
-                   recording.device.kernels);
-    fmt::print("{}\n", formatLayerTable(rows, peak, rows.size()));
-    fmt::print("peak       allocated {} ({} B), reserved {} ({} B), working {}\n", formatBytes(peak.allocated),
-               peak.allocated, formatBytes(peak.reserved), peak.reserved, formatBytes(peak.working));
+        printOutput("device     {} ({}), {} kernels\n", recording.device.name, recording.device.driver,
+                    recording.device.kernels);
+    printOutput("{}\n", formatLayerTable(rows, peak, rows.size()));
+    printOutput("peak       allocated {} ({} B), reserved {} ({} B), working {}\n", formatBytes(peak.allocated),
+                peak.allocated, formatBytes(peak.reserved), peak.reserved, formatBytes(peak.working));
     if (peak.fragmentation > 0.0)
-        fmt::print("           fragmentation {:.0f} % (1 - largest free block / free bytes)\n",
-                   100 * peak.fragmentation);
+        printOutput("           fragmentation {:.0f} % (1 - largest free block / free bytes)\n",
+                    100 * peak.fragmentation);
     std::vector<std::string> parts;
     for (std::size_t i = 0; i < categoryCount; ++i)
         if (peak.byCategory[i])
             parts.push_back(fmt::format("{} {}", name(static_cast<Category>(i)), formatBytes(peak.byCategory[i])));
-    if (!parts.empty()) fmt::print("           at {}: {}\n", peak.layer, joined(parts, ", "));
+    if (!parts.empty()) printOutput("           at {}: {}\n", peak.layer, joined(parts, ", "));
     for (const PhasePeak& phase : phasePeaks(recording))
-        fmt::print("phase      {:<11} allocated {}, reserved {}{}\n", name(phase.phase), formatBytes(phase.allocated),
-                   formatBytes(phase.reserved),
-                   phase.host ? fmt::format(", host {}, together {}", formatBytes(phase.host), formatBytes(phase.held))
-                              : std::string());
+        printOutput("phase      {:<11} allocated {}, reserved {}{}\n", name(phase.phase), formatBytes(phase.allocated),
+                    formatBytes(phase.reserved),
+                    phase.host ? fmt::format(", host {}, together {}", formatBytes(phase.host), formatBytes(phase.held))
+                               : std::string());
     if (const std::uint64_t moved = recording.hostTraffic())
-        fmt::print("bus        {} ({} B) of maps to host memory and back\n", formatBytes(moved), moved);
-    if (recording.tiling != "off") fmt::print("tiling     {}\n", recording.tiling);
+        printOutput("bus        {} ({} B) of maps to host memory and back\n", formatBytes(moved), moved);
+    if (recording.tiling != "off") printOutput("tiling     {}\n", recording.tiling);
     if (recording.predicted) {
         const auto [allocated, reserved] = *recording.predicted;
         const bool same = allocated == peak.allocated && reserved == peak.reserved;
-        fmt::print("predicted  allocated {} B, reserved {} B: {}\n", allocated, reserved,
-                   recording.failure    ? "the run ended early"
-                   : same               ? "as measured, to the byte"
-                   : recording.refusals ? "with more memory than there was, see below"
-                                        : "DIFFERENT from what was measured");
+        printOutput("predicted  allocated {} B, reserved {} B: {}\n", allocated, reserved,
+                    recording.failure    ? "the run ended early"
+                    : same               ? "as measured, to the byte"
+                    : recording.refusals ? "with more memory than there was, see below"
+                                         : "DIFFERENT from what was measured");
     }
     if (recording.refusals && !recording.failure)
-        fmt::print("refused    {} times; the allocator then gave back what it had cached, and went on\n",
-                   recording.refusals);
+        printOutput("refused    {} times; the allocator then gave back what it had cached, and went on\n",
+                    recording.refusals);
     if (recording.kind == "run")
-        fmt::print("time       {} on the device, load {}, host peak {}\n", formatDuration(recording.durationMs),
-                   formatDuration(recording.loadMs), formatBytes(recording.hostPeakBytes));
+        printOutput("time       {} on the device, load {}, host peak {}\n", formatDuration(recording.durationMs),
+                    formatDuration(recording.loadMs), formatBytes(recording.hostPeakBytes));
     if (const auto truth = driverTruth(recording))
-        fmt::print("driver     {} above the {} it held before; reserved then {}, farthest apart {} B\n",
-                   formatBytes(truth->peak), formatBytes(truth->baseline), formatBytes(truth->reserved),
-                   truth->largestDifference);
+        printOutput("driver     {} above the {} it held before; reserved then {}, farthest apart {} B\n",
+                    formatBytes(truth->peak), formatBytes(truth->baseline), formatBytes(truth->reserved),
+                    truth->largestDifference);
     if (!recording.failure) return;
-    fmt::print("failure    {}: layer {}, tensor {}, {} wanted, {} free\n", recording.failure->code,
-               recording.failure->layer, recording.failure->tensor, formatBytes(recording.failure->bytesWanted),
-               formatBytes(recording.failure->bytesFree));
+    printOutput("failure    {}: layer {}, tensor {}, {} wanted, {} free\n", recording.failure->code,
+                recording.failure->layer, recording.failure->tensor, formatBytes(recording.failure->bytesWanted),
+                formatBytes(recording.failure->bytesFree));
     if (recording.failure->code == "out_of_device_memory")
-        fmt::print("fits with  {}\n", recording.failure->fits.empty() ? "no single flip of a control"
-                                                                      : joined(recording.failure->fits, ", "));
+        printOutput("fits with  {}\n", recording.failure->fits.empty() ? "no single flip of a control"
+                                                                       : joined(recording.failure->fits, ", "));
 }
 
 } // namespace
@@ -79,6 +80,13 @@ void OutputOptions::addTo(CLI::App& command) {
     command.add_flag("--quiet", quiet, "no progress")->group("Output");
 }
 
+std::vector<NamedFile> OutputOptions::files() const {
+    constexpr auto output = NamedFile::Role::Output;
+    return {{.name = "--report", .path = report, .role = output},
+            {.name = "--csv", .path = csv, .role = output},
+            {.name = "--layers", .path = layers, .role = output}};
+}
+
 Result<void> OutputOptions::writeFiles(const Recording& recording) const {
     if (!report.empty()) CHECK(writeText(report, reportJson(recording)));
     if (!csv.empty()) CHECK(writeEventsCsv(recording, csv));
@@ -86,13 +94,11 @@ Result<void> OutputOptions::writeFiles(const Recording& recording) const {
     return {};
 }
 
-Result<void> OutputOptions::print(const Recording& recording) const {
+void OutputOptions::print(const Recording& recording) const {
     if (json)
-        fmt::print("{}\n", summaryJson(recording));
+        printOutput("{}\n", summaryJson(recording));
     else
         printText(recording);
-    if (std::fflush(stdout) != 0) return fail(ErrorCode::Io, "writing to standard output failed");
-    return {};
 }
 
 Result<std::optional<std::uint64_t>> OutputOptions::limit() const {
@@ -104,9 +110,18 @@ Result<std::optional<std::uint64_t>> OutputOptions::limit() const {
 int checkLimit(const Recording& recording, std::optional<std::uint64_t> limit, int otherwise) {
     const Peak peak = findPeak(recording);
     if (!limit || peak.reserved <= *limit) return otherwise;
-    fmt::print(stderr, "spikescope-cli: the reserved peak of {} is over the limit of {}\n", formatBytes(peak.reserved),
+    printError("spikescope-cli: the reserved peak of {} is over the limit of {}\n", formatBytes(peak.reserved),
                formatBytes(*limit));
     return 4;
+}
+
+Result<void> checkFiles(std::initializer_list<std::vector<NamedFile>> files, bool json) {
+    using Role = NamedFile::Role;
+    std::vector<NamedFile> all;
+    for (const std::vector<NamedFile>& some : files) all.insert(all.end(), some.begin(), some.end());
+    all.push_back({.name = "standard output", .path = "/dev/stdout", .role = json ? Role::FullStream : Role::Stream});
+    all.push_back({.name = "standard error", .path = "/dev/stderr", .role = Role::Stream});
+    return checkFilesApart(all);
 }
 
 InputFile splitKey(const std::string& text) {
@@ -142,8 +157,12 @@ std::string signedTime(const std::optional<double>& before, const std::optional<
     return (change < 0 ? "-" : "+") + formatDuration(std::abs(change));
 }
 
+void outputJson(const nlohmann::ordered_json& json) {
+    printOutput("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
 int exitWith(const Error& error) {
-    fmt::print(stderr, "spikescope-cli: {}\n", error.message);
+    printError("spikescope-cli: {}\n", error.message);
     switch (error.code) {
     case ErrorCode::BadUsage:
     case ErrorCode::BadInput:

@@ -3,7 +3,10 @@
 
 #include "app/cli/control_options.h"
 
+#include "core/base/streams.h"
 #include "core/run/session.h"
+
+#include <nlohmann/json_fwd.hpp>
 
 namespace spikescope::cli {
 
@@ -12,14 +15,19 @@ struct OutputOptions {
     std::string report, csv, layers, failOver;
 
     void addTo(CLI::App& command);
+    std::vector<NamedFile> files() const;
     Result<void> writeFiles(const Recording& recording) const; // those that were asked for
-    Result<void> print(const Recording& recording) const;      // summary or table, to standard output
+    void print(const Recording& recording) const;              // summary or table, to standard output
     // The bytes of --fail-over, if given.
     Result<std::optional<std::uint64_t>> limit() const;
 };
 
 // Exit 4 when the reserved peak is over the limit, which it says on standard error, else `otherwise`.
 int checkLimit(const Recording& recording, std::optional<std::uint64_t> limit, int otherwise);
+
+// Before any of a command's files is touched: BadUsage when one is an output and also something else, standard output
+// and standard error included. `json`: standard output is JSON.
+Result<void> checkFiles(std::initializer_list<std::vector<NamedFile>> files, bool json);
 
 // "FILE:KEY" or "FILE". A colon belongs to the name when a file of the whole name exists.
 InputFile splitKey(const std::string& text);
@@ -35,6 +43,9 @@ Result<DeviceForPlans> deviceForPlans(const Controls& controls);
 // A change as tables have it; "=" for none, "?" for one that is not known.
 std::string signedBytes(std::uint64_t before, std::uint64_t after);
 std::string signedTime(const std::optional<double>& before, const std::optional<double>& after);
+
+// To standard output; bytes of names that are no UTF-8 become U+FFFD.
+void outputJson(const nlohmann::ordered_json& json);
 
 // Says the error on standard error and gives the exit code of the contract.
 int exitWith(const Error& error);

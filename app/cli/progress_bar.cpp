@@ -1,8 +1,8 @@
 #include "app/cli/progress_bar.h"
 
-#include <unistd.h>
+#include "core/base/streams.h"
 
-#include <cstdio>
+#include <unistd.h>
 
 namespace spikescope::cli {
 
@@ -11,7 +11,7 @@ ProgressBar::ProgressBar(bool quiet)
     , m_terminal(isatty(STDERR_FILENO) == 1) {}
 
 ProgressBar::~ProgressBar() {
-    if (m_drawn) fmt::print(stderr, "\r\033[K");
+    if (m_drawn) printError("\r\033[K");
 }
 
 void ProgressBar::show(const Progress& progress) {
@@ -20,12 +20,11 @@ void ProgressBar::show(const Progress& progress) {
     if (m_terminal) {
         constexpr std::uint32_t width = 30;
         const std::string bar(width * progress.done / progress.total, '#');
-        fmt::print(stderr, "\r\033[K[{:<{}}] {:>3} %  {}", bar, width, percent, progress.layer);
-        std::fflush(stderr);
+        printError("\r\033[K[{:<{}}] {:>3} %  {}", bar, width, percent, progress.layer);
         m_drawn = true;
     } else if (percent / 10 > m_lastStep) {
         m_lastStep = percent / 10;
-        fmt::print(stderr, "{} %  {}\n", percent, progress.layer);
+        printError("{} %  {}\n", percent, progress.layer);
     }
 }
 

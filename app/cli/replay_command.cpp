@@ -25,6 +25,7 @@ struct ReplayCommand {
             return fail(ErrorCode::BadUsage,
                         "allocator arena contradicts replay: its offsets come from a plan; with replay go direct, "
                         "caching, expandable, cache-limit:GIB");
+        CHECK(checkFiles({{{.name = "snapshot", .path = file}}, output.files()}, output.json));
         TRY(const PyTorchSnapshot snapshot, PyTorchSnapshot::open(file));
         TRY(Replay replayed, replay(snapshot, [&](Heap& heap, Recorder& recorder) {
                 return makeDynamicAllocator(controls, heap, recorder);
@@ -32,9 +33,9 @@ struct ReplayCommand {
         Recording& recording = replayed.recording;
         recording.controls = {{"allocator", allocator}};
         if (!output.quiet && !output.json)
-            for (const std::string& note : notesOf(snapshot, replayed)) fmt::print(stderr, "note: {}\n", note);
+            for (const std::string& note : notesOf(snapshot, replayed)) printError("note: {}\n", note);
         CHECK(output.writeFiles(recording));
-        CHECK(output.print(recording));
+        output.print(recording);
         return checkLimit(recording, limit, 0);
     }
 };

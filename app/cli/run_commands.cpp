@@ -21,7 +21,7 @@ void onSignal(int) { cancelled.raise(); }
 
 void sayNotes(const Job& job, bool quiet) {
     if (quiet) return;
-    for (const std::string& note : job.notes) fmt::print(stderr, "note: {}\n", note);
+    for (const std::string& note : job.notes) printError("note: {}\n", note);
 }
 
 struct PlanCommand {
@@ -31,6 +31,7 @@ struct PlanCommand {
     Result<int> run() const {
         TRY(const auto limit, output.limit());
         TRY(Controls chosen, controls.controls());
+        CHECK(checkFiles({controls.inputFiles(chosen), output.files()}, output.json));
         const bool everyEvent = !output.report.empty() || !output.csv.empty() || !output.layers.empty();
         TRY(const Job job, prepare(std::move(chosen), std::monostate{}, {.everyEvent = everyEvent}));
         sayNotes(job, output.quiet || output.json);
@@ -48,8 +49,8 @@ struct PlanCommand {
         recording.device = std::move(info);
         adviseFailure(recording, job.controls, traits);
         CHECK(output.writeFiles(recording));
-        CHECK(output.print(recording));
-        if (recording.failure) fmt::print(stderr, "spikescope-cli: {}\n", recording.failure->message);
+        output.print(recording);
+        if (recording.failure) printError("spikescope-cli: {}\n", recording.failure->message);
         return checkLimit(recording, limit, recording.failure ? 2 : 0);
     }
 };
@@ -100,7 +101,9 @@ struct RunCommand {
             CHECK(setControl(chosen, "op", op == VaeOp::Decode ? "decode" : "encode"));
         }
         TRY(const InputChoice choice, inputChoice());
+        CHECK(checkApart(chosen, chosen.batch));
         TRY(const Job job, prepare(std::move(chosen), choice));
+        CHECK(checkApart(job.controls, job.outputShape().n)); // the input may hold several pictures
         sayNotes(job, output.quiet);
         // Outputs are opened before the work, so that a folder that cannot be written costs nothing.
         TRY(const auto outputs, sinks(job));
@@ -123,22 +126,32 @@ struct RunCommand {
             if (code != 1) {
                 adviseFailure(outcome.recording, job.controls, session->heap().traits());
                 CHECK(output.writeFiles(outcome.recording));
-                CHECK(output.print(outcome.recording));
+                output.print(outcome.recording);
             }
             return code;
         }
         CHECK(output.writeFiles(outcome.recording));
         // After the files, so that no picture appears when a report could not be written.
         for (const auto& sink : outputs) CHECK(sink->commit());
-        CHECK(output.print(outcome.recording));
+        output.print(outcome.recording);
         if (session->validationMessages() > 0) {
-            fmt::print(stderr, "spikescope-cli: the validation layer had {} messages\n", session->validationMessages());
+            printError("spikescope-cli: the validation layer had {} messages\n", session->validationMessages());
             return 3;
         }
         return checkLimit(outcome.recording, limit, 0);
     }
 
 private:
+    Result<void> checkApart(const Controls& chosen, std::uint64_t pictures) const {
+        constexpr auto written = NamedFile::Role::Output;
+        std::vector<NamedFile> files{
+            {.name = op == VaeOp::Decode ? "--latents" : "--image", .path = splitKey(inputFile).path},
+            {.name = "--tensor-out", .path = tensorOut, .role = written}};
+        if (!imageOut.empty())
+            for (std::uint64_t i = 0; i < pictures; ++i)
+                files.push_back({.name = "-o", .path = pngPath(imageOut, i, pictures), .role = written});
+        return checkFiles({controls.inputFiles(chosen), files, output.files()}, output.json);
+    }
     static Result<void> checkWritable(const std::string& path) {
         TRY(const OutputFile probe, OutputFile::create(path)); // goes again without a trace
         return {};

@@ -6,25 +6,24 @@
 #include "core/base/text.h"
 #include "core/run/tuning.h"
 
-#include <cstdio>
-
 namespace spikescope::cli {
 
 namespace {
 
 Result<int> tuneFor(const ControlOptions& options) {
     TRY(const Controls controls, options.controls());
+    CHECK(checkFiles({options.inputFiles(controls)}, false));
     TRY(const Job job, prepare(controls, {}));
     TRY(const auto session, Session::open({.device = controls.device}));
     bool any = false;
     CHECK(tune(*session, job.program, [&](const TunedTile& tuned) {
         any = true;
-        fmt::print("{:<16} {}: {} {}", tuned.kernel, tuned.call, tuned.rule, formatDuration(tuned.ruleMs));
-        if (tuned.chosen != tuned.rule) fmt::print(" → {} {}", tuned.chosen, formatDuration(tuned.chosenMs));
-        fmt::print("\n");
-        std::fflush(stdout); // some take seconds
+        printOutput("{:<16} {}: {} {}", tuned.kernel, tuned.call, tuned.rule, formatDuration(tuned.ruleMs));
+        if (tuned.chosen != tuned.rule) printOutput(" → {} {}", tuned.chosen, formatDuration(tuned.chosenMs));
+        printOutput("\n");
+        flushOutput(); // some take seconds
     }));
-    if (!any) fmt::print("the {} kernels have one tile for each of these calls\n", session->kernelSet());
+    if (!any) printOutput("the {} kernels have one tile for each of these calls\n", session->kernelSet());
     CHECK(keepTiles(*session, defaultCacheFolder()));
     return 0;
 }

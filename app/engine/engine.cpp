@@ -4,6 +4,7 @@
 #include "app/engine/preview_sink.h"
 #include "app/engine/worker.h"
 
+#include "core/base/caught.h"
 #include "core/base/machine_memory.h"
 #include "core/run/fit.h"
 
@@ -79,6 +80,14 @@ PlanResult planOf(const Controls& controls, std::uint64_t granularity) {
     return result;
 }
 
+// What make() returns, or what it throws as the error of `otherwise`.
+template <class Answer, class Make> Answer answerOf(Answer otherwise, Make make) {
+    Result<Answer> made = caught([&] { return Result<Answer>(make()); });
+    if (made) return std::move(*made);
+    otherwise.error = std::move(made.error());
+    return otherwise;
+}
+
 // How long the ops that are left will take, if they go on as those that are done did.
 class TimeLeft {
 public:
@@ -104,6 +113,13 @@ private:
 } // namespace
 
 struct Engine::Threads {
+    explicit Threads(const std::function<void(const Error&)>& failed)
+        : planning(failed)
+        , advising(failed)
+        , fitting(failed)
+        , running(failed)
+        , files(failed) {}
+
     std::mutex mutex; // of facts
     DeviceFacts facts;
     // Of the run thread alone.
@@ -150,7 +166,11 @@ struct Engine::Threads {
 
 Engine::Engine(QObject* parent)
     : QObject(parent)
-    , m_threads(std::make_unique<Threads>()) {}
+    , m_threads(std::make_unique<Threads>([this](const Error& error) {
+        QMetaObject::invokeMethod(
+            this, [this, sentence = QString::fromStdString(error.message)] { Q_EMIT failed(sentence); },
+            Qt::QueuedConnection);
+    })) {}
 
 Engine::~Engine() {
     stop();
@@ -158,10 +178,15 @@ Engine::~Engine() {
     cancelFitting();
 }
 
+PlanResult Engine::planNow(const Controls& controls) const {
+    return answerOf(PlanResult{.controls = controls},
+                    [&] { return planOf(controls, m_threads->knownFacts().traits.granularity); });
+}
+
 std::uint64_t Engine::plan(const Controls& controls) {
     const std::uint64_t request = ++m_planRequest;
     m_threads->planning.replace([this, controls, request] {
-        PlanResult result = planOf(controls, m_threads->knownFacts().traits.granularity);
+        PlanResult result = planNow(controls);
         result.request = request;
         QMetaObject::invokeMethod(
             this, [this, result = std::move(result)] { Q_EMIT planned(result); }, Qt::QueuedConnection);
@@ -172,8 +197,7 @@ std::uint64_t Engine::plan(const Controls& controls) {
 void Engine::planAll(std::vector<std::pair<std::string, Controls>> labelled) {
     m_threads->advising.add([this, labelled = std::move(labelled)] {
         std::vector<std::pair<std::string, PlanResult>> results;
-        for (const auto& [label, controls] : labelled)
-            results.emplace_back(label, planOf(controls, m_threads->knownFacts().traits.granularity));
+        for (const auto& [label, controls] : labelled) results.emplace_back(label, planNow(controls));
         QMetaObject::invokeMethod(
             this, [this, results = std::move(results)] { Q_EMIT plannedAll(results); }, Qt::QueuedConnection);
     });
@@ -186,9 +210,13 @@ std::uint64_t Engine::advise(const Controls& controls, std::optional<std::uint64
         // An older request whose answer nobody waits for any more costs nothing.
         if (request != m_newestAdvice.load()) return;
         const DeviceFacts facts = m_threads->knownFacts();
-        AdviceResult result{.request = request, .controls = controls, .advice = {}, .timed = facts.rates != nullptr};
-        if (auto advice = spikescope::advise(controls, facts.traits, facts.rates.get(), room))
-            result.advice = std::move(*advice);
+        const AdviceResult nothing{.request = request, .controls = controls, .timed = facts.rates != nullptr};
+        AdviceResult result = answerOf(nothing, [&] {
+            AdviceResult made = nothing;
+            if (auto advice = spikescope::advise(controls, facts.traits, facts.rates.get(), room))
+                made.advice = std::move(*advice);
+            return made;
+        });
         QMetaObject::invokeMethod(
             this, [this, result = std::move(result)] { Q_EMIT advised(result); }, Qt::QueuedConnection);
     });
@@ -200,7 +228,8 @@ std::uint64_t Engine::fit(const Controls& controls, std::uint64_t room, FitWish 
     cancelFitting();
     m_threads->cancelFit = std::make_shared<CancelFlag>();
     m_threads->fitting.add([this, controls, room, wish, request, cancel = m_threads->cancelFit] {
-        FitResult result = fitOf(controls, room, wish, m_threads->knownFacts(), *cancel);
+        FitResult result = answerOf(FitResult{.room = room},
+                                    [&] { return fitOf(controls, room, wish, m_threads->knownFacts(), *cancel); });
         result.request = request;
         QMetaObject::invokeMethod(
             this, [this, result = std::move(result)] { Q_EMIT fitted(result); }, Qt::QueuedConnection);
@@ -212,7 +241,7 @@ void Engine::cancelFitting() { m_threads->cancelFit->raise(); }
 
 void Engine::openDevice(const std::string& selector) {
     m_threads->running.add([this, selector] {
-        const auto session = m_threads->sessionFor(selector);
+        const auto session = caught([&] { return m_threads->sessionFor(selector); });
         DeviceSummary summary;
         if (session)
             summary = m_threads->summary();
@@ -227,7 +256,7 @@ void Engine::measureRates() {
     m_threads->running.add([this] {
         QString failure;
         if (m_threads->session) {
-            auto rates = ratesOf(*m_threads->session, defaultCacheFolder());
+            auto rates = caught([&] { return ratesOf(*m_threads->session, defaultCacheFolder()); });
             if (rates)
                 m_threads->setFacts(factsOf(*m_threads->session, std::move(*rates)));
             else
@@ -244,7 +273,13 @@ void Engine::run(const Controls& controls, const InputSource& input) {
     m_running = true;
     m_threads->cancelRun = std::make_shared<CancelFlag>();
     m_threads->running.add([this, controls, input, cancel = m_threads->cancelRun] {
-        RunResult result = runNow(controls, input, *cancel);
+        bool ended = false;
+        RunResult result = answerOf(RunResult{.controls = controls}, [&] {
+            RunResult made = runNow(controls, input, *cancel);
+            ended = true;
+            return made;
+        });
+        if (!ended) m_threads->session.reset(); // nobody knows what was under way in it
         QMetaObject::invokeMethod(
             this,
             [this, result = std::move(result)] {
@@ -315,7 +350,8 @@ void Engine::open(const std::string& path, const Controls& controls, const Input
                 this, [this, fraction] { Q_EMIT fileProgress(fraction); }, Qt::QueuedConnection);
             return !cancel->raised();
         };
-        OpenedFile opened = openFile(path, controls, input, progress);
+        OpenedFile opened =
+            answerOf(OpenedFile{.path = path}, [&] { return openFile(path, controls, input, progress); });
         QMetaObject::invokeMethod(
             this, [this, opened = std::move(opened)] { Q_EMIT fileOpened(opened); }, Qt::QueuedConnection);
     });
@@ -323,10 +359,10 @@ void Engine::open(const std::string& path, const Controls& controls, const Input
 
 void Engine::cancelOpening() { m_threads->cancelFile->raise(); }
 
-void Engine::background(std::function<void()> work, std::function<void()> done) {
+void Engine::background(std::function<Result<void>()> work, std::function<void(const Result<void>&)> done) {
     m_threads->files.add([this, work = std::move(work), done = std::move(done)] {
-        work();
-        QMetaObject::invokeMethod(this, done, Qt::QueuedConnection);
+        QMetaObject::invokeMethod(
+            this, [done, result = caught(work)] { done(result); }, Qt::QueuedConnection);
     });
 }
 

@@ -29,7 +29,8 @@ struct AdviceResult {
     std::uint64_t request = 0;
     Controls controls;
     std::optional<Advice> advice;
-    bool timed = false; // this device's rates are known
+    bool timed = false;         // this device's rates are known
+    std::optional<Error> error; // what asking threw; controls that cannot be planned have none
 };
 
 // What may be given up so that something fits.
@@ -99,8 +100,9 @@ public:
     // Answered by fileProgress() and fileOpened().
     void open(const std::string& path, const Controls& controls, const InputSource& input);
     void cancelOpening();
-    // Any work for the thread that reads and writes files; `done` is called on the window's thread.
-    void background(std::function<void()> work, std::function<void()> done);
+    // Any work for the thread that reads and writes files; `done` is called on the window's thread, with what the work
+    // returned or threw.
+    void background(std::function<Result<void>()> work, std::function<void(const Result<void>&)> done);
 
 Q_SIGNALS:
     void planned(const spikescope::PlanResult& result);
@@ -113,10 +115,12 @@ Q_SIGNALS:
     void runFinished(const spikescope::RunResult& result);
     void fileProgress(double fraction);
     void fileOpened(const spikescope::OpenedFile& file);
+    void failed(const QString& sentence); // an answer that nobody gets any more
 
 private:
     struct Threads;
 
+    PlanResult planNow(const Controls& controls) const;
     RunResult runNow(const Controls& controls, const InputSource& input, const CancelFlag& cancel);
 
     std::unique_ptr<Threads> m_threads;

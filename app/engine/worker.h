@@ -1,6 +1,8 @@
 #pragma once
 // One thread that does one thing after the other. Jobs still waiting when it goes away are dropped.
 
+#include "core/base/caught.h"
+
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -12,8 +14,10 @@ namespace spikescope {
 
 class Worker {
 public:
-    Worker()
-        : m_thread([this](std::stop_token stop) { run(stop); }) {}
+    // `failed`: hears, on this thread, of a job that threw; the next one then has its turn.
+    explicit Worker(std::function<void(const Error&)> failed)
+        : m_failed(std::move(failed))
+        , m_thread([this](std::stop_token stop) { run(stop); }) {}
 
     void add(std::function<void()> job) {
         const std::lock_guard lock(m_mutex);
@@ -39,10 +43,19 @@ private:
                 job = std::move(m_jobs.front());
                 m_jobs.pop_front();
             }
-            job();
+            const auto done = caught([&]() -> Result<void> {
+                job();
+                return {};
+            });
+            if (done) continue;
+            (void)caught([&]() -> Result<void> {
+                m_failed(done.error());
+                return {};
+            });
         }
     }
 
+    std::function<void(const Error&)> m_failed;
     std::mutex m_mutex;
     std::condition_variable_any m_wake;
     std::deque<std::function<void()>> m_jobs;

@@ -19,6 +19,7 @@ struct RunEntry {
     PicturePtr picture;
     std::shared_ptr<const Moments> moments;
     std::optional<InputSource> input; // of what was run here
+    std::string file;                 // of an opened recording or snapshot
     bool ticked = false;
 };
 

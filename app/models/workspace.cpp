@@ -56,6 +56,7 @@ Workspace::Workspace(Engine& engine, QObject* parent)
     connect(&engine, &Engine::fileProgress, this, &Workspace::fileProgressed);
     connect(&engine, &Engine::advised, this, [this](const AdviceResult& result) {
         if (result.request != m_adviceRequest) return;
+        if (result.error) tell(Notice::Kind::Error, QString::fromStdString(result.error->message));
         m_advice = result;
         Q_EMIT adviceChanged();
     });
@@ -65,6 +66,7 @@ Workspace::Workspace(Engine& engine, QObject* parent)
         m_adviceRequest = m_engine.advise(m_controls, room());
         Q_EMIT adviceChanged();
     });
+    connect(&engine, &Engine::failed, this, [this](const QString& sentence) { tell(Notice::Kind::Error, sentence); });
     connect(&m_runs, &RunsModel::overlaysChanged, this, [this] { rebuildScene(false); });
 }
 
@@ -263,6 +265,7 @@ void Workspace::run() {
     m_shownBeforeRun = m_shownRun;
     m_live = nullptr;
     m_livePicture = nullptr;
+    m_runControls = m_controls;
     m_runInput = m_input;
     Q_EMIT runStateChanged();
     m_engine.run(m_controls, m_input);
@@ -435,6 +438,7 @@ TimelinePtr Workspace::pictureTimeline() const {
 
 void Workspace::open(const QString& path) {
     m_openingInput = {.path = path.toStdString(), .key = {}};
+    m_opening.push_back(path.toStdString());
     m_engine.open(path.toStdString(), m_controls, m_openingInput);
     Q_EMIT fileProgressed(0.0);
 }
@@ -442,6 +446,7 @@ void Workspace::open(const QString& path) {
 void Workspace::chooseKey(const std::string& key) {
     if (!m_awaitingKey) return;
     m_openingInput = {.path = m_awaitingKey->path, .key = key};
+    m_opening.push_back(m_awaitingKey->path);
     m_engine.open(m_awaitingKey->path, m_controls, m_openingInput);
     m_awaitingKey.reset();
     Q_EMIT keyNeeded();
@@ -449,6 +454,8 @@ void Workspace::chooseKey(const std::string& key) {
 
 void Workspace::onOpened(const OpenedFile& file) {
     Q_EMIT fileProgressed(1.0);
+    if (const auto opening = std::ranges::find(m_opening, file.path); opening != m_opening.end())
+        m_opening.erase(opening);
     if (file.error) {
         if (file.error->code != ErrorCode::Cancelled)
             tell(Notice::Kind::Error, QString::fromStdString(file.error->message));
@@ -458,7 +465,10 @@ void Workspace::onOpened(const OpenedFile& file) {
     Controls changed = m_controls;
     InputSource input = m_input;
     switch (file.kind) {
-    case OpenedFile::Kind::Session: Q_EMIT sessionOpened(QString::fromStdString(file.path)); return;
+    case OpenedFile::Kind::Session:
+        m_session = file.path;
+        Q_EMIT sessionOpened(QString::fromStdString(file.path));
+        return;
     case OpenedFile::Kind::Recording:
     case OpenedFile::Kind::Snapshot:
         show(m_runs.add({.id = 0,
@@ -467,6 +477,7 @@ void Workspace::onOpened(const OpenedFile& file) {
                          .picture = {},
                          .moments = {},
                          .input = {},
+                         .file = file.path,
                          .ticked = false}));
         return;
     case OpenedFile::Kind::Checkpoint:
@@ -496,6 +507,35 @@ void Workspace::onOpened(const OpenedFile& file) {
     }
     change(changed, input, QStringLiteral("open ") + fileName(file.path));
     show(0);
+}
+
+std::vector<NamedFile> Workspace::openFiles() const {
+    std::vector<NamedFile> files;
+    const auto add = [&](const char* name, const std::string& path) { files.push_back({.name = name, .path = path}); };
+    const auto addInput = [&](const InputSource& input) { add("the input", input.path); };
+    const auto addWeights = [&](const Controls& controls) {
+        if (!controls.syntheticSeed()) add("the checkpoint", controls.weights);
+    };
+    addWeights(m_controls);
+    addInput(m_input);
+    if (m_runState.running) {
+        addWeights(m_runControls);
+        addInput(m_runInput);
+    }
+    for (const RunEntry& entry : m_runs.entries()) {
+        add("the recording", entry.file);
+        if (entry.input) addInput(*entry.input);
+    }
+    for (const std::string& path : m_opening) add("what is being opened,", path);
+    if (m_awaitingKey) add("the latents", m_awaitingKey->path);
+    return files;
+}
+
+Result<void> Workspace::checkExport(const QString& path, bool session) const {
+    std::vector<NamedFile> files = openFiles();
+    if (!session) files.push_back({.name = "the session", .path = m_session});
+    files.push_back({.name = "the file to save", .path = path.toStdString(), .role = NamedFile::Role::Output});
+    return checkFilesApart(files);
 }
 
 } // namespace spikescope

@@ -7,6 +7,7 @@
 #include "app/models/runs_model.h"
 #include "app/models/session_file.h"
 #include "app/models/tables.h"
+#include "core/base/file_identity.h"
 
 #include <QElapsedTimer>
 #include <QTimer>
@@ -81,6 +82,9 @@ public:
     void open(const QString& path);
     void chooseKey(const std::string& key); // of the latents last opened
     const std::optional<OpenedFile>& awaitingKey() const { return m_awaitingKey; }
+    void setSession(const QString& path) { m_session = path.toStdString(); } // that is open
+    // BadUsage when writing this file would replace one that is open here; a session may replace its own.
+    Result<void> checkExport(const QString& path, bool session = false) const;
 
     // --- timeline
     const ChartScene& scene() const { return m_scene; }
@@ -153,6 +157,7 @@ private:
     void onFinished(const RunResult& result);
     void onOpened(const OpenedFile& file);
     QString runLabel(const Controls& controls) const;
+    std::vector<NamedFile> openFiles() const;
 
     Engine& m_engine;
     Controls m_controls;
@@ -173,8 +178,11 @@ private:
     TimelinePtr m_live;
     PicturePtr m_livePicture;
     int m_shownRun = 0, m_shownBeforeRun = 0;
+    Controls m_runControls; // of the run under way
     InputSource m_runInput;
 
+    std::string m_session; // its file; empty: none
+    std::vector<std::string> m_opening;
     InputSource m_openingInput;
     std::optional<OpenedFile> m_awaitingKey;
 

@@ -212,20 +212,21 @@ void ImagePanel::step(int by) {
 }
 
 void ImagePanel::askDifference(const Side& a, const Side& b) {
-    const auto result = std::make_shared<Result<PictureDifference>>();
+    const auto made = std::make_shared<PictureDifference>();
     m_engine.background(
-        [result, a = a.image, b = b.image, edges = (b.tiles.empty() ? a : b).tiles.edges] {
-            *result = differenceOf(a, b, edges);
+        [made, a = a.image, b = b.image, edges = (b.tiles.empty() ? a : b).tiles.edges]() -> Result<void> {
+            TRY(*made, differenceOf(a, b, edges));
+            return {};
         },
-        [this, result, request = m_differenceRequest] {
+        [this, made, request = m_differenceRequest](const Result<void>& result) {
             if (request != m_differenceRequest) return;
-            if (!*result) {
-                m_canvas->setImages({}, {}, QString::fromStdString(result->error().message));
+            if (!result) {
+                m_canvas->setImages({}, {}, QString::fromStdString(result.error().message));
                 m_about.clear();
                 refreshText();
                 return;
             }
-            const PictureDifference& difference = **result;
+            const PictureDifference& difference = *made;
             if (m_mode->currentIndex() == Difference) m_canvas->setImages(difference.heat, {}, {});
             m_about = std::isinf(difference.psnr) ? QStringLiteral("A and B are equal, to the last bit of 16")
                                                   : QStringLiteral("PSNR %1 dB, largest error %2 of 255 (white)")

@@ -1,5 +1,6 @@
 #include "app/widgets/main_window.h"
 
+#include "app/widgets/application.h"
 #include "app/widgets/controls_panel.h"
 #include "app/widgets/cursor_bar.h"
 #include "app/widgets/fit_bar.h"
@@ -79,6 +80,9 @@ MainWindow::MainWindow(Workspace& workspace, Engine& engine, QWidget* parent)
         m_cursorBar->showHover(event);
         m_image->showHover(event);
     });
+    if (auto* application = qobject_cast<Application*>(qApp))
+        connect(application, &Application::failed, this,
+                [this](const QString& sentence) { m_workspace.tell(Notice::Kind::Error, sentence); });
     connect(&workspace, &Workspace::told, this, &MainWindow::showNotice);
     connect(&workspace, &Workspace::runStateChanged, this, &MainWindow::refreshRunState);
     connect(&workspace, &Workspace::deviceChanged, this, &MainWindow::refreshDevice);

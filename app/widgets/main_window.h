@@ -62,6 +62,7 @@ private:
     void rememberFile(const QString& path);
     void openDialog();
     void exportDialog(Export what);
+    bool say(const Result<void>& saved, const QString& path); // what came of saving this file
     void showNotice(const Notice& notice);
     QString saveName(const QString& title, const QString& suggestion, const QString& filter);
 

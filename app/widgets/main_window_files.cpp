@@ -116,21 +116,24 @@ void MainWindow::exportDialog(Export what) {
     if (!path.isEmpty()) exportTo(what, path);
 }
 
+bool MainWindow::say(const Result<void>& saved, const QString& path) {
+    if (saved)
+        m_workspace.tell(Notice::Kind::Note, QStringLiteral("Saved ") + path);
+    else
+        m_workspace.tell(Notice::Kind::Error, QString::fromStdString(saved.error().message));
+    return saved.has_value();
+}
+
 bool MainWindow::exportTo(Export what, const QString& path) {
     const std::string file = path.toStdString();
     const TimelinePtr timeline = m_workspace.shown();
     // Also called when this function has long returned.
-    const auto said = [this, path](const Result<void>& result) {
-        m_workspace.tell(
-            result ? Notice{.kind = Notice::Kind::Note, .text = QStringLiteral("Saved ") + path}
-                   : Notice{.kind = Notice::Kind::Error, .text = QString::fromStdString(result.error().message)});
-        return result.has_value();
-    };
+    const auto said = [this, path](const Result<void>& result) { return say(result, path); };
+    if (const Result<void> apart = m_workspace.checkExport(path); !apart) return said(apart);
     const auto nothing = [&](const char* text) { return said(fail(ErrorCode::BadUsage, "{}", text)); };
     // On the thread for files: a million events take a moment.
     const auto inBackground = [&](std::function<Result<void>()> work) {
-        const auto result = std::make_shared<Result<void>>();
-        m_engine.background([work = std::move(work), result] { *result = work(); }, [said, result] { said(*result); });
+        m_engine.background(std::move(work), [said](const Result<void>& result) { said(result); });
         return true;
     };
     switch (what) {
@@ -183,6 +186,10 @@ bool MainWindow::exportTo(Export what, const QString& path) {
 }
 
 void MainWindow::saveSession(const QString& path) {
+    if (const Result<void> apart = m_workspace.checkExport(path, true); !apart) {
+        say(apart, path);
+        return;
+    }
     SessionData session{.controls = m_workspace.controls(),
                         .input = m_workspace.input(),
                         .runs = m_workspace.runs().entries(),
@@ -197,32 +204,30 @@ void MainWindow::saveSession(const QString& path) {
     session.shown = place(m_workspace.shownRun());
     session.badgeA = place(m_workspace.runs().badgeA());
     session.badgeB = place(m_workspace.runs().badgeB());
-    const auto result = std::make_shared<Result<void>>();
     m_engine.background(
-        [session = std::move(session), path, result] {
-            *result = spikescope::saveSession(session, path.toStdString());
-        },
-        [this, result, path] {
-            m_workspace.tell(
-                *result ? Notice{.kind = Notice::Kind::Note, .text = QStringLiteral("Saved ") + path}
-                        : Notice{.kind = Notice::Kind::Error, .text = QString::fromStdString(result->error().message)});
+        [session = std::move(session), path] { return spikescope::saveSession(session, path.toStdString()); },
+        [this, path](const Result<void>& result) {
+            if (result) m_workspace.setSession(path);
+            say(result, path);
         });
 }
 
 void MainWindow::openSession(const QString& path) {
-    const auto result = std::make_shared<Result<SessionData>>();
-    m_engine.background([result, path] { *result = readSession(path.toStdString()); },
-                        [this, result] {
-                            if (!*result) {
-                                m_workspace.tell({.kind = Notice::Kind::Error,
-                                                  .text = QString::fromStdString(result->error().message)});
-                                return;
-                            }
-                            const SessionData& session = **result;
-                            m_workspace.restoreSession(session);
-                            if (!session.geometry.isEmpty()) restoreGeometry(session.geometry);
-                            if (!session.layout.isEmpty()) restoreState(session.layout, layoutVersion);
-                        });
+    const auto read = std::make_shared<SessionData>();
+    m_engine.background(
+        [read, path]() -> Result<void> {
+            TRY(*read, readSession(path.toStdString()));
+            return {};
+        },
+        [this, read](const Result<void>& result) {
+            if (!result) {
+                m_workspace.tell(Notice::Kind::Error, QString::fromStdString(result.error().message));
+                return;
+            }
+            m_workspace.restoreSession(*read);
+            if (!read->geometry.isEmpty()) restoreGeometry(read->geometry);
+            if (!read->layout.isEmpty()) restoreState(read->layout, layoutVersion);
+        });
 }
 
 // --- settings

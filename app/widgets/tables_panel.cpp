@@ -296,7 +296,8 @@ void TablesPanel::saveCsv() {
     const QString path = QFileDialog::getSaveFileName(this, QStringLiteral("Save the table"),
                                                       QStringLiteral("table.csv"), QStringLiteral("CSV (*.csv)"));
     if (path.isEmpty()) return;
-    const auto written = writeText(path.toStdString(), model->csv().toStdString());
+    Result<void> written = m_workspace.checkExport(path);
+    if (written) written = writeText(path.toStdString(), model->csv().toStdString());
     m_workspace.tell(
         written ? Notice{.kind = Notice::Kind::Note, .text = QStringLiteral("Saved ") + path}
                 : Notice{.kind = Notice::Kind::Error, .text = QString::fromStdString(written.error().message)});

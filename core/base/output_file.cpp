@@ -1,15 +1,14 @@
 #include "core/base/output_file.h"
 
+#include "core/base/file_identity.h"
 #include "core/base/text.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <memory>
 #include <utility>
 
 #include <fcntl.h>
@@ -25,11 +24,6 @@ constexpr std::size_t bufferBytes = 64 * 1024;
 std::string folderOf(const std::string& path) {
     const std::size_t slash = path.rfind('/');
     return slash == std::string::npos ? std::string() : path.substr(0, slash + 1);
-}
-
-std::string withLinksFollowed(const std::string& path) {
-    const std::unique_ptr<char, decltype(&std::free)> resolved(::realpath(path.c_str(), nullptr), &std::free);
-    return resolved ? std::string(resolved.get()) : path;
 }
 
 // Opens a new file beside the target. Not mkstemp: that one ignores the umask and leaves the file private.
@@ -56,6 +50,8 @@ Result<OutputFile> OutputFile::create(const std::string& path) {
 
     struct stat status = {};
     const bool exists = ::stat(path.c_str(), &status) == 0;
+    if (!exists && errno == ELOOP)
+        return fail(ErrorCode::Io, "Cannot create {}: {}.", quote(path), std::strerror(errno));
     if (exists && S_ISDIR(status.st_mode))
         return fail(ErrorCode::Io, "Cannot create {}: {}.", quote(path), std::strerror(EISDIR));
     if (exists && !S_ISREG(status.st_mode)) {
@@ -64,7 +60,7 @@ Result<OutputFile> OutputFile::create(const std::string& path) {
         // rename() would replace a file that its owner made read-only.
         if (exists && ::access(path.c_str(), W_OK) != 0)
             return fail(ErrorCode::Io, "Cannot create {}: {}.", quote(path), std::strerror(errno));
-        if (exists) file.m_target = withLinksFollowed(path);
+        file.m_target = withLinksFollowed(path);
         file.m_descriptor = openTemporary(folderOf(file.m_target), file.m_temporary);
     }
     if (file.m_descriptor < 0) {

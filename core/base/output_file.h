@@ -15,7 +15,8 @@ namespace spikescope {
 class OutputFile {
 public:
     // An existing device or pipe (/dev/stdout, /dev/full, a FIFO) is written directly; there commit() only closes.
-    // A symbolic link stays and the file it names is replaced. Every error is Io, naming the path and the reason.
+    // A symbolic link stays and the file it names is replaced, or made when it is not there. Every error is Io, naming
+    // the path and the reason.
     [[nodiscard]] static Result<OutputFile> create(const std::string& path);
 
     OutputFile(OutputFile&& other) noexcept;

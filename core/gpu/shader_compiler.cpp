@@ -1,5 +1,6 @@
 #include "core/gpu/shader_library.h"
 
+#include "core/base/caught.h"
 #include "core/base/text.h"
 
 #include <glslang/Public/ResourceLimits.h>
@@ -7,7 +8,6 @@
 #include <glslang/SPIRV/GlslangToSpv.h>
 
 #include <algorithm>
-#include <mutex>
 
 namespace spikescope {
 
@@ -79,24 +79,43 @@ bool nameComponentTypes(std::vector<std::uint32_t>& words) {
     return true;
 }
 
+constexpr auto messages = static_cast<EShMessages>(EShMsgSpvRules | EShMsgVulkanRules);
+
+bool parse(glslang::TShader& shader, const char* const* text, const char* preamble) {
+    shader.setStrings(text, 1);
+    shader.setPreamble(preamble);
+    shader.setEnvInput(glslang::EShSourceGlsl, EShLangCompute, glslang::EShClientVulkan, 120);
+    shader.setEnvClient(glslang::EShClientVulkan, glslang::EShTargetVulkan_1_2);
+    shader.setEnvTarget(glslang::EShTargetSpv, glslang::EShTargetSpv_1_5);
+    return shader.parse(GetDefaultResources(), 460, false, messages);
+}
+
+// The first shader makes glslang build its tables of built-in names, behind a lock that it never opens again when
+// memory ends there. So this happens once, on one thread, and if it fails no other shader is tried.
+bool glslangIsReady() {
+    static const bool ready = [] {
+        const auto parsed = caught([]() -> Result<bool> {
+            glslang::InitializeProcess();
+            glslang::TShader empty(EShLangCompute);
+            const char* text = "void main() {}";
+            return parse(empty, &text, "");
+        });
+        return parsed && *parsed;
+    }();
+    return ready;
+}
+
 } // namespace
 
 Result<std::vector<std::uint32_t>> compileShader(std::string_view shader, const std::vector<Define>& defines) {
-    static std::once_flag once;
-    std::call_once(once, [] { glslang::InitializeProcess(); });
+    if (!glslangIsReady())
+        return fail(ErrorCode::OutOfHostMemory, "shader {}: out of host memory for the compiler's tables", shader);
     TRY(const std::string source, expand(shader));
     std::string preamble;
     for (const Define& define : defines) preamble += fmt::format("#define {} {}\n", define.name, define.value);
-
     glslang::TShader compiled(EShLangCompute);
     const char* text = source.c_str();
-    compiled.setStrings(&text, 1);
-    compiled.setPreamble(preamble.c_str());
-    compiled.setEnvInput(glslang::EShSourceGlsl, EShLangCompute, glslang::EShClientVulkan, 120);
-    compiled.setEnvClient(glslang::EShClientVulkan, glslang::EShTargetVulkan_1_2);
-    compiled.setEnvTarget(glslang::EShTargetSpv, glslang::EShTargetSpv_1_5);
-    constexpr auto messages = static_cast<EShMessages>(EShMsgSpvRules | EShMsgVulkanRules);
-    if (!compiled.parse(GetDefaultResources(), 460, false, messages))
+    if (!parse(compiled, &text, preamble.c_str()))
         return fail(ErrorCode::Unsupported, "shader {}: {}", shader, compiled.getInfoLog());
     glslang::TProgram program;
     program.addShader(&compiled);

@@ -1,5 +1,6 @@
 #include "core/gpu/shader_library.h"
 
+#include "core/base/caught.h"
 #include "core/base/text.h"
 
 #include <unistd.h>
@@ -103,14 +104,17 @@ Result<std::unique_ptr<ShaderLibrary>> ShaderLibrary::create(Device& device, std
 
 ShaderLibrary::~ShaderLibrary() {
     const VulkanFunctions& vk = m_device.vk;
-    if (m_changed && !m_folder.empty()) {
+    // Memory that ends must not leave a destructor; the cache is then only older.
+    (void)caught([&]() -> Result<void> {
         std::size_t size = 0;
-        if (vk.GetPipelineCacheData(m_device.handle(), m_cache, &size, nullptr) == VK_SUCCESS) {
+        if (m_changed && !m_folder.empty() &&
+            vk.GetPipelineCacheData(m_device.handle(), m_cache, &size, nullptr) == VK_SUCCESS) {
             std::vector<std::byte> data(size);
             if (vk.GetPipelineCacheData(m_device.handle(), m_cache, &size, data.data()) == VK_SUCCESS)
                 writeCache(pipelineCachePath(), std::span(data).first(size));
         }
-    }
+        return {};
+    });
     for (const auto& [key, pipeline] : m_pipelines)
         vk.DestroyPipeline(m_device.handle(), pipeline.get().value_or(Pipeline{}).handle, nullptr);
     if (m_cache) vk.DestroyPipelineCache(m_device.handle(), m_cache, nullptr);
@@ -157,7 +161,9 @@ Result<Pipeline> ShaderLibrary::pipeline(std::string_view shader, const std::vec
         if (const auto found = m_pipelines.find(key); found != m_pipelines.end()) {
             made = found->second;
         } else {
-            task = std::packaged_task<Result<Pipeline>()>([&] { return make(key, shader, defines, inputs); });
+            // As an error: the destructor asks for it too, where nothing may be thrown.
+            task = std::packaged_task<Result<Pipeline>()>(
+                [&] { return caught([&] { return make(key, shader, defines, inputs); }); });
             made = task.get_future().share();
             m_pipelines.emplace(key, made);
         }

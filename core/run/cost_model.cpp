@@ -20,6 +20,10 @@ bool ofOp(const RecordedOp& op) {
 }
 bool isHeavy(const RecordedOp& op) { return op.name.starts_with("conv") || op.name == "attention"; }
 
+constexpr std::string_view schema = "spikescope.rates/1";
+constexpr double slowest = 1e9;               // ns per flop or byte that a table may say; estimates stay finite
+constexpr std::size_t largestTable = 1 << 20; // bytes
+
 // What PCIe 4.0 gives through 16 lanes, where it was never measured.
 constexpr Rate hostLink{.nsPerFlop = 0.0, .nsPerByte = 1 / 25.0};
 
@@ -139,24 +143,28 @@ std::string Rates::toJson() const {
                         {"dtype", key.second},
                         {"ns_per_flop", rate.nsPerFlop},
                         {"ns_per_byte", rate.nsPerByte}});
-    return nlohmann::ordered_json{{"schema", "spikescope.rates/1"}, {"rates", std::move(list)}}.dump(1);
+    return nlohmann::ordered_json{{"schema", schema}, {"rates", std::move(list)}}.dump(1);
 }
 
 Result<Rates> Rates::fromJson(std::string_view text) {
     const auto broken = fail(ErrorCode::BadInput, "not a table of rates");
     const auto json = nlohmann::json::parse(text, nullptr, false);
-    if (!json.is_object() || !json.contains("rates") || json.value("schema", "") != "spikescope.rates/1") return broken;
+    if (!json.is_object() || !json.contains("schema") || json["schema"] != schema || !json.contains("rates") ||
+        !json["rates"].is_array())
+        return broken;
     Rates rates;
     for (const auto& entry : json["rates"]) {
         const auto number = [&](const char* key) {
-            return entry.contains(key) && entry[key].is_number() ? entry[key].get<double>() : -1.0;
+            return entry.is_object() && entry.contains(key) && entry[key].is_number() ? entry[key].get<double>() : -1.0;
         };
         const auto word = [&](const char* key) {
-            return entry.contains(key) && entry[key].is_string() ? entry[key].get<std::string>() : std::string();
+            return entry.is_object() && entry.contains(key) && entry[key].is_string() ? entry[key].get<std::string>()
+                                                                                      : std::string();
         };
-        if (!entry.is_object()) return broken;
         const Rate rate{number("ns_per_flop"), number("ns_per_byte")};
-        if (!(rate.nsPerFlop >= 0) || !(rate.nsPerByte >= 0) || word("kernel").empty()) return broken;
+        const auto possible = [](double ns) { return ns >= 0 && ns <= slowest; };
+        if (!possible(rate.nsPerFlop) || !possible(rate.nsPerByte) || rate == Rate() || word("kernel").empty())
+            return broken;
         rates.m_rates[{word("kernel"), word("dtype")}] = rate;
     }
     if (rates.empty()) return broken;
@@ -168,6 +176,7 @@ std::optional<Rates> keptRates(Session& session, const std::string& cacheFolder)
     const auto file = MappedFile::open(session.cacheFile("rates", cacheFolder));
     if (!file) return std::nullopt;
     const auto bytes = file->bytes();
+    if (bytes.size() > largestTable) return std::nullopt;
     auto kept = Rates::fromJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     if (!kept) return std::nullopt; // a damaged table is measured again
     return std::move(*kept);

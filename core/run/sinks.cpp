@@ -56,14 +56,18 @@ private:
 
 } // namespace
 
+std::string pngPath(const std::string& path, std::uint64_t picture, std::uint64_t pictures) {
+    if (pictures == 1) return path;
+    std::filesystem::path file(path);
+    file.replace_filename(fmt::format("{}-{}{}", file.stem().string(), picture, file.extension().string()));
+    return file.string();
+}
+
 Result<std::unique_ptr<OutputSink>> pngSink(const std::string& path, Backbone backbone, OutputShape shape,
                                             int bitDepth) {
     std::vector<PngWriter> writers;
     for (std::uint64_t i = 0; i < shape.n; ++i) {
-        std::filesystem::path file(path);
-        if (shape.n > 1)
-            file.replace_filename(fmt::format("{}-{}{}", file.stem().string(), i, file.extension().string()));
-        TRY(PngWriter writer, PngWriter::create(file.string(), static_cast<std::uint32_t>(shape.w),
+        TRY(PngWriter writer, PngWriter::create(pngPath(path, i, shape.n), static_cast<std::uint32_t>(shape.w),
                                                 static_cast<std::uint32_t>(shape.h), bitDepth));
         writers.push_back(std::move(writer));
     }

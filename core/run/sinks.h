@@ -21,7 +21,9 @@ public:
     virtual Result<void> commit() = 0; // after the last row: the files appear
 };
 
-// PNG of a decode; several pictures get their number before the suffix. `backbone` decides the range of values.
+// Of several pictures each gets its number before the suffix.
+std::string pngPath(const std::string& path, std::uint64_t picture, std::uint64_t pictures);
+// PNG of a decode, under the names of pngPath(). `backbone` decides the range of values.
 Result<std::unique_ptr<OutputSink>> pngSink(const std::string& path, Backbone backbone, OutputShape shape,
                                             int bitDepth);
 // Safetensors with key "decoded", or "mean" (and "logvar" where the moments are twice the latent channels), NCHW.

@@ -1,6 +1,7 @@
 // main() of tests that need an application. Off screen unless they ask otherwise, and away from the user's settings.
 
-#include <QApplication>
+#include "app/widgets/application.h"
+
 #include <QStandardPaths>
 #include <QTemporaryDir>
 
@@ -12,7 +13,7 @@ int main(int argc, char** argv) {
     qputenv("XDG_CONFIG_HOME", settings.path().toUtf8());
     QCoreApplication::setOrganizationName(QStringLiteral("spikescope"));
     QCoreApplication::setApplicationName(QStringLiteral("spikescope"));
-    QApplication app(argc, argv);
+    spikescope::Application app(argc, argv);
     testing::InitGoogleTest(&argc, argv);
     return RUN_ALL_TESTS();
 }
