@@ -154,16 +154,6 @@ Result<Ceilings> ceilings(Session& session, CallTimer& timer, std::optional<DTyp
     Device& device = session.device();
     TRY(const auto shaders, ShaderLibrary::create(device, defaultCacheFolder()));
     const bool cpu = device.report().cpu;
-    struct Push {
-        std::uint64_t in, out;
-        std::uint32_t rounds;
-        float factor;
-        std::uint32_t keep;
-    };
-    struct MatrixPush {
-        std::uint64_t to;
-        std::int32_t rounds, keep;
-    };
     const auto dispatch = [&]<class P>(std::string_view shader, const std::vector<Define>& defines, const P& push,
                                        std::uint32_t groups, ShaderLibrary::Inputs inputs) -> Result<Dispatch> {
         Dispatch made{.pushSize = sizeof push, .groups = {groups, 1, 1}};
@@ -181,7 +171,8 @@ Result<Ceilings> ceilings(Session& session, CallTimer& timer, std::optional<DTyp
         TRY(const auto memory, CallMemory::create(device, session.heap(), large.program, large.calls));
         const std::uint64_t bytes = large.program.tensors[0].bytes; // 512 MiB, more than any cache
         TRY(Dispatch copy, dispatch("ceiling.comp", {{"COPY", "1"}},
-                                    Push{.in = memory->bindings()[0].address, .out = memory->bindings()[1].address},
+                                    push::Ceiling{.inAddress = memory->bindings()[0].address,
+                                                  .outAddress = memory->bindings()[1].address},
                                     static_cast<std::uint32_t>(bytes / 16 / wordsOfGroup), addresses));
         TRY(const double ns, timer.median({std::move(copy)}));
         most.bytes = 2.0 * static_cast<double>(bytes) / ns;
@@ -192,14 +183,15 @@ Result<Ceilings> ceilings(Session& session, CallTimer& timer, std::optional<DTyp
         std::vector<Define> defines;
         if (cpu) defines.push_back({"FEW", "1"});
         TRY(Dispatch fma,
-            dispatch("ceiling.comp", defines, Push{.rounds = rounds, .factor = 0.999f}, groups, addresses));
+            dispatch("ceiling.comp", defines, push::Ceiling{.rounds = rounds, .factor = 0.999f}, groups, addresses));
         TRY(const double ns, timer.median({std::move(fma)}));
         most.fma = 2.0 * 48 * 4 * 256 * rounds * groups / ns;
     }
     if (matrices) {
         constexpr std::uint32_t groups = 4096;
-        TRY(Dispatch products, dispatch("ceiling_coopmat.comp", {{"ELEMENT_" + shaderType(*matrices), "1"}},
-                                        MatrixPush{.rounds = rounds}, groups, ShaderLibrary::Inputs::Matrices));
+        TRY(Dispatch products,
+            dispatch("ceiling_coopmat.comp", {{"ELEMENT_" + shaderType(*matrices), "1"}},
+                     push::CeilingCoopmat{.rounds = rounds}, groups, ShaderLibrary::Inputs::Matrices));
         TRY(const double ns, timer.median({std::move(products)}));
         most.matrices = 2.0 * 16 * 16 * 16 * 16 * 4 * rounds * groups / ns;
     }

@@ -4,6 +4,7 @@
 //   ADDRESS(base, index, bytes)  the index is widened before it is multiplied: reaches 2^32 elements
 //   OFFSET(base, bytes)          bytes counted in 32 bits: costs less where everything is within 4 GiB of the base
 // What indices and bytes reach is checked by the host, see PortableKernels::checkIndices.
+#include "limits.h"
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 #define ADDRESS(base, index, bytes) ((base) + uint64_t(uint(index)) * uint64_t(bytes))

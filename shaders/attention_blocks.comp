@@ -9,10 +9,8 @@
 
 layout(local_size_x = 256) in;
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Words { uvec4 v; };
-layout(push_constant, std430) uniform Push {
-    uint64_t address, tailAddress;
-    uint rows;
-};
+#define PUSH_ATTENTION_BLOCKS
+#include "push_constants.h"
 
 const uint UNITS = CHANNELS * 2, ROW = CHANNELS / 2 + 4;                        // of 16 bytes in a strip; of 4 in a row, apart by banks
 shared uint words[16 * ROW];

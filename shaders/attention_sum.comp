@@ -4,10 +4,8 @@
 #include "common.glsl"
 
 layout(local_size_x = 64) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t partsAddress, outAddress;
-    uint rows, channels, parts;
-};
+#define PUSH_ATTENTION_SUM
+#include "push_constants.h"
 
 void main() {
     uint blocks = channels / 4, item = uint(LINEAR_THREAD);

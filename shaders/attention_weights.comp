@@ -6,10 +6,8 @@
 
 layout(local_size_x = 64) in;
 layout(buffer_reference, std430, buffer_reference_align = 8) buffer Stats { vec2 v; };
-layout(push_constant, std430) uniform Push {
-    uint64_t statsAddress, scalesAddress;
-    uint rows, tiles;
-};
+#define PUSH_ATTENTION_WEIGHTS
+#include "push_constants.h"
 
 shared float parts[64];
 

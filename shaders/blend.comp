@@ -5,10 +5,8 @@
 #include "common.glsl"
 
 layout(local_size_x = 64) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t inAddress, rowWeightsAddress, columnWeightsAddress, bandAddress;
-    uint height, width, channels, bandRow, bandRows, bandWidth, column, crossing;
-};
+#define PUSH_BLEND
+#include "push_constants.h"
 
 void main() {
     uint64_t item = LINEAR_THREAD;

@@ -8,12 +8,8 @@
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Bits { uvec4 v; };
 
 layout(local_size_x = 256) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t inAddress, outAddress;
-    uint rounds;
-    float factor; // less than 1
-    uint keep;    // whether anything is written: 0, which the compiler does not know
-};
+#define PUSH_CEILING
+#include "push_constants.h"
 
 void main() {
 #ifdef COPY

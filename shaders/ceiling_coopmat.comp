@@ -16,8 +16,9 @@ const int THREADS = 128, SIDE = 4;
 
 layout(local_size_x = THREADS) in;
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uvec4 v; };
-// keep: whether anything is written: 0, which the compiler does not know.
-layout(push_constant) uniform Push { uint64_t to; int rounds, keep; } p;
+#define PUSH_CEILING_COOPMAT
+#define PUSH_NAME p
+#include "push_constants.h"
 
 #include "coopmat.glsl"
 

@@ -5,9 +5,8 @@
 #include "common.glsl"
 
 layout(local_size_x = 64) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t mapAddress, weightAddress, biasAddress, pixels;
-};
+#define PUSH_CONV1X1_IN_PLACE
+#include "push_constants.h"
 
 const uint PIXELS = 8, IN_BLOCKS = INNER / 4, OUT_BLOCKS = COLUMNS / 4;
 shared vec4 pixel[PIXELS * IN_BLOCKS];

@@ -53,7 +53,9 @@ layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uve
 layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer Out16 { uvec4 v; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF4 { vec4 v; };
 layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer OutF4 { vec4 v; };
-layout(push_constant) uniform Push { uint64_t x, w, res, y, bias, gn, part; int H, W, C, K, xStride, yStride, resStride, inH, inW, top, left; } p;
+#define PUSH_CONV3X3_COOPMAT
+#define PUSH_NAME p
+#include "push_constants.h"
 
 #include "coopmat.glsl"
 #include "coopmat_halo.glsl"
@@ -63,7 +65,7 @@ shared uvec4 sm[SHARED_IN > SHARED_OUT ? SHARED_IN : SHARED_OUT];
 void main() {
     DECLARE_ELEMENT
     int t = int(gl_LocalInvocationIndex), warp = int(gl_SubgroupID), lane = int(gl_SubgroupInvocationID);
-    int x0 = int(gl_WorkGroupID.y) * COLUMNS, y0 = int(gl_WorkGroupID.z) * 16;
+    int x0 = int(gl_WorkGroupID.y) * COLUMNS, y0 = int(gl_WorkGroupID.z) * CONV_COOPMAT_ROWS;
     int K8 = p.K >> 3, stages = p.C / (STAGE_BLOCKS * 16), wStep = p.K * 2, wPhase = p.C / 16 * TAPS * TAPS * wStep;
 #ifdef FOLDED
     int parts = p.K / CHANNELS, phase = int(gl_WorkGroupID.x) / parts, oddRow = phase >> 1, oddColumn = phase & 1;
@@ -176,7 +178,7 @@ void main() {
 #endif
     [[unroll]] for (int m = 16; m <= PER_GROUP; m *= 2) sums.xy += subgroupShuffleXor(sums.xy, m / 16);
     if (lane < GROUPS && lane % max(PER_GROUP / 8, 1) == 0) {
-        float count = float(min(p.H - y0, 16) * min(p.W - x0, COLUMNS) * PER_GROUP);
+        float count = float(min(p.H - y0, CONV_COOPMAT_ROWS) * min(p.W - x0, COLUMNS) * PER_GROUP);
         int tile = (phase * int(gl_NumWorkGroups.z) + int(gl_WorkGroupID.z)) * int(gl_NumWorkGroups.y) + int(gl_WorkGroupID.y);
         int at = tile * (p.K / PER_GROUP) + k8 * 8 / PER_GROUP;
 #define MOMENTS(s) vec4(count, (s).x / count, max((s).y - (s).x * ((s).x / count), 0.0), 0.0)

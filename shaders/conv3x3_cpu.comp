@@ -51,7 +51,9 @@ layout(set = 0, binding = 1) uniform W_BUFFER weights;
 layout(set = 0, binding = 2) uniform OUT_BUFFER residualMap;
 layout(set = 0, binding = 3) uniform textureBuffer biasVector;
 layout(set = 0, binding = 4) uniform textureBuffer coefficients;
-layout(push_constant) uniform Push { uint64_t y; int h, w, hIn, wIn, c, k, xStride, yStride, residualStride, top, left; } p;
+#define PUSH_CONV3X3_CPU
+#define PUSH_NAME p
+#include "push_constants.h"
 
 void main() {
     const int lane = int(gl_LocalInvocationID.x), h = p.h, w = p.w, hIn = p.hIn, wIn = p.wIn, c4 = p.c >> 2, k = p.k;

@@ -18,7 +18,7 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #include "addresses.glsl"
 
-const int WARPS = 4, THREADS = WARPS * 32, WIDTH = WARPS * 16, MADE = WIDTH - 2, TAPS = 9, WEIGHT_ROWS = TAPS * OUTPUTS;
+const int WARPS = 4, THREADS = WARPS * 32, WIDTH = WARPS * 16, MADE = CONV_FEW_COOPMAT_COLUMNS, TAPS = 9, WEIGHT_ROWS = TAPS * OUTPUTS;
 const int BLOCKS = (WEIGHT_ROWS + 15) / 16, STAGES = CHANNELS / 32;             // of weights; of 32 channels
 const int ROW = WIDTH + 8;                                                      // of what one row of weights gives: few bank conflicts
 const int ITEMS = (MADE * OUTPUTS + THREADS - 1) / THREADS;                     // values of a row of y for each thread
@@ -30,7 +30,9 @@ layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer In
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF4 { vec4 v; };
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer InF { float v; };
 layout(buffer_reference, std430, buffer_reference_align = 4) writeonly buffer OutF { float v; };
-layout(push_constant) uniform Push { uint64_t x, w, y, bias, gn; int H, W, rows, xStride, inH, inW, top, left; } p;
+#define PUSH_CONV3X3_FEW_COOPMAT
+#define PUSH_NAME p
+#include "push_constants.h"
 
 #include "coopmat.glsl"
 #include "coopmat_norm.glsl"

@@ -6,13 +6,8 @@
 #include "common.glsl"
 
 layout(local_size_x = 64) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t inAddress, weightAddress, biasAddress, outAddress;
-    uint pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels;
-    int padTop, padLeft;
-    uint inStride; // from pixel to pixel, in four channels
-    uint64_t coefficientsAddress;
-};
+#define PUSH_FEW_CHANNELS
+#include "push_constants.h"
 
 void main() {
     uint64_t item = LINEAR_THREAD;

@@ -3,7 +3,7 @@
 // Wants TAPS (rows and columns of the kernel), GRID_COLUMNS (of the workgroup's pixels; always 16 rows), STAGE_BLOCKS,
 // THREADS, `sm`, and in `p` x, gn, inH, inW (rows and columns that are read), C and xStride (16 bytes from pixel
 // to pixel). Rows of the halo are an odd number of 16 bytes apart: no bank conflicts.
-const int HALO_X = GRID_COLUMNS + TAPS - 1, HALO_Y = 16 + TAPS - 1, PIXEL = STAGE_BLOCKS * 2, ROW = HALO_X * PIXEL + 1;
+const int HALO_X = GRID_COLUMNS + TAPS - 1, HALO_Y = CONV_COOPMAT_ROWS + TAPS - 1, PIXEL = STAGE_BLOCKS * 2, ROW = HALO_X * PIXEL + 1;
 const int HALO = HALO_Y * HALO_X * PIXEL, PIECES = (HALO + THREADS - 1) / THREADS, SHARED_IN = HALO_Y * ROW;
 
 const int HALO_X_MUL = (65536 + HALO_X - 1) / HALO_X;

@@ -7,10 +7,8 @@
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Bits { uvec4 v; };
 
 layout(local_size_x = 64) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t inAddress, outAddress, items;
-    uint rows, width, blocks; // of the output: rows of all pictures, columns, channels / 4
-};
+#define PUSH_COPY
+#include "push_constants.h"
 
 void main() {
     uint64_t item = LINEAR_THREAD;

@@ -1,5 +1,5 @@
 # Writes every shader as a string literal into OUTPUT, a C++ file that defines shaderSources().
-file(GLOB files ${FOLDER}/*.comp ${FOLDER}/*.glsl)
+file(GLOB files ${FOLDER}/*.comp ${FOLDER}/*.glsl ${FOLDER}/*.h)
 list(SORT files)
 set(code "// Made by shaders/embed.cmake.\n#include \"core/gpu/shader_library.h\"\n\nnamespace spikescope {\nnamespace {\nconstexpr ShaderSource sources[] = {\n")
 foreach(file IN LISTS files)

@@ -33,9 +33,9 @@
 
 const int THREADS = 128, TILE_M = WARPS_M * BLOCKS * 16, TILE_N = WARPS_N * BLOCKS * 16;
 #ifdef B_ROWS
-const int DEPTH = 32, B_UNITS = TILE_N / 8, B_ROW = B_UNITS + 1, B_PIECES = DEPTH * B_UNITS / THREADS, SHARED_B = DEPTH * B_ROW;
+const int DEPTH = GEMM_COOPMAT_ROWS_DEPTH, B_UNITS = TILE_N / 8, B_ROW = B_UNITS + 1, B_PIECES = DEPTH * B_UNITS / THREADS, SHARED_B = DEPTH * B_ROW;
 #else
-const int DEPTH = 64, SHARED_B = 0;
+const int DEPTH = GEMM_COOPMAT_BLOCKS_DEPTH, SHARED_B = 0;
 #endif
 const int DEPTH_UNITS = DEPTH / 8, A_ROW = DEPTH_UNITS + 1, A_PIECES = TILE_M * DEPTH_UNITS / THREADS; // in 16 bytes
 #ifdef SCORES
@@ -52,10 +52,9 @@ layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uve
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF4 { vec4 v; };
 layout(buffer_reference, std430, buffer_reference_align = 8) buffer Tiles { vec2 v; };
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer InF { float v; };
-layout(push_constant) uniform Push {
-    uint64_t a, b, tail, c, residual, bias, tiles, scales;
-    int M, N, K, inner, lda, ldc, partStep, bStepK, bStepN, bBlocks; float alpha; // bBlocks: along the side of the tail
-} p;
+#define PUSH_GEMM_COOPMAT
+#define PUSH_NAME p
+#include "push_constants.h"
 
 #include "coopmat.glsl"
 

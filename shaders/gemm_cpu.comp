@@ -20,10 +20,10 @@
 // KT / 8 fetches spread over the lanes.
 #include "cpu_common.glsl"
 #ifndef KT
-#define KT 32
+#define KT GEMM_CPU_COLUMNS
 #endif
 #ifndef PV
-#define PV 5
+#define PV GEMM_CPU_ROWS
 #endif
 #ifndef KU
 #define KU 1
@@ -34,7 +34,9 @@ layout(set = 0, binding = 0) uniform ACT_BUFFER aMap;
 layout(set = 0, binding = 1) uniform W_BUFFER bMap;
 layout(set = 0, binding = 2) uniform OUT_BUFFER residualMap;
 layout(set = 0, binding = 3) uniform textureBuffer biasVector;
-layout(push_constant) uniform Push { uint64_t c; uint aRow, bRow, cRow, m, n, k; float alpha; } p;
+#define PUSH_GEMM_CPU
+#define PUSH_NAME p
+#include "push_constants.h"
 
 void main() {
     const int lane = int(gl_LocalInvocationID.x), m = int(p.m), n4 = int(p.n) >> 2, k4 = int(p.k) >> 2;

@@ -5,12 +5,10 @@
 #include "common.glsl"
 
 layout(local_size_x = 256) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t inAddress, coefficientsAddress, outAddress, items; // of a picture
-    uint pictures, blocks, perPicture;
-};
+#define PUSH_GROUP_NORM_APPLY
+#include "push_constants.h"
 
-const uint EACH = 8;
+const uint EACH = GROUP_NORM_APPLY_ITEMS / 256;
 
 void main() {
     uint group = uint(linearGroup()), picture = group / perPicture;

@@ -17,7 +17,9 @@
 layout(local_size_x = 8) in;
 layout(set = 0, binding = 0) uniform ACT_BUFFER xMap;
 layout(set = 0, binding = 1) uniform textureBuffer coefficients;
-layout(push_constant) uniform Push { uint64_t y; int pixels, c, perGroup; } p;
+#define PUSH_GROUP_NORM_APPLY_CPU
+#define PUSH_NAME p
+#include "push_constants.h"
 
 #ifdef SILU
 vec4 act(vec4 x) { return silu(x); }

@@ -5,11 +5,8 @@
 #include "common.glsl"
 
 layout(local_size_x = 256) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t partialsAddress, gammaAddress, betaAddress, coefficientsAddress, totalAddress;
-    uint pictures, slices, groups, channels;
-    float eps;
-};
+#define PUSH_GROUP_NORM_COEFFICIENTS
+#include "push_constants.h"
 
 shared vec3 moments[256];
 

@@ -6,12 +6,8 @@
 #include "common.glsl"
 
 layout(local_size_x = 128) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t inAddress, partialsAddress;
-    uint pictures, slices, groups, channels;
-    uint64_t pixels;
-    uint stride; // from pixel to pixel, in four channels
-};
+#define PUSH_GROUP_NORM_STATS
+#include "push_constants.h"
 
 shared vec3 moments[128];
 

@@ -20,7 +20,9 @@
 #extension GL_KHR_shader_subgroup_basic : require
 layout(local_size_x = 8) in;
 layout(set = 0, binding = 0) uniform ACT_BUFFER xMap;
-layout(push_constant) uniform Push { uint64_t partials; int pixels, c, groups, slices, stride; } p;
+#define PUSH_GROUP_NORM_STATS_CPU
+#define PUSH_NAME p
+#include "push_constants.h"
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Partials { vec4 v; };
 
 #define CPG CHANNELS_PER_GROUP

@@ -6,11 +6,8 @@
 #include "common.glsl"
 
 layout(local_size_x = 64) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t inAddress, columnsAddress;
-    uint firstRow, rows, inHeight, inWidth, channels, outHeight, outWidth;
-    int padTop, padLeft;
-};
+#define PUSH_IM2COL
+#include "push_constants.h"
 
 #ifdef UPSAMPLE
 #define SOURCE(i) ((i) >> 1)

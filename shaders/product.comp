@@ -39,16 +39,8 @@
 const uint THREADS = TILE_M / THREAD_M * (TILE_N / THREAD_N);
 
 layout(local_size_x = THREADS) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t inAddress, weightAddress, biasAddress, residualAddress, outAddress, coefficientsAddress;
-    uint64_t inApart, weightsApart; // elements between the inputs and between the weights of two pictures
-    uint pictures, rows, columns, inner; // rows: of a picture; inner: of a tap
-    uint inStride, weightStride, outStride, residualStride;
-    uint inHeight, inWidth, outHeight, outWidth; // of the stored maps
-    int padTop, padLeft;
-    float scale;
-    uint innerAll;
-};
+#define PUSH_PRODUCT
+#include "push_constants.h"
 
 #ifdef KERNEL
 #define TAPS (KERNEL * KERNEL)

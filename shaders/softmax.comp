@@ -4,10 +4,8 @@
 #include "common.glsl"
 
 layout(local_size_x = 256) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t scoresAddress;
-    uint rows, keys, stride;
-};
+#define PUSH_SOFTMAX
+#include "push_constants.h"
 
 shared float parts[256];
 

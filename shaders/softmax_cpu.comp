@@ -12,7 +12,9 @@
 #extension GL_KHR_shader_subgroup_arithmetic : require
 layout(local_size_x = 8) in;
 layout(set = 0, binding = 0) uniform textureBuffer scores;
-layout(push_constant) uniform Push { uint64_t address; uint rows, n; } p;
+#define PUSH_SOFTMAX_CPU
+#define PUSH_NAME p
+#include "push_constants.h"
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Scores { u64vec2 v; };
 
 vec4 weightOf(vec4 s, float most) {

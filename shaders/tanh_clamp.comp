@@ -3,7 +3,8 @@
 #include "common.glsl"
 
 layout(local_size_x = 64) in;
-layout(push_constant, std430) uniform Push { uint64_t inAddress, outAddress, blocks; };
+#define PUSH_ELEMENTWISE
+#include "push_constants.h"
 
 void main() {
     uint64_t item = LINEAR_THREAD;

@@ -6,10 +6,8 @@
 #include "winograd.glsl"
 
 layout(local_size_x = 64) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t weightAddress, filtersAddress;
-    uint inChannels, outBlocks; // out channels / 4
-};
+#define PUSH_WINOGRAD_FILTER
+#include "push_constants.h"
 
 #define TAP(i) LOAD4(WEIGHT)(weightAddress, kernel + (i) * kernels)
 #define PUT_ROW(k, x) row##k[l] = x;

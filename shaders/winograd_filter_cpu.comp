@@ -12,7 +12,9 @@
 #include "winograd.glsl"
 layout(local_size_x = 8) in;
 layout(set = 0, binding = 0) uniform W_BUFFER weights;
-layout(push_constant) uniform Push { uint64_t to; int inChannels, outChannels; } p;
+#define PUSH_WINOGRAD_FILTER_CPU
+#define PUSH_NAME p
+#include "push_constants.h"
 
 #define TAP(i) W_LOAD(weights, kernel + (i) * kernels)
 #define PUT_ROW(k, x) row##k[l] = x;

@@ -7,11 +7,9 @@
 #include "winograd.glsl"
 #include "winograd_values.glsl"
 
-layout(local_size_x = 32, local_size_y = 4) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t paddedAddress, tilesAddress;
-    uint pictures, tilesY, tilesX, values; // values: of a pixel
-};
+layout(local_size_x = WINOGRAD_GROUP_VALUES, local_size_y = WINOGRAD_GROUP_TILES) in;
+#define PUSH_WINOGRAD_INPUT
+#include "push_constants.h"
 
 #define AT(l) LOAD_VALUE(TYPE)(from + (l) * pixelBytes)
 #define READ_ROW(k)                                                                                                    \
@@ -29,8 +27,8 @@ layout(push_constant, std430) uniform Push {
     PUT(d[k][0]) PUT(d[k][1]) PUT(d[k][2]) PUT(d[k][3]) PUT(d[k][4]) PUT(d[k][5]) PUT(d[k][6]) PUT(d[k][7])
 
 void main() {
-    uint across = (values + 31) / 32, group = uint(linearGroup()), tiles = pictures * tilesY * tilesX;
-    uint value = group % across * 32 + gl_LocalInvocationID.x, tile = group / across * 4 + gl_LocalInvocationID.y;
+    uint across = (values + WINOGRAD_GROUP_VALUES - 1) / WINOGRAD_GROUP_VALUES, group = uint(linearGroup()), tiles = pictures * tilesY * tilesX;
+    uint value = group % across * WINOGRAD_GROUP_VALUES + gl_LocalInvocationID.x, tile = group / across * WINOGRAD_GROUP_TILES + gl_LocalInvocationID.y;
     if (value >= values || tile >= tiles) return;
     uint tileX = tile % tilesX, row = tile / tilesX, picture = row / tilesY, tileY = row % tilesY;
     uint width = 6 * tilesX + 2, pixelBytes = values * VALUE_BYTES(TYPE);

@@ -16,7 +16,9 @@
 #include "winograd.glsl"
 layout(local_size_x = 8) in;
 layout(set = 0, binding = 0) uniform ACT_BUFFER xMap;
-layout(push_constant) uniform Push { uint64_t to; int h, w, c, tilesY, tilesX, tiles, top, left; } p;
+#define PUSH_WINOGRAD_MAP_CPU
+#define PUSH_NAME p
+#include "push_constants.h"
 
 #ifdef UPSAMPLE
 #define SOURCE(i) ((i) >> 1)
@@ -38,7 +40,7 @@ layout(push_constant) uniform Push { uint64_t to; int h, w, c, tilesY, tilesX, t
         READ(k, 0) READ(k, 1) READ(k, 2) READ(k, 3) READ(k, 4) READ(k, 5) READ(k, 6) READ(k, 7)                        \
         TRANSFORM_INPUT(vec4, d[k][0], d[k][1], d[k][2], d[k][3], d[k][4], d[k][5], d[k][6], d[k][7])                  \
     }
-#define PUT(k, l) PUT4(p.to, at + (8 * k + l) * planeStep) = outPack(d[k][l]);
+#define PUT(k, l) PUT4(p.address, at + (8 * k + l) * planeStep) = outPack(d[k][l]);
 #define WRITE_COLUMN(l)                                                                                                \
     TRANSFORM_INPUT(vec4, d[0][l], d[1][l], d[2][l], d[3][l], d[4][l], d[5][l], d[6][l], d[7][l])                      \
     PUT(0, l) PUT(1, l) PUT(2, l) PUT(3, l) PUT(4, l) PUT(5, l) PUT(6, l) PUT(7, l)

@@ -8,11 +8,9 @@
 #include "winograd.glsl"
 #include "winograd_values.glsl"
 
-layout(local_size_x = 32, local_size_y = 4) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t productsAddress, biasAddress, residualAddress, outAddress;
-    uint pictures, tilesY, tilesX, values, outHeight, outWidth; // values: of a pixel
-};
+layout(local_size_x = WINOGRAD_GROUP_VALUES, local_size_y = WINOGRAD_GROUP_TILES) in;
+#define PUSH_WINOGRAD_OUTPUT
+#include "push_constants.h"
 
 #define GET(x)                                                                                                         \
     x = LOAD_VALUE(TYPE)(from);                                                                                        \
@@ -46,8 +44,8 @@ layout(push_constant, std430) uniform Push {
 #endif
 
 void main() {
-    uint across = (values + 31) / 32, group = uint(linearGroup()), tiles = pictures * tilesY * tilesX;
-    uint value = group % across * 32 + gl_LocalInvocationID.x, tile = group / across * 4 + gl_LocalInvocationID.y;
+    uint across = (values + WINOGRAD_GROUP_VALUES - 1) / WINOGRAD_GROUP_VALUES, group = uint(linearGroup()), tiles = pictures * tilesY * tilesX;
+    uint value = group % across * WINOGRAD_GROUP_VALUES + gl_LocalInvocationID.x, tile = group / across * WINOGRAD_GROUP_TILES + gl_LocalInvocationID.y;
     if (value >= values || tile >= tiles) return;
     uint row = tile / tilesX, picture = row / tilesY, y = row % tilesY * 6, x = tile % tilesX * 6;
     uint pixelBytes = values * VALUE_BYTES(TYPE);

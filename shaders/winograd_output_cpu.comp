@@ -17,7 +17,9 @@ layout(local_size_x = 8) in;
 layout(set = 0, binding = 0) uniform ACT_BUFFER products;
 layout(set = 0, binding = 1) uniform OUT_BUFFER residualMap;
 layout(set = 0, binding = 2) uniform textureBuffer biasVector;
-layout(push_constant) uniform Push { uint64_t y; int h, w, k, tilesY, tilesX, tiles; } p;
+#define PUSH_WINOGRAD_MAP_CPU
+#define PUSH_NAME p
+#include "push_constants.h"
 
 #ifdef RESIDUAL
 #define ADD_RESIDUAL sum += OUT_LOAD(residualMap, to);
@@ -40,7 +42,7 @@ layout(push_constant) uniform Push { uint64_t y; int h, w, k, tilesY, tilesX, ti
         int to = row + l * k4;                                                                                         \
         vec4 sum = m[k][l] + bias;                                                                                     \
         ADD_RESIDUAL                                                                                                   \
-        PUT4(p.y, to) = outPack(ACTIVATE(sum));                                                                              \
+        PUT4(p.address, to) = outPack(ACTIVATE(sum));                                                                              \
     }
 #define WRITE_ROW(k)                                                                                                   \
     {                                                                                                                  \
@@ -51,7 +53,7 @@ layout(push_constant) uniform Push { uint64_t y; int h, w, k, tilesY, tilesX, ti
 
 void main() {
     const int group = int(gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x), lane = int(gl_LocalInvocationID.x);
-    const int k4 = p.k >> 2, columns = k4 >> 3, tile = group / columns, block = group % columns * 8 + lane;
+    const int k4 = p.c >> 2, columns = k4 >> 3, tile = group / columns, block = group % columns * 8 + lane;
     const int at = group * 512 + lane;
     if (tile >= p.tiles) return;
     const int tileRow = tile / p.tilesX, picture = tileRow / p.tilesY;

@@ -4,12 +4,9 @@
 // × channels / 4 / 256) for each row of all pictures, so that no thread divides 64-bit numbers.
 #include "common.glsl"
 
-layout(local_size_x = 256) in;
-layout(push_constant, std430) uniform Push {
-    uint64_t inAddress, paddedAddress;
-    uint pictures, inHeight, inWidth, blocks, paddedHeight, paddedWidth; // blocks: channels / 4
-    int top, left;
-};
+layout(local_size_x = WINOGRAD_PAD_THREADS) in;
+#define PUSH_WINOGRAD_PAD
+#include "push_constants.h"
 
 #ifdef UPSAMPLE
 #define SOURCE(i) ((i) >> 1)
@@ -20,8 +17,8 @@ layout(push_constant, std430) uniform Push {
 #endif
 
 void main() {
-    uint rowItems = paddedWidth * blocks, groups = (rowItems + 255) / 256, group = uint(linearGroup());
-    uint row = group / groups, item = group % groups * 256 + gl_LocalInvocationIndex;
+    uint rowItems = paddedWidth * blocks, groups = (rowItems + WINOGRAD_PAD_THREADS - 1) / WINOGRAD_PAD_THREADS, group = uint(linearGroup());
+    uint row = group / groups, item = group % groups * WINOGRAD_PAD_THREADS + gl_LocalInvocationIndex;
     if (item >= rowItems || row >= pictures * paddedHeight) return;
     uint y = row % paddedHeight - top, x = item / blocks - left; // huge where below 0
     vec4 v = vec4(0);

@@ -11,23 +11,40 @@ namespace {
 class OneProduct final : public PortableKernels {
 public:
     using PortableKernels::PortableKernels;
-    using PortableKernels::Product;
 
     Result<void> encode(const KernelCall&, const Program& program, const Bindings& bindings,
                         std::vector<Dispatch>& dispatches) override {
         const Target target{program, bindings, dispatches};
-        what.in = target.address(input);
-        what.weight = target.address(weight);
-        what.bias = target.address(bias);
-        what.residual = what.out = target.address(output);
-        what.coefficients = target.address(coefficients);
+        what.inAddress = target.address(input);
+        what.weightAddress = target.address(weight);
+        what.biasAddress = target.address(bias);
+        what.residualAddress = what.outAddress = target.address(output);
+        what.coefficientsAddress = target.address(coefficients);
         return product(what, defines, target);
     }
 
-    Product what; // but for its addresses
+    push::Product what{}; // but for its addresses
     TensorId input, weight, bias, output, coefficients;
     std::vector<Define> defines;
 };
+
+// Protects: that a kernel never reads constants that were not laid out for it.
+class WrongPush final : public PortableKernels {
+public:
+    using PortableKernels::PortableKernels;
+    Result<void> encode(const KernelCall&, const Program& program, const Bindings& bindings,
+                        std::vector<Dispatch>& dispatches) override {
+        return add({program, bindings, dispatches}, "copy.comp", {}, push::Blend{}, 1, 64);
+    }
+};
+TEST(PushConstants, ofAnotherSizeThanTheShadersAreRefused) {
+    OneCall one(KernelChoice::Portable);
+    WrongPush kernels(*one.shaders);
+    std::vector<Dispatch> dispatches;
+    const auto encoded = kernels.encode(CopyCall{}, one.program, one.bindings, dispatches);
+    ASSERT_FALSE(encoded);
+    EXPECT_EQ(encoded.error().message, "shader copy.comp takes 36 bytes of push constants, not 64");
+}
 
 struct ProductCase {
     std::uint64_t in, out;
@@ -85,10 +102,7 @@ TEST_P(ProductTest, agreesWithTheReference) {
     kernels.bias = bias;
     kernels.output = output;
     kernels.coefficients = coefficients;
-    kernels.what = {.in = 0,
-                    .weight = 0,
-                    .out = 0,
-                    .inApart = height * width * stored.c,
+    kernels.what = {.inApart = height * width * stored.c,
                     .pictures = pictures,
                     .rows = static_cast<std::uint32_t>(out.pixels()),
                     .columns = static_cast<std::uint32_t>(c.out),
@@ -102,7 +116,8 @@ TEST_P(ProductTest, agreesWithTheReference) {
                     .outHeight = static_cast<std::uint32_t>(out.h),
                     .outWidth = static_cast<std::uint32_t>(out.w),
                     .padTop = pad,
-                    .padLeft = pad};
+                    .padLeft = pad,
+                    .scale = 1.0f};
     const std::string type = shaderType(c.dtype);
     kernels.defines = {{"IN", type}, {"WEIGHT", type}, {"OUT", type}, {"BIAS", "1"}, {"ACTIVATION_RELU", "1"}};
     kernels.defines.push_back(c.keys ? Define{"B_NK", "1"} : Define{"RESIDUAL", type});

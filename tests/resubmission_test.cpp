@@ -7,6 +7,7 @@
 #include "tests/support/run_support.h"
 
 #include <algorithm>
+#include <set>
 
 namespace spikescope {
 namespace {
@@ -94,6 +95,37 @@ protected:
 
     std::unique_ptr<Session> session;
 };
+
+// Names of what is recorded, as a debugger gets them.
+struct Labels {
+    static inline std::set<std::string> names;
+    static inline std::int64_t open = 0;
+
+    static VKAPI_ATTR void VKAPI_CALL begin(VkCommandBuffer, const VkDebugUtilsLabelEXT* label) {
+        names.insert(label->pLabelName);
+        ++open;
+    }
+    static VKAPI_ATTR void VKAPI_CALL end(VkCommandBuffer) {
+        EXPECT_GT(open, 0);
+        --open;
+    }
+};
+
+// Protects: that RenderDoc and Nsight show layers and ops.
+TEST(Names, ofEveryOpAreItsLayerAndItsKernel) {
+    const std::unique_ptr<Session> session = openCpu();
+    ASSERT_TRUE(session);
+    VulkanFunctions& vk = session->device().vk;
+    if (!vk.CmdBeginDebugUtilsLabel) GTEST_SKIP() << "the loader has no VK_EXT_debug_utils";
+    vk.CmdBeginDebugUtilsLabel = Labels::begin;
+    vk.CmdEndDebugUtilsLabel = Labels::end;
+    const Ran ran = runJob(*session, runnableJobOf(controlsOf({{"model", "taesd"}, {"size", "16x16"}})));
+    ASSERT_FALSE(ran.outcome.error) << ran.outcome.error->message;
+    EXPECT_EQ(Labels::open, 0);
+    for (const RecordedOp& op : ran.outcome.recording.ops)
+        if (op.name != "upload" && op.name != "download")
+            EXPECT_TRUE(Labels::names.contains(ran.outcome.recording.layers[op.layer] + " " + op.name)) << op.name;
+}
 
 NamedValues repeated(NamedValues values, std::uint64_t times) {
     values.emplace_back("repeat", std::to_string(times));

@@ -80,6 +80,16 @@ void Commands::barrier() {
     m_device.vk.CmdPipelineBarrier(m_commands, stages, stages, 0, 1, &barrier, 0, nullptr, 0, nullptr);
 }
 
+void Commands::beginLabel(const std::string& name) {
+    if (!m_device.vk.CmdBeginDebugUtilsLabel) return;
+    const VkDebugUtilsLabelEXT label{.sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_LABEL_EXT, .pLabelName = name.c_str()};
+    m_device.vk.CmdBeginDebugUtilsLabel(m_commands, &label);
+}
+
+void Commands::endLabel() {
+    if (m_device.vk.CmdEndDebugUtilsLabel) m_device.vk.CmdEndDebugUtilsLabel(m_commands);
+}
+
 void Commands::stamp(VkPipelineStageFlagBits stage) {
     m_device.vk.CmdWriteTimestamp(m_commands, stage, m_queries, m_stamps++);
 }

@@ -23,6 +23,9 @@ public:
     // Memory written by earlier shaders and copies is seen by later ones.
     void barrier();
     void stamp(VkPipelineStageFlagBits stage);
+    // What is recorded between the two has this name in a debugger.
+    void beginLabel(const std::string& name);
+    void endLabel();
     Result<VkDescriptorSet> descriptorSet(VkDescriptorSetLayout layout);
     Result<VkBufferView> view(const VkBufferViewCreateInfo& info);
 

@@ -98,6 +98,15 @@ Device::~Device() {
     if (vk.DestroyDevice) vk.DestroyDevice(m_device, nullptr);
 }
 
+void Device::setObjectName(VkObjectType type, std::uint64_t object, const std::string& name) const {
+    if (!vk.SetDebugUtilsObjectName) return;
+    const VkDebugUtilsObjectNameInfoEXT info{.sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_OBJECT_NAME_INFO_EXT,
+                                             .objectType = type,
+                                             .objectHandle = object,
+                                             .pObjectName = name.c_str()};
+    (void)vk.SetDebugUtilsObjectName(m_device, &info); // a debugger then shows a number
+}
+
 Result<std::uint32_t> Device::memoryType(std::uint32_t allowedBits, VkMemoryPropertyFlags wanted,
                                          VkMemoryPropertyFlags preferred) const {
     for (const VkMemoryPropertyFlags flags : {wanted | preferred, wanted})

@@ -28,6 +28,10 @@ public:
     const std::uint8_t* cacheUuid() const { return m_cacheUuid.data(); } // VK_UUID_SIZE bytes; changes with the driver
     std::uint64_t timestampMask() const { return m_timestampMask; }
 
+    // For RenderDoc, Nsight and the validation layer; nothing where the instance has no names.
+    template <class Handle> void setName(VkObjectType type, Handle object, const std::string& name) const {
+        setObjectName(type, reinterpret_cast<std::uint64_t>(object), name);
+    }
     // The first memory type with all of `wanted`, if possible one with `preferred` too.
     Result<std::uint32_t> memoryType(std::uint32_t allowedBits, VkMemoryPropertyFlags wanted,
                                      VkMemoryPropertyFlags preferred) const;
@@ -54,6 +58,7 @@ private:
     HeapUse deviceLocalHeap() const; // the largest one
 
     Device() = default;
+    void setObjectName(VkObjectType type, std::uint64_t object, const std::string& name) const;
 
     std::shared_ptr<Instance> m_instance;
     DeviceReport m_report;

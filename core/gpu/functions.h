@@ -42,8 +42,13 @@ struct VulkanFunctions {
     PFN_vkCreateInstance CreateInstance = nullptr;
     PFN_vkEnumerateInstanceVersion EnumerateInstanceVersion = nullptr;
     PFN_vkEnumerateInstanceLayerProperties EnumerateInstanceLayerProperties = nullptr;
+    PFN_vkEnumerateInstanceExtensionProperties EnumerateInstanceExtensionProperties = nullptr;
     PFN_vkCreateDebugUtilsMessengerEXT CreateDebugUtilsMessenger = nullptr; // with validation alone
     PFN_vkDestroyDebugUtilsMessengerEXT DestroyDebugUtilsMessenger = nullptr;
+    // Names for debuggers; null where the instance has no VK_EXT_debug_utils.
+    PFN_vkSetDebugUtilsObjectNameEXT SetDebugUtilsObjectName = nullptr;
+    PFN_vkCmdBeginDebugUtilsLabelEXT CmdBeginDebugUtilsLabel = nullptr;
+    PFN_vkCmdEndDebugUtilsLabelEXT CmdEndDebugUtilsLabel = nullptr;
 #define X(function) PFN_vk##function function = nullptr;
     SPIKESCOPE_INSTANCE_FUNCTIONS(X)
     SPIKESCOPE_DEVICE_FUNCTIONS(X)

@@ -31,6 +31,14 @@ std::string_view typeName(VkPhysicalDeviceType type) {
     }
 }
 
+bool offers(const VulkanFunctions& vk, std::string_view extension) {
+    std::uint32_t count = 0;
+    if (vk.EnumerateInstanceExtensionProperties(nullptr, &count, nullptr) != VK_SUCCESS) return false;
+    std::vector<VkExtensionProperties> all(count);
+    if (vk.EnumerateInstanceExtensionProperties(nullptr, &count, all.data()) != VK_SUCCESS) return false;
+    return std::ranges::any_of(all, [&](const auto& properties) { return extension == properties.extensionName; });
+}
+
 std::string lowered(std::string_view text) {
     std::string out(text);
     std::ranges::transform(out, out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -53,7 +61,9 @@ Result<std::shared_ptr<Instance>> Instance::create(const InstanceOptions& option
         reinterpret_cast<PFN_vkEnumerateInstanceVersion>(global("vkEnumerateInstanceVersion"));
     vk.EnumerateInstanceLayerProperties =
         reinterpret_cast<PFN_vkEnumerateInstanceLayerProperties>(global("vkEnumerateInstanceLayerProperties"));
-    if (!vk.CreateInstance || !vk.EnumerateInstanceVersion)
+    vk.EnumerateInstanceExtensionProperties =
+        reinterpret_cast<PFN_vkEnumerateInstanceExtensionProperties>(global("vkEnumerateInstanceExtensionProperties"));
+    if (!vk.CreateInstance || !vk.EnumerateInstanceVersion || !vk.EnumerateInstanceExtensionProperties)
         return fail(ErrorCode::NoDevice, "the Vulkan loader is older than 1.2");
     std::uint32_t version = 0;
     CHECK_VULKAN(vk.EnumerateInstanceVersion(&version), "asking for the Vulkan version");
@@ -73,8 +83,12 @@ Result<std::shared_ptr<Instance>> Instance::create(const InstanceOptions& option
     VkInstanceCreateInfo info{.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &application};
     if (options.validate) {
         info.pNext = &features;
-        info.enabledLayerCount = info.enabledExtensionCount = 1;
+        info.enabledLayerCount = 1;
         info.ppEnabledLayerNames = &layer;
+    }
+    const bool names = options.validate || offers(vk, extension);
+    if (names) {
+        info.enabledExtensionCount = 1;
         info.ppEnabledExtensionNames = &extension;
     }
     if (const VkResult result = vk.CreateInstance(&info, nullptr, &instance->m_instance); result != VK_SUCCESS)
@@ -88,6 +102,15 @@ Result<std::shared_ptr<Instance>> Instance::create(const InstanceOptions& option
     SPIKESCOPE_INSTANCE_FUNCTIONS(X)
 #undef X
     if (!complete) return fail(ErrorCode::NoDevice, "the Vulkan loader lacks functions of Vulkan 1.2");
+    if (names) {
+        const auto function = [&](const char* name) { return vk.GetInstanceProcAddr(instance->m_instance, name); };
+        vk.SetDebugUtilsObjectName =
+            reinterpret_cast<PFN_vkSetDebugUtilsObjectNameEXT>(function("vkSetDebugUtilsObjectNameEXT"));
+        vk.CmdBeginDebugUtilsLabel =
+            reinterpret_cast<PFN_vkCmdBeginDebugUtilsLabelEXT>(function("vkCmdBeginDebugUtilsLabelEXT"));
+        vk.CmdEndDebugUtilsLabel =
+            reinterpret_cast<PFN_vkCmdEndDebugUtilsLabelEXT>(function("vkCmdEndDebugUtilsLabelEXT"));
+    }
     if (options.validate) {
         vk.CreateDebugUtilsMessenger = reinterpret_cast<PFN_vkCreateDebugUtilsMessengerEXT>(
             vk.GetInstanceProcAddr(instance->m_instance, "vkCreateDebugUtilsMessengerEXT"));

@@ -8,6 +8,7 @@
 #include <glslang/SPIRV/GlslangToSpv.h>
 
 #include <algorithm>
+#include <map>
 
 namespace spikescope {
 
@@ -106,6 +107,34 @@ bool glslangIsReady() {
 }
 
 } // namespace
+
+std::uint32_t pushConstantBytes(std::span<const std::uint32_t> words) {
+    constexpr std::size_t header = 5;
+    constexpr std::uint32_t opTypeInt = 21, opTypeStruct = 30, opTypePointer = 32, opMemberDecorate = 72;
+    constexpr std::uint32_t storagePushConstant = 9, decorationOffset = 35;
+    std::map<std::uint32_t, std::uint32_t> scalars;                           // type to bytes
+    std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> offsets; // of struct and member
+    std::map<std::uint32_t, std::vector<std::uint32_t>> structs;              // types of members
+    std::uint32_t bytes = 0;
+    for (std::size_t i = header; i < words.size();) {
+        const std::uint32_t length = words[i] >> 16, op = words[i] & 0xffffu;
+        if (length == 0 || i + length > words.size()) return 0;
+        const auto operands = words.subspan(i + 1, length - 1);
+        if (op == opMemberDecorate && operands.size() == 4 && operands[2] == decorationOffset)
+            offsets[{operands[0], operands[1]}] = operands[3];
+        else if ((op == opTypeInt || op == opTypeFloat) && operands.size() >= 2)
+            scalars[operands[0]] = operands[1] / 8;
+        else if (op == opTypeStruct && !operands.empty())
+            structs[operands[0]] = {operands.begin() + 1, operands.end()};
+        else if (op == opTypePointer && operands.size() == 3 && operands[1] == storagePushConstant) {
+            const std::vector<std::uint32_t>& members = structs[operands[2]];
+            for (std::uint32_t member = 0; member < members.size(); ++member)
+                bytes = std::max(bytes, offsets[{operands[2], member}] + scalars[members[member]]);
+        }
+        i += length;
+    }
+    return bytes;
+}
 
 Result<std::vector<std::uint32_t>> compileShader(std::string_view shader, const std::vector<Define>& defines) {
     if (!glslangIsReady())

@@ -186,7 +186,8 @@ Result<Pipeline> ShaderLibrary::make(const std::string& key, std::string_view sh
     CHECK_VULKAN(vk.CreateShaderModule(m_device.handle(), &moduleInfo, nullptr, &module),
                  fmt::format("shader {}", shader));
     Pipeline pipeline{.layout = inputs == Inputs::Texels ? m_texelLayout : m_plainLayout,
-                      .texelSet = inputs == Inputs::Texels ? m_texelSet : VK_NULL_HANDLE};
+                      .texelSet = inputs == Inputs::Texels ? m_texelSet : VK_NULL_HANDLE,
+                      .pushSize = pushConstantBytes(words)};
     const VkPipelineShaderStageRequiredSubgroupSizeCreateInfoEXT subgroups{
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO_EXT,
         .requiredSubgroupSize = 32};
@@ -204,6 +205,7 @@ Result<Pipeline> ShaderLibrary::make(const std::string& key, std::string_view sh
     const VkResult result = vk.CreateComputePipelines(m_device.handle(), m_cache, 1, &info, nullptr, &pipeline.handle);
     vk.DestroyShaderModule(m_device.handle(), module, nullptr);
     CHECK_VULKAN(result, fmt::format("pipeline {}", key));
+    m_device.setName(VK_OBJECT_TYPE_PIPELINE, pipeline.handle, key);
     const std::lock_guard lock(m_mutex);
     m_changed = true;
     return pipeline;

@@ -26,6 +26,7 @@ struct Pipeline {
     VkPipeline handle = VK_NULL_HANDLE;
     VkPipelineLayout layout = VK_NULL_HANDLE;
     VkDescriptorSetLayout texelSet = VK_NULL_HANDLE; // none: the kernel takes addresses alone
+    std::uint32_t pushSize = 0;                      // bytes of push constants, as the SPIR-V has them; 0: not known
     bool operator==(const Pipeline&) const = default;
 };
 
@@ -74,6 +75,9 @@ private:
 
 // Where caches go: $XDG_CACHE_HOME/spikescope or ~/.cache/spikescope; empty when there is no home.
 std::string defaultCacheFolder();
+
+// Where the last member of a module's block of push constants ends, in bytes; 0 where it has none.
+std::uint32_t pushConstantBytes(std::span<const std::uint32_t> words);
 
 // GLSL to SPIR-V 1.5. The shader's includes are other shader sources.
 Result<std::vector<std::uint32_t>> compileShader(std::string_view shader, const std::vector<Define>& defines);

@@ -87,6 +87,7 @@ Result<void> VulkanHeap::fill(Block& block, HeapBlock& result, std::uint64_t byt
                                  ? fmt::format("{} of host memory wanted", formatBytes(bytes))
                                  : fmt::format("{} wanted, {} free", formatBytes(bytes), formatBytes(bytesFree()));
     CHECK_VULKAN(vk.CreateBuffer(m_device.handle(), &info, nullptr, &block.buffer), what);
+    m_device.setName(VK_OBJECT_TYPE_BUFFER, block.buffer, fmt::format("block {} of {}", m_next, formatBytes(bytes)));
     VkMemoryRequirements needs{};
     vk.GetBufferMemoryRequirements(m_device.handle(), block.buffer, &needs);
     if (needs.size != bytes)

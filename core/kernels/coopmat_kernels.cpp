@@ -9,13 +9,6 @@ namespace spikescope {
 
 namespace {
 
-// Rows of pixels that a workgroup makes, whatever its other sizes.
-constexpr std::uint64_t tileRows = 16;
-// Inner elements that gemm_coopmat.comp takes at a time, of blocks and of rows.
-constexpr std::uint64_t blocksDepth = 64, rowsDepth = 32;
-// What conv3x3_few_coopmat.comp makes: columns of a workgroup, and channels at most.
-constexpr std::uint64_t fewColumns = 62, mostFew = 8;
-
 // Of CoopmatKernels::convTiles, what the rule takes but for the first one.
 constexpr std::size_t deepTile = 1, wideTile = 2, narrowTile = 4;
 
@@ -119,7 +112,7 @@ bool CoopmatKernels::makesFew(const ConvCall& call, const Program& program) cons
     const Tensor& out = program.tensor(call.out);
     return call.method == ConvMethod::Direct && isPlain3x3(call, program) && call.bias && !call.upsample &&
            !call.residual && call.activation == Activation::None && !call.stats && out.dtype == DType::F32 &&
-           out.shape.c <= mostFew && out.shape.pixels() * out.shape.c <= indexEnd;
+           out.shape.c <= CONV_FEW_COOPMAT_OUTPUTS && out.shape.pixels() * out.shape.c <= indexEnd;
 }
 
 Shape CoopmatKernels::gridOf(const ConvCall& call, const Program& program) {
@@ -130,7 +123,8 @@ Shape CoopmatKernels::gridOf(const ConvCall& call, const Program& program) {
 
 std::uint64_t CoopmatKernels::tilesOf(const ConvCall& call, const ConvTile& tile, const Program& program) {
     const Shape grid = gridOf(call, program);
-    return (call.method == ConvMethod::Folded ? 4 : 1) * divideUp(grid.h, tileRows) * divideUp(grid.w, tile.columns);
+    return (call.method == ConvMethod::Folded ? 4 : 1) * divideUp<std::uint64_t>(grid.h, CONV_COOPMAT_ROWS) *
+           divideUp(grid.w, tile.columns);
 }
 
 std::optional<std::uint64_t> CoopmatKernels::slicesOf(const ConvCall& call, const Program& program) const {
@@ -167,11 +161,6 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
     if (makesFew(call, target.program)) return fewOutputs(call, target);
     const auto tile = tileOf(call, target.program);
     if (!tile) return PortableKernels::directConv(call, target);
-    struct Push {
-        std::uint64_t x, w, res, y, bias, coefficients, partials;
-        std::int32_t h, width, c, k, xStride, yStride, resStride;
-        InputWindow window;
-    };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     const Shape grid = gridOf(call, target.program);
     const bool folded = call.method == ConvMethod::Folded;
@@ -182,67 +171,71 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
     const auto slices = slicesOf(call, target.program);
     if (slices) defines.push_back({"PER_GROUP", std::to_string(out.shape.c / call.stats->groups)});
     const auto bytesOf = [](const Tensor& map) { return 16 * unitsOf(map); };
-    constexpr std::uint64_t haloRows = tileRows + 3;
+    constexpr std::uint64_t haloRows = CONV_COOPMAT_ROWS + 3;
+    const InputWindow window = windowOf(call, in);
     CHECK(checkIndices(convShader, {{"bytes of the input around a tile", haloRows * in.shape.w * strideOf(in) * 16},
                                     {"the output", unitsOf(out)},
                                     {"the residual", unitsOf(target.tensor(call.residual.value_or(call.out)))},
                                     {"bytes of the weights", target.tensor(call.weight).bytes},
                                     {"the moments", slices.value_or(0) * (call.stats ? call.stats->groups : 0)}}));
     for (std::uint64_t n = 0; n < out.shape.n; ++n) {
-        const Push push{
+        const push::Conv3x3Coopmat push{
             .x = target.address(call.in) + n * bytesOf(in),
             .w = target.address(call.weight),
             .res = call.residual ? target.address(*call.residual) + n * bytesOf(target.tensor(*call.residual)) : 0,
             .y = target.address(call.out) + n * bytesOf(out),
             .bias = target.address(call.bias),
-            .coefficients = call.norm ? target.address(call.norm->coefficients) + n * in.shape.c * 8 : 0,
-            .partials = slices ? target.address(call.stats->partials) + n * *slices * call.stats->groups * 16 : 0,
-            .h = number(grid.h),
-            .width = number(grid.w),
-            .c = number(in.shape.c),
-            .k = number(out.shape.c),
+            .gn = call.norm ? target.address(call.norm->coefficients) + n * in.shape.c * 8 : 0,
+            .part = slices ? target.address(call.stats->partials) + n * *slices * call.stats->groups * 16 : 0,
+            .H = number(grid.h),
+            .W = number(grid.w),
+            .C = number(in.shape.c),
+            .K = number(out.shape.c),
             .xStride = strideOf(in),
             .yStride = strideOf(out),
             .resStride = call.residual ? strideOf(target.tensor(*call.residual)) : 0,
-            .window = windowOf(call, in)};
+            .inH = window.rows,
+            .inW = window.columns,
+            .top = window.top,
+            .left = window.left};
         TRY(Dispatch dispatch, make(convShader, defines, push, Pipelines::Inputs::Matrices));
         dispatch.groups = {static_cast<std::uint32_t>((folded ? 4 : 1) * (out.shape.c / tile->channels())),
                            static_cast<std::uint32_t>(divideUp(grid.w, tile->columns)),
-                           static_cast<std::uint32_t>(divideUp(grid.h, tileRows))};
+                           static_cast<std::uint32_t>(divideUp<std::uint64_t>(grid.h, CONV_COOPMAT_ROWS))};
         target.dispatches.push_back(std::move(dispatch));
     }
     return {};
 }
 
 Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& target) {
-    struct Push {
-        std::uint64_t x, w, y, bias, coefficients;
-        std::int32_t h, width, rows, xStride;
-        InputWindow window;
-    };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     std::vector<Define> defines{{"ELEMENT_" + shaderType(in.dtype), "1"},
                                 {"CHANNELS", std::to_string(in.shape.c)},
                                 {"OUTPUTS", std::to_string(out.shape.c)}};
     // Every workgroup reads two rows more than it makes, so many rows are better as long as they leave enough groups.
     constexpr std::uint64_t mostRows = 32, fewestRows = 8, enoughGroups = 512;
-    const std::uint64_t columnGroups = divideUp(out.shape.w, fewColumns);
+    const std::uint64_t columnGroups = divideUp<std::uint64_t>(out.shape.w, CONV_FEW_COOPMAT_COLUMNS);
     std::uint64_t rows = mostRows;
     while (rows > fewestRows && columnGroups * divideUp(out.shape.h, rows) < enoughGroups) rows /= 2;
     addNorm(defines, call.norm);
     constexpr std::string_view shader = "conv3x3_few_coopmat.comp";
+    const InputWindow window = windowOf(call, in);
     CHECK(checkIndices(shader, {{"the input", unitsOf(in)}, {"the output", out.shape.pixels() * out.shape.c}}));
     for (std::uint64_t n = 0; n < out.shape.n; ++n) {
-        const Push push{.x = target.address(call.in) + n * 16 * unitsOf(in),
-                        .w = target.address(call.weight),
-                        .y = target.address(call.out) + n * (out.bytes / out.shape.n),
-                        .bias = target.address(*call.bias),
-                        .coefficients = call.norm ? target.address(call.norm->coefficients) + n * in.shape.c * 8 : 0,
-                        .h = number(out.shape.h),
-                        .width = number(out.shape.w),
-                        .rows = number(rows),
-                        .xStride = strideOf(in),
-                        .window = windowOf(call, in)};
+        const push::Conv3x3FewCoopmat push{
+            .x = target.address(call.in) + n * 16 * unitsOf(in),
+            .w = target.address(call.weight),
+            .y = target.address(call.out) + n * (out.bytes / out.shape.n),
+            .bias = target.address(*call.bias),
+            .gn = call.norm ? target.address(call.norm->coefficients) + n * in.shape.c * 8 : 0,
+            .H = number(out.shape.h),
+            .W = number(out.shape.w),
+            .rows = number(rows),
+            .xStride = strideOf(in),
+            .inH = window.rows,
+            .inW = window.columns,
+            .top = window.top,
+            .left = window.left};
         TRY(Dispatch dispatch, make(shader, defines, push, Pipelines::Inputs::Matrices));
         dispatch.groups = {1, static_cast<std::uint32_t>(columnGroups),
                            static_cast<std::uint32_t>(divideUp(out.shape.h, rows))};
@@ -252,11 +245,6 @@ Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& targ
 }
 
 Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define> defines, const Target& target) {
-    struct Push {
-        std::uint64_t a, b, tail, c, residual, bias, tiles, scales;
-        std::int32_t m, n, k, inner, lda, ldc, partStep, blockStepK, blockStepN, blocks;
-        float alpha;
-    };
     const bool blocks = p.blockStepN != 0;
     if (!blocks) defines.push_back({"B_ROWS", "1"});
     // Blocks are best used by four warps side by side; small tiles are for what would leave most of the device idle,
@@ -284,25 +272,25 @@ Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define
     const std::uint64_t bUnits = blocks ? p.k / 16 * p.blockStepK + p.n / 16 * p.blockStepN : p.k * p.n / 8;
     CHECK(checkIndices(productShader, {{"a", p.m * p.lda / 8}, {"b", bUnits}, {"c", p.m * p.ldc / 4}}));
     TRY(Dispatch dispatch, make(productShader, defines,
-                                Push{.a = p.a,
-                                     .b = p.b,
-                                     .tail = p.tail,
-                                     .c = p.c,
-                                     .residual = p.residual,
-                                     .bias = p.bias,
-                                     .tiles = p.tiles,
-                                     .scales = p.scales,
-                                     .m = number(p.m),
-                                     .n = number(p.n),
-                                     .k = number(p.partDepth ? p.partDepth : p.k),
-                                     .inner = number(p.k),
-                                     .lda = number(p.lda),
-                                     .ldc = number(p.ldc),
-                                     .partStep = number(p.n),
-                                     .blockStepK = number(p.blockStepK),
-                                     .blockStepN = number(p.blockStepN),
-                                     .blocks = number(p.blocks),
-                                     .alpha = p.alpha},
+                                push::GemmCoopmat{.a = p.a,
+                                                  .b = p.b,
+                                                  .tail = p.tail,
+                                                  .c = p.c,
+                                                  .residual = p.residual,
+                                                  .bias = p.bias,
+                                                  .tiles = p.tiles,
+                                                  .scales = p.scales,
+                                                  .M = number(p.m),
+                                                  .N = number(p.n),
+                                                  .K = number(p.partDepth ? p.partDepth : p.k),
+                                                  .inner = number(p.k),
+                                                  .lda = number(p.lda),
+                                                  .ldc = number(p.ldc),
+                                                  .partStep = number(p.n),
+                                                  .bStepK = number(p.blockStepK),
+                                                  .bStepN = number(p.blockStepN),
+                                                  .bBlocks = number(p.blocks),
+                                                  .alpha = p.alpha},
                                 Pipelines::Inputs::Matrices));
     dispatch.groups = {static_cast<std::uint32_t>(columnGroups), static_cast<std::uint32_t>(rowGroups),
                        static_cast<std::uint32_t>(p.parts)};
@@ -313,7 +301,7 @@ Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define
 
 bool CoopmatKernels::takesBlocks(const Program& program, std::initializer_list<TensorId> tensors, std::uint64_t inner,
                                  std::uint64_t columns) const {
-    return multiplies(program, tensors) && inner % blocksDepth == 0 && columns % 128 == 0;
+    return multiplies(program, tensors) && inner % GEMM_COOPMAT_BLOCKS_DEPTH == 0 && columns % 128 == 0;
 }
 
 Result<void> CoopmatKernels::matmul(const Matmul& m, const Target& target) {
@@ -321,8 +309,8 @@ Result<void> CoopmatKernels::matmul(const Matmul& m, const Target& target) {
     const TensorId residual = m.residual.value_or(m.out);
     const bool weights = target.tensor(m.b).category == Category::Weights,
                blocks = weights && takesBlocks(target.program, {m.a, m.b, m.out, residual}, m.inner, m.columns);
-    const bool fits = blocks || (multiplies(target.program, {m.a, m.b, m.out, residual}) && m.inner % rowsDepth == 0 &&
-                                 m.columns % 8 == 0);
+    const bool fits = blocks || (multiplies(target.program, {m.a, m.b, m.out, residual}) &&
+                                 m.inner % GEMM_COOPMAT_ROWS_DEPTH == 0 && m.columns % 8 == 0);
     if (!fits || m.activation == Activation::Silu || (m.inPlace && m.columns > mostChannelsInPlace))
         return PortableKernels::matmul(m, target);
     std::vector<Define> defines{{"ELEMENT_" + shaderType(a.dtype), "1"}};
@@ -417,14 +405,10 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
     if (!fits) return PortableKernels::attention(call, target);
     const std::uint64_t partDepth = divideUp(tiles, block.parts) * tileKeys,
                         parts = divideUp(keys, partDepth); // none of them empty
-    struct BlocksPush {
-        std::uint64_t address, tail;
-        std::uint32_t rows;
-    };
     const auto arrange = [&](std::uint64_t rows, std::uint64_t tail, std::vector<Define> defines) {
         defines.push_back({"CHANNELS", std::to_string(channels)});
-        return add(target, "attention_blocks.comp", defines, BlocksPush{rows, tail, static_cast<std::uint32_t>(pixels)},
-                   strips, 1);
+        return add(target, "attention_blocks.comp", defines,
+                   push::AttentionBlocks{rows, tail, static_cast<std::uint32_t>(pixels)}, strips, 1);
     };
     for (std::uint64_t picture = 0; picture < q.shape.n; ++picture) {
         const std::uint64_t base = picture * pixels * rowBytes, keyRows = target.address(call.k) + base,
@@ -449,14 +433,10 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
                             .alpha = call.scale * log2e,
                             .largeTiles = true},
                            {element, {"SCORES", "1"}, {"TAIL_N", "1"}}, target));
-            struct WeightsPush {
-                std::uint64_t tiles, scales;
-                std::uint32_t rows, tileCount;
-            };
-            CHECK(
-                add(target, "attention_weights.comp", {},
-                    WeightsPush{tilesAt, scalesAt, static_cast<std::uint32_t>(rows), static_cast<std::uint32_t>(tiles)},
-                    rows, 1));
+            CHECK(add(target, "attention_weights.comp", {},
+                      push::AttentionWeights{tilesAt, scalesAt, static_cast<std::uint32_t>(rows),
+                                             static_cast<std::uint32_t>(tiles)},
+                      rows, 1));
             const std::uint64_t outAddress = target.address(call.out) + base + first * rowBytes;
             const MatrixProduct values{.a = weightsAt,
                                        .b = valueRows,

@@ -8,7 +8,7 @@ namespace spikescope {
 
 namespace {
 
-constexpr std::uint32_t lanes = 8; // of a subgroup, and threads of every group
+constexpr std::uint32_t lanes = CPU_LANES;
 
 // Output channels of a tile of conv3x3_cpu.comp: the most that divides them.
 std::uint64_t convTile(std::uint64_t outChannels) {
@@ -18,20 +18,13 @@ std::uint64_t convTile(std::uint64_t outChannels) {
 }
 std::uint64_t convColumns(std::uint64_t tile) { return tile > 8 ? 4 : 6; } // pixels of a lane, as in the shader
 
-// Rows of a lane and columns of a tile in gemm_cpu.comp.
-constexpr std::uint64_t gemmRows = 5, gemmColumns = 32;
+constexpr std::uint64_t gemmRows = GEMM_CPU_ROWS, gemmColumns = GEMM_CPU_COLUMNS;
 
 // Rows of a group that makes Winograd's products: those that leave the fewest over.
 std::uint64_t winogradRows(std::uint64_t tiles) {
     constexpr std::uint64_t most = lanes * gemmRows, fewer = most - lanes;
     return divideUp(tiles, fewer) * fewer < divideUp(tiles, most) * most ? fewer : most;
 }
-
-struct GemmPush {
-    std::uint64_t c;
-    std::uint32_t aRow, bRow, cRow, m, n, k;
-    float alpha;
-};
 
 std::uint64_t gemmGroups(std::uint64_t m, std::uint64_t n) {
     return divideUp(m, lanes * gemmRows) * divideUp(n, gemmColumns);
@@ -106,26 +99,22 @@ Result<void> CpuKernels::directConv(const ConvCall& given, const Target& target)
 }
 
 Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
-    struct Push {
-        std::uint64_t y;
-        std::int32_t h, w, hIn, wIn, c, k, inStride, outStride, residualStride, top, left;
-    };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     const std::uint64_t tile = convTile(out.shape.c);
     const bool folded = call.method == ConvMethod::Folded;
-    const Push push{.y = target.address(call.out),
-                    .h = static_cast<std::int32_t>(out.shape.h),
-                    .w = static_cast<std::int32_t>(out.shape.w),
-                    .hIn = static_cast<std::int32_t>(in.shape.h),
-                    .wIn = static_cast<std::int32_t>(in.shape.w),
-                    .c = static_cast<std::int32_t>(in.shape.c),
-                    .k = static_cast<std::int32_t>(out.shape.c),
-                    .inStride = static_cast<std::int32_t>(in.stride()),
-                    .outStride = static_cast<std::int32_t>(out.stride()),
-                    .residualStride =
-                        static_cast<std::int32_t>(call.residual ? target.tensor(*call.residual).stride() : 0),
-                    .top = folded ? foldedPad(call.padTop) : call.padTop,
-                    .left = folded ? foldedPad(call.padLeft) : call.padLeft};
+    const push::Conv3x3Cpu push{
+        .y = target.address(call.out),
+        .h = static_cast<std::int32_t>(out.shape.h),
+        .w = static_cast<std::int32_t>(out.shape.w),
+        .hIn = static_cast<std::int32_t>(in.shape.h),
+        .wIn = static_cast<std::int32_t>(in.shape.w),
+        .c = static_cast<std::int32_t>(in.shape.c),
+        .k = static_cast<std::int32_t>(out.shape.c),
+        .xStride = static_cast<std::int32_t>(in.stride()),
+        .yStride = static_cast<std::int32_t>(out.stride()),
+        .residualStride = static_cast<std::int32_t>(call.residual ? target.tensor(*call.residual).stride() : 0),
+        .top = folded ? foldedPad(call.padTop) : call.padTop,
+        .left = folded ? foldedPad(call.padLeft) : call.padLeft};
     std::vector<Define> defines{{"ACT_" + shaderType(in.dtype), "1"},
                                 {"OUT_" + shaderType(out.dtype), "1"},
                                 {"W_" + shaderType(target.tensor(call.weight).dtype), "1"},
@@ -164,13 +153,10 @@ Result<void> CpuKernels::winograd(const ConvCall& call, const Target& target) {
                         columns = out.shape.c / gemmColumns, rows = winogradRows(tiles);
     const auto signedOf = [](std::uint64_t extent) { return static_cast<std::int32_t>(extent); };
     const std::string type = shaderType(in.dtype);
-    struct MapPush {
-        std::uint64_t to;
-        std::int32_t h, w, c, tilesY, tilesX, tiles, top, left;
-    };
     const auto mapPush = [&](TensorId to, const Shape& map) {
-        return MapPush{target.address(to), signedOf(map.h), signedOf(map.w), signedOf(map.c), signedOf(tilesY),
-                       signedOf(tilesX),   signedOf(tiles), call.padTop,     call.padLeft};
+        return push::WinogradMapCpu{target.address(to), signedOf(map.h),  signedOf(map.w),
+                                    signedOf(map.c),    signedOf(tilesY), signedOf(tilesX),
+                                    signedOf(tiles),    call.padTop,      call.padLeft};
     };
     const auto add = [&](Dispatch dispatch, std::uint64_t groups, std::uint64_t planes = 1) {
         setGroups(dispatch, groups, 1);
@@ -184,14 +170,11 @@ Result<void> CpuKernels::winograd(const ConvCall& call, const Target& target) {
         makeTexel("winograd_input_cpu.comp", inputDefines, mapPush(w.inputs, in.shape), {view(target, call.in)}));
     add(std::move(input), tiles * divideUp<std::uint64_t>(c4, lanes));
 
-    struct FilterPush {
-        std::uint64_t to;
-        std::int32_t inChannels, outChannels;
-    };
-    TRY(Dispatch filter, makeTexel("winograd_filter_cpu.comp",
-                                   {{"W_" + shaderType(target.tensor(call.weight).dtype), "1"}, {"OUT_" + type, "1"}},
-                                   FilterPush{target.address(w.filters), signedOf(in.shape.c), signedOf(out.shape.c)},
-                                   {view(target, call.weight)}));
+    TRY(Dispatch filter,
+        makeTexel("winograd_filter_cpu.comp",
+                  {{"W_" + shaderType(target.tensor(call.weight).dtype), "1"}, {"OUT_" + type, "1"}},
+                  push::WinogradFilterCpu{target.address(w.filters), signedOf(in.shape.c), signedOf(out.shape.c)},
+                  {view(target, call.weight)}));
     add(std::move(filter), in.shape.c * columns);
 
     TRY(Dispatch products, makeTexel("gemm_cpu.comp",
@@ -201,14 +184,14 @@ Result<void> CpuKernels::winograd(const ConvCall& call, const Target& target) {
                                       {"B_KN", "1"},
                                       {"WINOGRAD", "1"},
                                       {"PV", std::to_string(rows / lanes)}},
-                                     GemmPush{.c = target.address(w.products),
-                                              .aRow = 0,
-                                              .bRow = 0,
-                                              .cRow = 0,
-                                              .m = static_cast<std::uint32_t>(tiles),
-                                              .n = static_cast<std::uint32_t>(out.shape.c),
-                                              .k = static_cast<std::uint32_t>(in.shape.c),
-                                              .alpha = 1.0f},
+                                     push::GemmCpu{.c = target.address(w.products),
+                                                   .aRow = 0,
+                                                   .bRow = 0,
+                                                   .cRow = 0,
+                                                   .m = static_cast<std::uint32_t>(tiles),
+                                                   .n = static_cast<std::uint32_t>(out.shape.c),
+                                                   .k = static_cast<std::uint32_t>(in.shape.c),
+                                                   .alpha = 1.0f},
                                      {view(target, w.inputs), view(target, w.filters)}));
     add(std::move(products), divideUp(tiles, rows) * columns, winogradReach * winogradReach);
 
@@ -249,14 +232,14 @@ Result<void> CpuKernels::matmul(const Matmul& m, const Target& target) {
             aView.bytes = rows * m.inner * sizeOf(a.dtype);
             aRow = 0;
         }
-        const GemmPush push{.c = target.address(m.out),
-                            .aRow = static_cast<std::uint32_t>(aRow),
-                            .bRow = static_cast<std::uint32_t>(m.bRow),
-                            .cRow = static_cast<std::uint32_t>(m.outRow + done),
-                            .m = static_cast<std::uint32_t>(rows),
-                            .n = static_cast<std::uint32_t>(m.columns),
-                            .k = static_cast<std::uint32_t>(m.inner),
-                            .alpha = 1.0f};
+        const push::GemmCpu push{.c = target.address(m.out),
+                                 .aRow = static_cast<std::uint32_t>(aRow),
+                                 .bRow = static_cast<std::uint32_t>(m.bRow),
+                                 .cRow = static_cast<std::uint32_t>(m.outRow + done),
+                                 .m = static_cast<std::uint32_t>(rows),
+                                 .n = static_cast<std::uint32_t>(m.columns),
+                                 .k = static_cast<std::uint32_t>(m.inner),
+                                 .alpha = 1.0f};
         TRY(Dispatch dispatch, makeTexel("gemm_cpu.comp", defines, push,
                                          {aView, view(target, m.b), m.residual ? view(target, *m.residual) : aView,
                                           m.bias ? view(target, *m.bias) : aView}));
@@ -284,27 +267,27 @@ Result<void> CpuKernels::attention(const AttentionCall& call, const Target& targ
             const auto base = static_cast<std::uint32_t>(picture * pixels),
                        row = base + static_cast<std::uint32_t>(first);
             TRY(Dispatch products, makeTexel("gemm_cpu.comp", scoresDefines,
-                                             GemmPush{.c = target.address(call.scores),
-                                                      .aRow = row,
-                                                      .bRow = base,
-                                                      .cRow = 0,
-                                                      .m = rows,
-                                                      .n = keys,
-                                                      .k = channels,
-                                                      .alpha = call.scale},
+                                             push::GemmCpu{.c = target.address(call.scores),
+                                                           .aRow = row,
+                                                           .bRow = base,
+                                                           .cRow = 0,
+                                                           .m = rows,
+                                                           .n = keys,
+                                                           .k = channels,
+                                                           .alpha = call.scale},
                                              {view(target, call.q), view(target, call.k)}));
             setGroups(products, gemmGroups(rows, keys), 1);
             target.dispatches.push_back(std::move(products));
             CHECK(softmax(target, call.scores, rows, keys, keys));
             TRY(Dispatch mixed, makeTexel("gemm_cpu.comp", valuesDefines,
-                                          GemmPush{.c = target.address(call.out),
-                                                   .aRow = 0,
-                                                   .bRow = base,
-                                                   .cRow = row,
-                                                   .m = rows,
-                                                   .n = channels,
-                                                   .k = keys,
-                                                   .alpha = 1.0f},
+                                          push::GemmCpu{.c = target.address(call.out),
+                                                        .aRow = 0,
+                                                        .bRow = base,
+                                                        .cRow = row,
+                                                        .m = rows,
+                                                        .n = channels,
+                                                        .k = keys,
+                                                        .alpha = 1.0f},
                                           {view(target, call.scores), view(target, call.v)}));
             setGroups(mixed, gemmGroups(rows, channels), 1);
             target.dispatches.push_back(std::move(mixed));
@@ -316,12 +299,8 @@ Result<void> CpuKernels::softmax(const Target& target, TensorId scores, std::uin
                                  std::uint32_t stride) {
     if (keys != stride || !viewable(target.tensor(scores)))
         return PortableKernels::softmax(target, scores, rows, keys, stride);
-    struct Push {
-        std::uint64_t scores;
-        std::uint32_t rows, keys;
-    };
-    TRY(Dispatch dispatch,
-        makeTexel("softmax_cpu.comp", {}, Push{target.address(scores), rows, keys}, {view(target, scores)}));
+    TRY(Dispatch dispatch, makeTexel("softmax_cpu.comp", {}, push::SoftmaxCpu{target.address(scores), rows, keys},
+                                     {view(target, scores)}));
     setGroups(dispatch, rows, 1);
     target.dispatches.push_back(std::move(dispatch));
     return {};
@@ -331,19 +310,15 @@ Result<void> CpuKernels::normStats(const GroupNormStatsCall& call, const Target&
     const Tensor& in = target.tensor(call.in);
     const std::uint64_t perGroup = in.shape.c / call.groups;
     if (!viewable(in) || (32 % perGroup != 0 && perGroup % 4 != 0)) return PortableKernels::normStats(call, target);
-    struct Push {
-        std::uint64_t partials;
-        std::int32_t pixels, c, groups, slices, stride;
-    };
     TRY(Dispatch dispatch,
         makeTexel("group_norm_stats_cpu.comp",
                   {{"ACT_" + shaderType(in.dtype), "1"}, {"CHANNELS_PER_GROUP", std::to_string(perGroup)}},
-                  Push{.partials = target.address(call.partials),
-                       .pixels = static_cast<std::int32_t>(in.shape.pixels()),
-                       .c = static_cast<std::int32_t>(in.shape.c),
-                       .groups = static_cast<std::int32_t>(call.groups),
-                       .slices = static_cast<std::int32_t>(call.slices),
-                       .stride = static_cast<std::int32_t>(in.stride())},
+                  push::GroupNormStatsCpu{.partials = target.address(call.partials),
+                                          .pixels = static_cast<std::int32_t>(in.shape.pixels()),
+                                          .c = static_cast<std::int32_t>(in.shape.c),
+                                          .groups = static_cast<std::int32_t>(call.groups),
+                                          .slices = static_cast<std::int32_t>(call.slices),
+                                          .stride = static_cast<std::int32_t>(in.stride())},
                   {view(target, call.in)}));
     const std::uint64_t channelsAtOnce = 32 % perGroup == 0 ? 32 : perGroup;
     dispatch.groups = {static_cast<std::uint32_t>(call.slices),
@@ -361,15 +336,11 @@ Result<void> CpuKernels::normApply(const GroupNormApplyCall& call, const Target&
     std::vector<Define> defines{{"ACT_" + shaderType(in.dtype), "1"}, {"OUT_" + shaderType(out.dtype), "1"}};
     if (call.activation == Activation::Silu) defines.push_back({"SILU", "1"});
     if (call.activation == Activation::Relu) defines.push_back({"RELU", "1"});
-    struct Push {
-        std::uint64_t y;
-        std::int32_t pixels, c, perGroup;
-    };
     TRY(Dispatch dispatch, makeTexel("group_norm_apply_cpu.comp", defines,
-                                     Push{.y = target.address(call.out),
-                                          .pixels = static_cast<std::int32_t>(pixels),
-                                          .c = static_cast<std::int32_t>(in.shape.c),
-                                          .perGroup = static_cast<std::int32_t>(perGroup)},
+                                     push::GroupNormApplyCpu{.y = target.address(call.out),
+                                                             .pixels = static_cast<std::int32_t>(pixels),
+                                                             .c = static_cast<std::int32_t>(in.shape.c),
+                                                             .perGroup = static_cast<std::int32_t>(perGroup)},
                                      {view(target, call.in), view(target, call.coefficients)}));
     dispatch.groups = {static_cast<std::uint32_t>(divideUp(in.shape.c, channelsAtOnce)),
                        static_cast<std::uint32_t>(divideUp(pixels, perGroup)), static_cast<std::uint32_t>(in.shape.n)};

@@ -68,10 +68,10 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
     if (in.shape.c % 4 != 0 || out.shape.c % 4 != 0) {
         if (call.stride != 1 || call.upsample || call.residual)
             return fail(ErrorCode::Unsupported, "no kernel makes {} channels of {} this way", out.shape.c, in.shape.c);
-        return fewChannels({.in = target.address(call.in),
-                            .weight = target.address(call.weight),
-                            .bias = target.address(call.bias),
-                            .out = target.address(call.out),
+        return fewChannels({.inAddress = target.address(call.in),
+                            .weightAddress = target.address(call.weight),
+                            .biasAddress = target.address(call.bias),
+                            .outAddress = target.address(call.out),
                             .pictures = small(in.shape.n),
                             .inHeight = small(in.shape.h),
                             .inWidth = small(in.shape.w),
@@ -82,7 +82,7 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
                             .padTop = call.padTop,
                             .padLeft = call.padLeft,
                             .inStride = small(in.stride() / 4),
-                            .coefficients = call.norm ? target.address(call.norm->coefficients) : 0},
+                            .coefficientsAddress = call.norm ? target.address(call.norm->coefficients) : 0},
                            call.kernel, {in.dtype, weight, out.dtype}, call.activation, call.norm, target);
     }
     const bool folded = call.method == ConvMethod::Folded;
@@ -99,12 +99,12 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
     if (call.residual) defines.push_back({"RESIDUAL", shaderType(target.tensor(*call.residual).dtype)});
     addActivation(defines, call.activation);
     addNorm(defines, call.norm);
-    return product({.in = target.address(call.in),
-                    .weight = target.address(call.weight),
-                    .bias = target.address(call.bias),
-                    .residual = target.address(call.residual),
-                    .out = target.address(call.out),
-                    .coefficients = call.norm ? target.address(call.norm->coefficients) : 0,
+    return product({.inAddress = target.address(call.in),
+                    .weightAddress = target.address(call.weight),
+                    .biasAddress = target.address(call.bias),
+                    .residualAddress = target.address(call.residual),
+                    .outAddress = target.address(call.out),
+                    .coefficientsAddress = call.norm ? target.address(call.norm->coefficients) : 0,
                     .inApart = in.shape.pixels() * in.stride(),
                     .pictures = small(in.shape.n),
                     .rows = small(out.shape.pixels() / (folded ? 4 : 1)),
@@ -119,15 +119,16 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
                     .outHeight = small(out.shape.h),
                     .outWidth = small(out.shape.w),
                     .padTop = folded ? foldedPad(call.padTop) : call.padTop,
-                    .padLeft = folded ? foldedPad(call.padLeft) : call.padLeft},
+                    .padLeft = folded ? foldedPad(call.padLeft) : call.padLeft,
+                    .scale = 1.0f},
                    defines, target, folded ? 4 : 1);
 }
 
-Result<void> PortableKernels::fewChannels(const FewChannels& push, std::uint32_t kernel, const FewChannelsTypes& types,
-                                          Activation activation, const std::optional<ConvCall::NormOnLoad>& norm,
-                                          const Target& target) {
+Result<void> PortableKernels::fewChannels(const push::FewChannels& push, std::uint32_t kernel,
+                                          const FewChannelsTypes& types, Activation activation,
+                                          const std::optional<ConvCall::NormOnLoad>& norm, const Target& target) {
     std::vector<Define> defines{{"WEIGHT", shaderType(types.weight)}, {"KERNEL", std::to_string(kernel)}};
-    if (push.bias) defines.push_back({"BIAS", "1"});
+    if (push.biasAddress) defines.push_back({"BIAS", "1"});
     if (push.outChannels % 4 == 0) {
         if (types.in != DType::F32)
             return fail(ErrorCode::Unsupported, "no kernel reads {} channels of {}", push.inChannels,
@@ -149,9 +150,6 @@ Result<void> PortableKernels::fewChannels(const FewChannels& push, std::uint32_t
 }
 
 Result<void> PortableKernels::matmulInPlace(const Matmul& m, const Target& target) {
-    struct Push {
-        std::uint64_t map, weight, bias, pixels;
-    };
     const Tensor& a = target.tensor(m.a);
     if (m.inner % 4 != 0 || m.columns % 4 != 0 || m.inner > 512 || m.residual || m.activation != Activation::None)
         return fail(ErrorCode::Unsupported, "no kernel makes {} channels of {} in place", m.columns, m.inner);
@@ -161,15 +159,11 @@ Result<void> PortableKernels::matmulInPlace(const Matmul& m, const Target& targe
                                 {"COLUMNS", std::to_string(m.columns)}};
     if (m.bias) defines.push_back({"BIAS", "1"});
     return add(target, "conv1x1_in_place.comp", defines,
-               Push{target.address(m.a), target.address(m.b), target.address(m.bias), m.rows}, m.rows, 8);
+               push::Conv1x1InPlace{target.address(m.a), target.address(m.b), target.address(m.bias), m.rows}, m.rows,
+               8);
 }
 
 Result<void> PortableKernels::im2col(const ConvCall& call, const Target& target) {
-    struct Push {
-        std::uint64_t in, columns;
-        std::uint32_t firstRow, rows, inHeight, inWidth, channels, outHeight, outWidth;
-        std::int32_t padTop, padLeft;
-    };
     const Tensor& in = target.tensor(call.in);
     const Shape& out = target.tensor(call.out).shape;
     std::vector<Define> defines{{"TYPE", shaderType(in.dtype)}, {"STRIDE", std::to_string(call.stride)}};
@@ -186,17 +180,17 @@ Result<void> PortableKernels::im2col(const ConvCall& call, const Target& target)
     for (std::uint64_t first = 0; first < allRows; first += call.chunkRows) {
         const std::uint64_t rows = std::min(call.chunkRows, allRows - first);
         CHECK(add(target, "im2col.comp", defines,
-                  Push{.in = target.address(call.in),
-                       .columns = target.address(*call.columns),
-                       .firstRow = small(first),
-                       .rows = small(rows),
-                       .inHeight = small(in.shape.h),
-                       .inWidth = small(in.shape.w),
-                       .channels = small(in.shape.c),
-                       .outHeight = small(out.h),
-                       .outWidth = small(out.w),
-                       .padTop = call.padTop,
-                       .padLeft = call.padLeft},
+                  push::Im2col{.inAddress = target.address(call.in),
+                               .columnsAddress = target.address(*call.columns),
+                               .firstRow = small(first),
+                               .rows = small(rows),
+                               .inHeight = small(in.shape.h),
+                               .inWidth = small(in.shape.w),
+                               .channels = small(in.shape.c),
+                               .outHeight = small(out.h),
+                               .outWidth = small(out.w),
+                               .padTop = call.padTop,
+                               .padLeft = call.padLeft},
                   rows * out.w * 9 * (few ? in.shape.c : in.shape.c / 4), 64));
         product.outRow = first * out.w;
         product.rows = rows * out.w;
@@ -212,51 +206,35 @@ Result<void> PortableKernels::winograd(const ConvCall& call, const Target& targe
     const std::uint64_t tilesY = (padded.shape.h - 2) / winogradTile, tilesX = (padded.shape.w - 2) / winogradTile,
                         tiles = padded.shape.n * tilesY * tilesX, inBlocks = in.shape.c / 4,
                         outBlocks = out.shape.c / 4;
-    struct PadPush {
-        std::uint64_t in, padded;
-        std::uint32_t pictures, inHeight, inWidth, blocks, paddedHeight, paddedWidth;
-        std::int32_t top, left;
-    };
-    constexpr std::uint64_t padThreads = 256;
     std::vector<Define> padDefines{{"TYPE", type}};
     if (call.upsample) padDefines.push_back({"UPSAMPLE", "1"});
-    CHECK(add(target, "winograd_pad.comp", padDefines,
-              PadPush{target.address(call.in), target.address(w.padded), small(in.shape.n), small(in.shape.h),
-                      small(in.shape.w), small(inBlocks), small(padded.shape.h), small(padded.shape.w), call.padTop,
-                      call.padLeft},
-              padded.shape.n * padded.shape.h * divideUp(padded.shape.w * inBlocks, padThreads), 1));
-    struct FilterPush {
-        std::uint64_t weight, filters;
-        std::uint32_t inChannels, outBlocks;
-    };
+    CHECK(add(
+        target, "winograd_pad.comp", padDefines,
+        push::WinogradPad{target.address(call.in), target.address(w.padded), small(in.shape.n), small(in.shape.h),
+                          small(in.shape.w), small(inBlocks), small(padded.shape.h), small(padded.shape.w), call.padTop,
+                          call.padLeft},
+        padded.shape.n * padded.shape.h * divideUp<std::uint64_t>(padded.shape.w * inBlocks, WINOGRAD_PAD_THREADS), 1));
     CHECK(add(target, "winograd_filter.comp", {{"WEIGHT", shaderType(target.tensor(call.weight).dtype)}, {"OUT", type}},
-              FilterPush{target.address(call.weight), target.address(w.filters), small(in.shape.c), small(outBlocks)},
+              push::WinogradFilter{target.address(call.weight), target.address(w.filters), small(in.shape.c),
+                                   small(outBlocks)},
               in.shape.c * outBlocks, 64));
     // Threads of the transforms take channels one by one; 16-bit ones lie by two in a word.
     const auto valuesOf = [](std::uint64_t channels, bool pairs) { return channels / (pairs ? 2 : 1); };
     const auto groupsOf = [&](std::uint64_t values) {
-        constexpr std::uint64_t groupTiles = 4, groupValues = 32;
-        return divideUp(tiles, groupTiles) * divideUp(values, groupValues);
-    };
-    struct InputPush {
-        std::uint64_t padded, tiles;
-        std::uint32_t pictures, tilesY, tilesX, values;
+        return divideUp<std::uint64_t>(tiles, WINOGRAD_GROUP_TILES) *
+               divideUp<std::uint64_t>(values, WINOGRAD_GROUP_VALUES);
     };
     const bool inPairs = in.dtype != DType::F32;
     std::vector<Define> inputDefines{{"TYPE", type}};
     if (inPairs) inputDefines.push_back({"PAIRS", "1"});
     const std::uint64_t inValues = valuesOf(in.shape.c, inPairs);
     CHECK(add(target, "winograd_input.comp", inputDefines,
-              InputPush{target.address(w.padded), target.address(w.inputs), small(in.shape.n), small(tilesY),
-                        small(tilesX), small(inValues)},
+              push::WinogradInput{target.address(w.padded), target.address(w.inputs), small(in.shape.n), small(tilesY),
+                                  small(tilesX), small(inValues)},
               groupsOf(inValues), 1));
     CHECK(matmulPlanes(
         {.a = w.inputs, .b = w.filters, .out = w.products, .rows = tiles, .inner = in.shape.c, .columns = out.shape.c},
         winogradReach * winogradReach, target));
-    struct OutputPush {
-        std::uint64_t products, bias, residual, out;
-        std::uint32_t pictures, tilesY, tilesX, values, outHeight, outWidth;
-    };
     const DType added = call.residual ? target.tensor(*call.residual).dtype : out.dtype;
     const bool outPairs = inPairs || out.dtype != DType::F32 || added != DType::F32;
     std::vector<Define> outputDefines{{"TYPE", type}, {"OUT", shaderType(out.dtype)}};
@@ -266,33 +244,32 @@ Result<void> PortableKernels::winograd(const ConvCall& call, const Target& targe
     addActivation(outputDefines, call.activation);
     const std::uint64_t outValues = valuesOf(out.shape.c, outPairs);
     return add(target, "winograd_output.comp", outputDefines,
-               OutputPush{target.address(w.products), target.address(call.bias), target.address(call.residual),
-                          target.address(call.out), small(in.shape.n), small(tilesY), small(tilesX), small(outValues),
-                          small(out.shape.h), small(out.shape.w)},
+               push::WinogradOutput{target.address(w.products), target.address(call.bias),
+                                    target.address(call.residual), target.address(call.out), small(in.shape.n),
+                                    small(tilesY), small(tilesX), small(outValues), small(out.shape.h),
+                                    small(out.shape.w)},
                groupsOf(outValues), 1);
 }
 
 Result<void> PortableKernels::copy(const CopyCall& call, const Target& target) {
-    struct Push {
-        std::uint64_t in, out, items;
-        std::uint32_t rows, width, blocks;
-    };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     if (!call.upsample) {
         // The last word may reach over the tensor's end into the padding that every tensor has up to 256 bytes.
         const std::uint64_t words = divideUp<std::uint64_t>(in.bytes, 16);
-        return add(target, "copy.comp", {},
-                   Push{.in = target.address(call.in), .out = target.address(call.out), .items = words}, words, 64);
+        return add(
+            target, "copy.comp", {},
+            push::Copy{.inAddress = target.address(call.in), .outAddress = target.address(call.out), .items = words},
+            words, 64);
     }
     if (out.shape.c % 4 != 0) return fail(ErrorCode::Unsupported, "no kernel doubles maps of {} channels", out.shape.c);
     const std::uint64_t items = out.shape.elements() / 4;
     return add(target, "copy.comp", {{"UPSAMPLE", "1"}, {"TYPE", shaderType(out.dtype)}},
-               Push{.in = target.address(call.in),
-                    .out = target.address(call.out),
-                    .items = items,
-                    .rows = small(out.shape.n * out.shape.h),
-                    .width = small(out.shape.w),
-                    .blocks = small(out.shape.c / 4)},
+               push::Copy{.inAddress = target.address(call.in),
+                          .outAddress = target.address(call.out),
+                          .items = items,
+                          .rows = small(out.shape.n * out.shape.h),
+                          .width = small(out.shape.w),
+                          .blocks = small(out.shape.c / 4)},
                items, 64);
 }
 

@@ -73,68 +73,53 @@ Result<void> PortableKernels::encode(const KernelCall& call, const Program& prog
 }
 
 Result<void> PortableKernels::normStats(const GroupNormStatsCall& call, const Target& target) {
-    struct Push {
-        std::uint64_t in, partials;
-        std::uint32_t pictures, slices, groups, channels;
-        std::uint64_t pixels;
-        std::uint32_t stride;
-    };
     const Tensor& in = target.tensor(call.in);
     if (in.shape.c / call.groups % 4 != 0)
         return fail(ErrorCode::Unsupported, "no kernel norms groups of {} channels", in.shape.c / call.groups);
-    const Push push{.in = target.address(call.in),
-                    .partials = target.address(call.partials),
-                    .pictures = static_cast<std::uint32_t>(in.shape.n),
-                    .slices = static_cast<std::uint32_t>(call.slices),
-                    .groups = call.groups,
-                    .channels = static_cast<std::uint32_t>(in.shape.c),
-                    .pixels = in.shape.pixels(),
-                    .stride = static_cast<std::uint32_t>(in.stride() / 4)};
+    const push::GroupNormStats push{.inAddress = target.address(call.in),
+                                    .partialsAddress = target.address(call.partials),
+                                    .pictures = static_cast<std::uint32_t>(in.shape.n),
+                                    .slices = static_cast<std::uint32_t>(call.slices),
+                                    .groups = call.groups,
+                                    .channels = static_cast<std::uint32_t>(in.shape.c),
+                                    .pixels = in.shape.pixels(),
+                                    .stride = static_cast<std::uint32_t>(in.stride() / 4)};
     return add(target, "group_norm_stats.comp", {{"IN", shaderType(in.dtype)}}, push, in.shape.n * call.slices, 1);
 }
 
 Result<void> PortableKernels::gatherStats(const GroupNormStatsCall& call, std::uint64_t slices, const Target& target) {
-    struct Push {
-        std::uint64_t partials, gamma, beta, coefficients, total;
-        std::uint32_t pictures, slices, groups, channels;
-        float eps;
-    };
     const Tensor& in = target.tensor(call.in);
-    Push push{.partials = target.address(call.partials),
-              .gamma = target.address(call.gamma),
-              .beta = target.address(call.beta),
-              .coefficients = target.address(call.coefficients),
-              .total = 0,
-              .pictures = static_cast<std::uint32_t>(in.shape.n),
-              .slices = static_cast<std::uint32_t>(slices),
-              .groups = call.groups,
-              .channels = static_cast<std::uint32_t>(in.shape.c),
-              .eps = call.eps};
+    push::GroupNormCoefficients push{.partialsAddress = target.address(call.partials),
+                                     .gammaAddress = target.address(call.gamma),
+                                     .betaAddress = target.address(call.beta),
+                                     .coefficientsAddress = target.address(call.coefficients),
+                                     .totalAddress = 0,
+                                     .pictures = static_cast<std::uint32_t>(in.shape.n),
+                                     .slices = static_cast<std::uint32_t>(slices),
+                                     .groups = call.groups,
+                                     .channels = static_cast<std::uint32_t>(in.shape.c),
+                                     .eps = call.eps};
     if (call.totals) {
-        push.total = target.address(*call.totals) + call.slot * call.groups * 4 * sizeof(float);
+        push.totalAddress = target.address(*call.totals) + call.slot * call.groups * 4 * sizeof(float);
         CHECK(add(target, "group_norm_coefficients.comp", {{"TOTAL", "1"}}, push, in.shape.n * call.groups, 1));
         if (call.slot + 1 < call.slots) return {};
-        push.partials = target.address(*call.totals);
+        push.partialsAddress = target.address(*call.totals);
         push.slices = call.slots;
     }
     return add(target, "group_norm_coefficients.comp", {}, push, in.shape.n * call.groups, 1);
 }
 
 Result<void> PortableKernels::normApply(const GroupNormApplyCall& call, const Target& target) {
-    struct Push {
-        std::uint64_t in, coefficients, out, items;
-        std::uint32_t pictures, blocks, perPicture;
-    };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
-    constexpr std::uint64_t itemsOfGroup = 2048;
     const std::uint64_t items = in.shape.pixels() * in.shape.c / 4;
-    const Push push{.in = target.address(call.in),
-                    .coefficients = target.address(call.coefficients),
-                    .out = target.address(call.out),
-                    .items = items,
-                    .pictures = static_cast<std::uint32_t>(in.shape.n),
-                    .blocks = static_cast<std::uint32_t>(in.shape.c / 4),
-                    .perPicture = static_cast<std::uint32_t>(divideUp(items, itemsOfGroup))};
+    const push::GroupNormApply push{
+        .inAddress = target.address(call.in),
+        .coefficientsAddress = target.address(call.coefficients),
+        .outAddress = target.address(call.out),
+        .items = items,
+        .pictures = static_cast<std::uint32_t>(in.shape.n),
+        .blocks = static_cast<std::uint32_t>(in.shape.c / 4),
+        .perPicture = static_cast<std::uint32_t>(divideUp<std::uint64_t>(items, GROUP_NORM_APPLY_ITEMS))};
     std::vector<Define> defines{{"IN", shaderType(in.dtype)}, {"OUT", shaderType(out.dtype)}};
     addActivation(defines, call.activation);
     return add(target, "group_norm_apply.comp", defines, push, in.shape.n * push.perPicture, 1);
@@ -142,57 +127,43 @@ Result<void> PortableKernels::normApply(const GroupNormApplyCall& call, const Ta
 
 Result<void> PortableKernels::softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys,
                                       std::uint32_t stride) {
-    struct Push {
-        std::uint64_t scores;
-        std::uint32_t rows, keys, stride;
-    };
-    return add(target, "softmax.comp", {}, Push{target.address(scores), rows, keys, stride}, rows, 1);
+    return add(target, "softmax.comp", {}, push::Softmax{target.address(scores), rows, keys, stride}, rows, 1);
 }
 
 Result<void> PortableKernels::tanhClamp(const TanhClampCall& call, const Target& target) {
-    struct Push {
-        std::uint64_t in, out, blocks;
-    };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     const std::uint64_t blocks = in.shape.elements() / 4;
     return add(target, "tanh_clamp.comp", {{"IN", shaderType(in.dtype)}, {"OUT", shaderType(out.dtype)}},
-               Push{target.address(call.in), target.address(call.out), blocks}, blocks, 64);
+               push::Elementwise{target.address(call.in), target.address(call.out), blocks}, blocks, 64);
 }
 
 Result<void> PortableKernels::blend(const BlendCall& call, const Target& target) {
-    struct Push {
-        std::uint64_t in, rowWeights, columnWeights, band;
-        std::uint32_t height, width, channels, bandRow, bandRows, bandWidth, column, crossing;
-    };
     const Shape &in = target.tensor(call.in).shape, &band = target.tensor(call.out).shape;
     const auto small = [](std::uint64_t extent) { return static_cast<std::uint32_t>(extent); };
     const std::uint64_t weights = target.address(call.weights);
     return add(target, "blend.comp", {},
-               Push{.in = target.address(call.in),
-                    .rowWeights = weights + call.rowWeights * sizeof(float),
-                    .columnWeights = weights + call.columnWeights * sizeof(float),
-                    .band = target.address(call.out),
-                    .height = small(in.h),
-                    .width = small(in.w),
-                    .channels = small(in.c),
-                    .bandRow = small(call.bandRow),
-                    .bandRows = small(band.h),
-                    .bandWidth = small(band.w),
-                    .column = small(call.column),
-                    .crossing = small(call.crossing)},
+               push::Blend{.inAddress = target.address(call.in),
+                           .rowWeightsAddress = weights + call.rowWeights * sizeof(float),
+                           .columnWeightsAddress = weights + call.columnWeights * sizeof(float),
+                           .bandAddress = target.address(call.out),
+                           .height = small(in.h),
+                           .width = small(in.w),
+                           .channels = small(in.c),
+                           .bandRow = small(call.bandRow),
+                           .bandRows = small(band.h),
+                           .bandWidth = small(band.w),
+                           .column = small(call.column),
+                           .crossing = small(call.crossing)},
                in.elements(), 64);
 }
 
 Result<void> PortableKernels::activation(const ActivationCall& call, const Target& target) {
-    struct Push {
-        std::uint64_t in, out, blocks;
-    };
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     std::vector<Define> defines{{"IN", shaderType(in.dtype)}, {"OUT", shaderType(out.dtype)}};
     addActivation(defines, call.activation);
     const std::uint64_t blocks = in.shape.elements() / 4;
-    return add(target, "activation.comp", defines, Push{target.address(call.in), target.address(call.out), blocks},
-               blocks, 64);
+    return add(target, "activation.comp", defines,
+               push::Elementwise{target.address(call.in), target.address(call.out), blocks}, blocks, 64);
 }
 
 } // namespace spikescope

@@ -1,7 +1,10 @@
 #pragma once
 // Kernels that are right on every device: buffer device addresses, no optional feature.
 
+#include "core/base/checked.h"
 #include "core/kernels/kernels.h"
+#include "shaders/limits.h"
+#include "shaders/push_constants.h"
 
 namespace spikescope {
 
@@ -46,21 +49,9 @@ protected:
     virtual Result<void> matmulPlanes(const Matmul& first, std::uint64_t planes, const Target& target);
     Result<void> matmulEach(Matmul plane, std::uint64_t planes, const Target& target); // the same, one by one
 
-    // What product.comp takes: addresses of first elements, elements between the inputs and between the weights of two
-    // pictures, extents, elements between rows.
-    struct Product {
-        std::uint64_t in, weight, bias = 0, residual = 0, out, coefficients = 0;
-        std::uint64_t inApart = 0, weightsApart = 0;
-        std::uint32_t pictures = 1, rows, columns, inner;
-        std::uint32_t inStride, weightStride, outStride, residualStride = 0;
-        std::uint32_t inHeight = 0, inWidth = 0, outHeight = 0, outWidth = 0; // of a convolution
-        std::int32_t padTop = 0, padLeft = 0;
-        float scale = 1.0f;
-        std::uint32_t innerAll = 0; // of products by parts
-    };
     // Of rows that follow each other closely.
-    static Product denseProduct(const Matmul& m, const Target& target);
-    Result<void> product(const Product& product, std::vector<Define> defines, const Target& target,
+    static push::Product denseProduct(const Matmul& m, const Target& target);
+    Result<void> product(const push::Product& product, std::vector<Define> defines, const Target& target,
                          std::uint32_t phases = 1);
     virtual Result<void> directConv(const ConvCall& call, const Target& target); // Folded too
     // Slices of call.stats that directConv() writes itself; nothing when it leaves the statistics to normStats().
@@ -76,17 +67,10 @@ protected:
     virtual Result<void> softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys,
                                  std::uint32_t stride);
     // Convolutions from or to so few channels that they are no multiple of four.
-    struct FewChannels {
-        std::uint64_t in, weight, bias, out;
-        std::uint32_t pictures, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels;
-        std::int32_t padTop, padLeft;
-        std::uint32_t inStride = 0;     // of inputs that are a multiple of four channels, in these
-        std::uint64_t coefficients = 0; // of these too
-    };
     struct FewChannelsTypes {
         DType in, weight, out;
     };
-    Result<void> fewChannels(const FewChannels& push, std::uint32_t kernel, const FewChannelsTypes& types,
+    Result<void> fewChannels(const push::FewChannels& push, std::uint32_t kernel, const FewChannelsTypes& types,
                              Activation activation, const std::optional<ConvCall::NormOnLoad>& norm,
                              const Target& target);
     Result<void> conv(const ConvCall& call, const Target& target);
@@ -125,6 +109,10 @@ protected:
         static_assert(sizeof(Push) <= pushBytes && std::is_trivially_copyable_v<Push>);
         Dispatch dispatch;
         TRY(dispatch.pipeline, m_pipelines.pipeline(shader, defines, inputs));
+        if (const std::uint32_t bytes = dispatch.pipeline.pushSize;
+            bytes && roundUp(bytes, 8u) != roundUp<std::uint32_t>(sizeof push, 8))
+            return fail(ErrorCode::Unsupported, "shader {} takes {} bytes of push constants, not {}", shader, bytes,
+                        sizeof push);
         std::memcpy(dispatch.push.data(), &push, sizeof push);
         dispatch.pushSize = sizeof push;
         return dispatch;

@@ -62,7 +62,7 @@ AttentionBlock attentionBlock(std::uint64_t mostRows, std::uint64_t keys, std::u
 
 } // namespace
 
-Result<void> PortableKernels::product(const Product& p, std::vector<Define> defines, const Target& target,
+Result<void> PortableKernels::product(const push::Product& p, std::vector<Define> defines, const Target& target,
                                       std::uint32_t phases) {
     constexpr std::string_view shader = "product.comp";
     const auto groupsOf = [&](const ProductTile& tile) {
@@ -100,22 +100,24 @@ Result<void> PortableKernels::product(const Product& p, std::vector<Define> defi
     return add(target, shader, defines, p, groupsOf(tile), 1);
 }
 
-PortableKernels::Product PortableKernels::denseProduct(const Matmul& m, const Target& target) {
+push::Product PortableKernels::denseProduct(const Matmul& m, const Target& target) {
     const auto element = [&](TensorId id, std::uint64_t first) {
         return target.address(id) + first * sizeOf(target.tensor(id).dtype);
     };
-    return {.in = element(m.a, m.aRow * m.inner),
-            .weight = element(m.b, m.bRow * m.columns),
-            .bias = target.address(m.bias),
-            .residual = m.residual ? element(*m.residual, m.outRow * m.columns) : 0,
-            .out = element(m.out, m.outRow * m.columns),
+    return {.inAddress = element(m.a, m.aRow * m.inner),
+            .weightAddress = element(m.b, m.bRow * m.columns),
+            .biasAddress = target.address(m.bias),
+            .residualAddress = m.residual ? element(*m.residual, m.outRow * m.columns) : 0,
+            .outAddress = element(m.out, m.outRow * m.columns),
+            .pictures = 1,
             .rows = small(m.rows),
             .columns = small(m.columns),
             .inner = small(m.inner),
             .inStride = small(m.inner),
             .weightStride = small(m.columns),
             .outStride = small(m.columns),
-            .residualStride = small(m.columns)};
+            .residualStride = small(m.columns),
+            .scale = 1.0f};
 }
 
 Result<void> PortableKernels::matmul(const Matmul& m, const Target& target) {
@@ -133,15 +135,15 @@ Result<void> PortableKernels::matmul(const Matmul& m, const Target& target) {
         piece.aRow += done;
         piece.outRow += done;
         piece.rows = std::min(rowsAtOnce, m.rows - done);
-        const Product p = denseProduct(piece, target);
+        const push::Product p = denseProduct(piece, target);
         if (!few) {
             CHECK(product(p, defines, target));
             continue;
         }
-        CHECK(fewChannels({.in = p.in,
-                           .weight = p.weight,
-                           .bias = p.bias,
-                           .out = p.out,
+        CHECK(fewChannels({.inAddress = p.inAddress,
+                           .weightAddress = p.weightAddress,
+                           .biasAddress = p.biasAddress,
+                           .outAddress = p.outAddress,
                            .pictures = 1,
                            .inHeight = 1,
                            .inWidth = p.rows,
@@ -159,7 +161,7 @@ Result<void> PortableKernels::matmul(const Matmul& m, const Target& target) {
 
 Result<void> PortableKernels::matmulPlanes(const Matmul& m, std::uint64_t planes, const Target& target) {
     if (m.rows > rowsAtOnce || m.columns % 4 != 0 || m.inner % 4 != 0) return matmulEach(m, planes, target);
-    Product all = denseProduct(m, target);
+    push::Product all = denseProduct(m, target);
     all.inApart = m.rows * m.inner;
     all.weightsApart = m.inner * m.columns;
     all.pictures = small(planes);
@@ -193,9 +195,10 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
         const std::uint64_t base = picture * pictureBytes;
         for (std::uint64_t first = 0; first < pixels; first += block.rows) {
             const std::uint32_t rows = small(std::min(block.rows, pixels - first));
-            CHECK(product({.in = target.address(call.q) + base + first * rowBytes,
-                           .weight = target.address(call.k) + base,
-                           .out = scores,
+            CHECK(product({.inAddress = target.address(call.q) + base + first * rowBytes,
+                           .weightAddress = target.address(call.k) + base,
+                           .outAddress = scores,
+                           .pictures = 1,
                            .rows = rows,
                            .columns = keys,
                            .inner = channels,
@@ -207,20 +210,22 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
             CHECK(softmax(target, call.scores, rows, keys, stride));
             // Behind the last key softmax leaves zeros.
             const std::uint64_t outAddress = target.address(call.out) + base + first * rowBytes;
-            Product values{.in = scores,
-                           .weight = target.address(call.v) + base,
-                           .out = outAddress,
-                           .rows = rows,
-                           .columns = channels,
-                           .inner = keys,
-                           .inStride = stride,
-                           .weightStride = channels,
-                           .outStride = channels};
+            push::Product values{.inAddress = scores,
+                                 .weightAddress = target.address(call.v) + base,
+                                 .outAddress = outAddress,
+                                 .pictures = 1,
+                                 .rows = rows,
+                                 .columns = channels,
+                                 .inner = keys,
+                                 .inStride = stride,
+                                 .weightStride = channels,
+                                 .outStride = channels,
+                                 .scale = 1.0f};
             if (partCount == 1) {
                 CHECK(product(values, {{"IN", "F32"}, {"WEIGHT", type}, {"OUT", shaderType(out.dtype)}}, target));
                 continue;
             }
-            values.out = parts;
+            values.outAddress = parts;
             values.inApart = partKeys;
             values.weightsApart = std::uint64_t{partKeys} * channels;
             values.pictures = partCount;
@@ -235,15 +240,11 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
 
 Result<void> PortableKernels::sumParts(std::uint64_t parts, TensorId out, std::uint64_t outAddress, std::uint64_t rows,
                                        std::uint64_t count, const Target& target) {
-    struct Push {
-        std::uint64_t parts, out;
-        std::uint32_t rows, channels, count;
-    };
     const Tensor& tensor = target.tensor(out);
     CHECK(checkIndices("attention_sum.comp", {{"fours of the sums", rows * tensor.shape.c / 4}}));
     return add(target, "attention_sum.comp", {{"TYPE", shaderType(tensor.dtype)}},
-               Push{parts, outAddress, small(rows), small(tensor.shape.c), small(count)}, rows * tensor.shape.c / 4,
-               64);
+               push::AttentionSum{parts, outAddress, small(rows), small(tensor.shape.c), small(count)},
+               rows * tensor.shape.c / 4, 64);
 }
 
 } // namespace spikescope

@@ -20,7 +20,11 @@ CommandStream::CommandStream(Device& device, const Program& program, const Cance
     : m_device(device)
     , m_cancel(cancel)
     , m_calls(program.calls.size()) {
-    for (std::size_t i = 0; i < m_calls.size(); ++i) m_calls[i].flops = flops(program.calls[i].kernel, program);
+    for (std::size_t i = 0; i < m_calls.size(); ++i) {
+        const Call& call = program.calls[i];
+        m_calls[i].label = fmt::format("{} {}", program.layers[call.layer.index], kernelName(call.kernel));
+        m_calls[i].flops = flops(call.kernel, program);
+    }
     for (const Step& step : program.steps)
         if (const auto* dispatch = std::get_if<DispatchStep>(&step)) ++m_calls[dispatch->call].total;
     for (CallState& call : m_calls) call.left = call.total;
@@ -129,7 +133,9 @@ Result<CommandStream::Piece*> CommandStream::record(bool again) {
             // The first op begins when all before the barrier has ended; one beside it when the device takes it up.
             if (part.begins)
                 commands.stamp(rowBegins ? VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT : VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT);
+            commands.beginLabel(m_calls[part.call].label);
             CHECK(recordDispatch(commands, m_calls[part.call].dispatches[part.dispatch]));
+            commands.endLabel();
             if (part.ends) commands.stamp(VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT);
             rowBegins = part.endsRow;
         }

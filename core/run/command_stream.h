@@ -47,6 +47,7 @@ private:
         bool timesRead = true;          // of the last one
     };
     struct CallState {
+        std::string label; // layer and op, for debuggers
         std::vector<Dispatch> dispatches;
         std::uint64_t flops = 0;
         std::uint32_t version = 0;
