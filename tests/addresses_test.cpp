@@ -128,11 +128,11 @@ TEST(Addresses, ofTensorsFarApartChangeNoPicture) {
                                      }});
         ASSERT_TRUE(spread) << spread.error().message;
         for (const NamedValues& preset : configurations(**session))
-            for (const char* dtype : {"bf16", "fp16", "fp32"}) {
+            for (const char* dtype : {"bf16", "fp32"}) {
                 NamedValues values = preset;
                 values.insert(
                     values.end(),
-                    {{"model", "flux1"}, {"size", "512x512"}, {"activations", dtype}, {"allocator", "caching"}});
+                    {{"model", "flux1"}, {"size", "256x256"}, {"activations", dtype}, {"allocator", "caching"}});
                 expectSamePicture(**session, **spread, values);
             }
     }

@@ -122,9 +122,10 @@ TEST(Names, ofEveryOpAreItsLayerAndItsKernel) {
     const Ran ran = runJob(*session, runnableJobOf(controlsOf({{"model", "taesd"}, {"size", "16x16"}})));
     ASSERT_FALSE(ran.outcome.error) << ran.outcome.error->message;
     EXPECT_EQ(Labels::open, 0);
-    for (const RecordedOp& op : ran.outcome.recording.ops)
-        if (op.name != "upload" && op.name != "download")
-            EXPECT_TRUE(Labels::names.contains(ran.outcome.recording.layers[op.layer] + " " + op.name)) << op.name;
+    for (const RecordedOp& op : ran.outcome.recording.ops) {
+        if (op.name == "upload" || op.name == "download") continue;
+        EXPECT_TRUE(Labels::names.contains(ran.outcome.recording.layers[op.layer] + " " + op.name)) << op.name;
+    }
 }
 
 NamedValues repeated(NamedValues values, std::uint64_t times) {
