@@ -506,8 +506,9 @@ TEST_F(CliTest, outOfHostMemoryIsExitTwo) {
 #if defined(__SANITIZE_ADDRESS__)
     GTEST_SKIP() << "the sanitizer reserves more addresses than the limit below";
 #endif
-    const Outcome outcome = shell("ulimit -v 300000; \"$0\" plan --model flux1 --size 65536x65536 --tile 64 "
-                                  "--overlap 8 --report r.json");
+    // Every event of 821,000 ops takes more than a gigabyte.
+    const Outcome outcome = shell("ulimit -v 300000; \"$0\" plan --model taesd --size 16384x16384 --tile 128 "
+                                  "--overlap 16 --report r.json");
     EXPECT_EQ(outcome.code, 2) << outcome.error;
     EXPECT_EQ(std::ranges::count(outcome.error, '\n'), 1) << outcome.error;
     EXPECT_NE(outcome.error.find("out of host memory"), std::string::npos) << outcome.error;

@@ -262,6 +262,7 @@ TEST(CommandStream, timesOpsThatAreCut) {
     Tensor large = one.program.tensor(in);
     large.shape = {.n = 1, .h = std::uint64_t{1} << 20, .w = std::uint64_t{1} << 20, .c = 1};
     Program program;
+    program.layers = {"layer"};
     program.tensors = {large, one.program.tensor(in)};
     program.calls = {{.kernel = ActivationCall{.in = TensorId{0}, .out = TensorId{0}}, .layer = LayerId{0}},
                      {.kernel = ActivationCall{.in = TensorId{1}, .out = TensorId{1}}, .layer = LayerId{0}}};

@@ -113,7 +113,9 @@ protected:
             bytes && roundUp(bytes, 8u) != roundUp<std::uint32_t>(sizeof push, 8))
             return fail(ErrorCode::Unsupported, "shader {} takes {} bytes of push constants, not {}", shader, bytes,
                         sizeof push);
-        std::memcpy(dispatch.push.data(), &push, sizeof push);
+        // Not what fills a struct up behind its last member, which is never the same: dispatches are compared.
+        const std::size_t known = dispatch.pipeline.pushSize;
+        std::memcpy(dispatch.push.data(), &push, known ? known : sizeof push);
         dispatch.pushSize = sizeof push;
         return dispatch;
     }
