@@ -36,7 +36,7 @@ if [ "${1:-}" = --one ]; then # of one configuration, for xargs
 fi
 cli=$1
 export REPEATS=${3:-2 3 7 12 35}
-# mlx-before is left to small jobs: it takes 26 GiB at 512x512 and 41 at 640x640.
+# mlx-before is planned to take 25.5 GiB at 512x512 and 39.8 at 640x640: few jobs at a time for a small card.
 printf '%s\n' "--preset mlx-today" "--preset mlx-today --norm fused" "--preset mlx-today --activations fp16" \
     "--preset mlx-today --evaluate ops:20" "--preset mlx-today --ahead 0" "--preset mlx-today --allocator direct" \
     "--preset mlx-today --allocator expandable" "--preset mlx-after" "--preset mlx-after --conv winograd" \

@@ -4,9 +4,9 @@
 // x [n][hIn][wIn][c], y and residual [n][h][w][k]; c % 4 == 0, k % KT == 0; h and w as they come; residual may be y itself.
 //   bindings  0 x   1 packed weights   2 residual (RESIDUAL, type OUT_*)   3 bias, fp32, four a texel (BIAS)
 //             4 (scale, shift) of each channel of each picture, fp32 (NORM)
-//   push      uint64 y address, int h, w (output), hIn, wIn (input), c, k, xStride, yStride, residualStride (elements from
-//             pixel to pixel), top, left (rows and columns outside of x, where zeros are, at which the first pixel begins to
-//             read; UPSAMPLE: of the doubled one)      (52 bytes; the address aligned to four elements)
+//   push      push_constants.h; the address of y aligned to four elements, strides in elements from pixel to pixel, top and
+//             left the rows and columns outside of x, where zeros are, at which the first pixel begins to read (UPSAMPLE: of
+//             the doubled one)
 //   groups    ceil(w / PV), ceil(h / 8), n * (k / KT)                           (local size 8: a lane is an output row)
 //   limits    fewer than 2^27 texels in any map or weight tensor
 //   rates     GFLOP/s, two Zen 3 cores: 63 to 69 fp32, 70 to 72 bf16, 67 fp16; folded 153 (of the unfolded work); KT 3: 44

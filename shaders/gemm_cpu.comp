@@ -5,7 +5,7 @@
 // k % 4 == 0, n % 4 == 0, m as it comes. A and C are maps or score blocks of one tensor each; the rows that take part begin
 // at aRow and cRow, those of B at bRow. The residual is read at C's place and may be C itself.
 //   bindings  0 A (ACT_*)   1 B (W_*)   2 residual (RESIDUAL, type OUT_*)   3 bias, fp32, four a texel (BIAS)
-//   push      uint64 C address, uint aRow, bRow, cRow, m, n, k, float alpha      (36 bytes; the address aligned to four elements)
+//   push      push_constants.h; the address of C aligned to four elements
 //   groups    ceil(m / (8 * PV)) * ceil(n / KT) in one line, cut into x and y as the device wants (x fastest; too many do no harm)
 //   limits    fewer than 2^27 texels in A, B and the residual; n * (cRow + m) / 4 < 2^31
 //   rates     GFLOP/s, two Zen 3 cores: B_KN 52 to 64, B_NK 48 (58 bf16)

@@ -3,7 +3,7 @@
 //
 // x, y [n][pixels][c], c % 4 == 0; coefficients [n][c][2], fp32.
 //   bindings  0 x (ACT_*)   1 coefficients: fp32, two channels a texel
-//   push      uint64 y address, int pixels, c, perGroup        (20 bytes; the address aligned to four elements)
+//   push      push_constants.h; the address of y aligned to four elements
 //   groups    ceil(c / (32 * QUADS)), ceil(pixels / perGroup), n        (local size 8; perGroup 64, more where y would pass 65535)
 //   defines   SILU or RELU (else none), QUADS four-channel blocks a lane (4 as it stands)
 //

@@ -5,8 +5,7 @@
 // x [n][pixels][c], c % 4 == 0, c % groups == 0, any number of channels a group. Slice s holds the pixels
 // [s * perSlice, min((s + 1) * perSlice, pixels)), perSlice = ceil(pixels / slices); an empty slice gives (0, 0, 0, 0).
 //   bindings  0 x (ACT_*)
-//   push      uint64 partials address (16 aligned), int pixels, c, groups, slices,
-//             stride (channels from pixel to pixel)       (28 bytes)
+//   push      push_constants.h; the address of the partials 16 aligned, stride in channels from pixel to pixel
 //   groups    slices, ceil(c / CB), n        where CB is what CHANNELS_PER_GROUP (c / groups) leaves:
 //             CB = 32 if it divides 32, else c / groups itself (a multiple of 4; workgroups in y = groups)
 //   defines   CHANNELS_PER_GROUP (c / groups; must divide 32 or be a multiple of 4)

@@ -1,7 +1,7 @@
 #version 460
 // Softmax of each row of a score block in place, for Mesa's CPU device: s[r] = exp(s[r] - max) / sum. fp32, [rows][n], n % 4 == 0.
 //
-//   bindings  0 the score block          push  uint64 its address (16 aligned), uint rows, n      (16 bytes)
+//   bindings  0 the score block          push  push_constants.h; its address 16 aligned
 //   groups    rows, cut into x and y as the device wants (x fastest; too many do no harm)         (local size 8: a row)
 //
 // 3.1 ms for 512 x 4096, 12.3 ms for 512 x 16384 on two Zen 3 cores. n * rows / 4 < 2^27.

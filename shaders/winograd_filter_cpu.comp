@@ -3,7 +3,7 @@
 // [64][out / 32][in][32].
 //
 //   bindings  0 weights (W_*)
-//   push      uint64 address of the filters, int in, out        (16 bytes)
+//   push      push_constants.h; the address of the filters
 //   groups    in * out / 32 in one line, cut into x and y as the device wants (too many do no harm)
 //   limits    fewer than 2^27 texels in the filters
 //

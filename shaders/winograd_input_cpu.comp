@@ -5,7 +5,7 @@
 // x [n][h][w][c], c % 4 == 0; tile (n * tilesY + ty) * tilesX + tx begins at row 6 ty - top, column 6 tx - left. Pieces lie as
 // gemm_cpu.comp takes them with WINOGRAD: [64][tiles by ROWS][c / 4][ROWS, in the last what is left][4].
 //   bindings  0 x (ACT_*)
-//   push      uint64 address of the pieces, int h, w, c, tilesY, tilesX, tiles (of all pictures), top, left    (40 bytes)
+//   push      push_constants.h; the address of the pieces
 //   groups    tiles * ceil(c / 32) in one line, cut into x and y as the device wants
 //   limits    fewer than 2^27 texels in x and in the pieces
 //   defines   ROWS, a multiple of 8; UPSAMPLE (nearest x2 on load: pieces are of the doubled map)

@@ -5,7 +5,7 @@
 // products [tile][k / 32][64][32] as gemm_cpu.comp makes them with WINOGRAD; y and residual [n][h][w][k], k % 32 == 0;
 // residual may be y itself; tiles as in winograd_input_cpu.comp.
 //   bindings  0 products (ACT_*)   1 residual (RESIDUAL, type OUT_*)   2 bias, fp32, four a texel (BIAS)
-//   push      uint64 y address, int h, w, k, tilesY, tilesX, tiles (of all pictures), two more    (40 bytes)
+//   push      push_constants.h; the address of y, c its channels k; top and left are not read
 //   groups    tiles * k / 32 in one line, cut into x and y as the device wants (too many do no harm)
 //   limits    fewer than 2^27 texels in the products, in y and in the residual
 //   defines   BIAS, RESIDUAL, RELU

@@ -102,20 +102,17 @@ Result<std::shared_ptr<Instance>> Instance::create(const InstanceOptions& option
     SPIKESCOPE_INSTANCE_FUNCTIONS(X)
 #undef X
     if (!complete) return fail(ErrorCode::NoDevice, "the Vulkan loader lacks functions of Vulkan 1.2");
+    const auto load = [&]<class Function>(Function& function, const char* name) {
+        function = reinterpret_cast<Function>(vk.GetInstanceProcAddr(instance->m_instance, name));
+    };
     if (names) {
-        const auto function = [&](const char* name) { return vk.GetInstanceProcAddr(instance->m_instance, name); };
-        vk.SetDebugUtilsObjectName =
-            reinterpret_cast<PFN_vkSetDebugUtilsObjectNameEXT>(function("vkSetDebugUtilsObjectNameEXT"));
-        vk.CmdBeginDebugUtilsLabel =
-            reinterpret_cast<PFN_vkCmdBeginDebugUtilsLabelEXT>(function("vkCmdBeginDebugUtilsLabelEXT"));
-        vk.CmdEndDebugUtilsLabel =
-            reinterpret_cast<PFN_vkCmdEndDebugUtilsLabelEXT>(function("vkCmdEndDebugUtilsLabelEXT"));
+        load(vk.SetDebugUtilsObjectName, "vkSetDebugUtilsObjectNameEXT");
+        load(vk.CmdBeginDebugUtilsLabel, "vkCmdBeginDebugUtilsLabelEXT");
+        load(vk.CmdEndDebugUtilsLabel, "vkCmdEndDebugUtilsLabelEXT");
     }
     if (options.validate) {
-        vk.CreateDebugUtilsMessenger = reinterpret_cast<PFN_vkCreateDebugUtilsMessengerEXT>(
-            vk.GetInstanceProcAddr(instance->m_instance, "vkCreateDebugUtilsMessengerEXT"));
-        vk.DestroyDebugUtilsMessenger = reinterpret_cast<PFN_vkDestroyDebugUtilsMessengerEXT>(
-            vk.GetInstanceProcAddr(instance->m_instance, "vkDestroyDebugUtilsMessengerEXT"));
+        load(vk.CreateDebugUtilsMessenger, "vkCreateDebugUtilsMessengerEXT");
+        load(vk.DestroyDebugUtilsMessenger, "vkDestroyDebugUtilsMessengerEXT");
         const VkDebugUtilsMessengerCreateInfoEXT messenger{
             .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
             .messageSeverity =

@@ -88,10 +88,10 @@ Result<void> PortableKernels::product(const push::Product& p, std::vector<Define
     if (p.inner % tile.depth != 0) defines.push_back({"RAGGED", "1"});
     // A group begins at an address of its own and counts bytes from there: rows of a tile, or the rows of a map that
     // its pixels read.
-    constexpr std::uint64_t largestElement = sizeof(float);
+    constexpr std::uint64_t largestElement = sizeof(float), largestStride = 2, largestKernel = 3;
     const bool convolves = p.outWidth > 0;
-    const std::uint64_t mapRows = convolves ? (tile.rows / (p.outWidth / (phases > 1 ? 2 : 1)) + 2) * 2 + 3 : 0,
-                        pixels = convolves ? mapRows * p.inWidth : tile.rows,
+    const std::uint64_t outRows = convolves ? tile.rows / (p.outWidth / (phases > 1 ? 2 : 1)) + 2 : 0, // of a tile
+        pixels = convolves ? (outRows * largestStride + largestKernel) * p.inWidth : tile.rows,
                         weights = std::max(tile.depth, tile.columns);
     CHECK(checkIndices(shader, {{"bytes of the input", pixels * p.inStride * largestElement},
                                 {"bytes of the weights", weights * p.weightStride * largestElement},
