@@ -35,9 +35,7 @@ struct Options {
 
 // What the last session left; what is not understood any more is left out and said.
 Controls rememberedControls(QStringList& complaints) {
-    Controls controls;
-    controls.model = "flux1";
-    controls.width = controls.height = 1024;
+    Controls controls = defaultControls();
     QSettings settings;
     settings.beginGroup(QStringLiteral("controls"));
     for (const QString& key : settings.childKeys()) {
@@ -54,9 +52,7 @@ Controls rememberedControls(QStringList& complaints) {
     }
     if (auto checked = checkControls(controls); !checked) {
         complaints << QString::fromStdString(checked.error().message);
-        controls = {};
-        controls.model = "flux1";
-        controls.width = controls.height = 1024;
+        controls = defaultControls();
     }
     return controls;
 }
@@ -156,8 +152,12 @@ int runWindow(QApplication& app, const Options& options) {
         printError("spikescope: {}\n", apart.error().message);
         return 1;
     }
-    if (controls.model.empty() && controls.syntheticSeed()) controls.model = "flux1";
-    if (controls.width == 0) controls.width = controls.height = 1024;
+    const Controls defaults = defaultControls();
+    if (controls.model.empty() && controls.syntheticSeed()) controls.model = defaults.model;
+    if (controls.width == 0) {
+        controls.width = defaults.width;
+        controls.height = defaults.height;
+    }
     if (auto checked = checkControls(controls); !checked) {
         printError("spikescope: {}\n", checked.error().message);
         return 1;

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include <sstream>
+#include <algorithm>
 
 namespace spikescope {
 namespace {
@@ -178,13 +178,20 @@ TEST(Controls, autoFollowsTheLifetime) {
     EXPECT_TRUE(checkControls(controls));
 }
 
-// What advice tries must be possible, and a preset must be what its names say.
-TEST(Controls, flipsAndPresetsAreValid) {
+// What advice tries and what the window offers must be possible, and a preset must be what its names say.
+TEST(Controls, flipsSuggestionsAndPresetsAreValid) {
     for (const ControlInfo& info : controlTable()) {
-        std::istringstream flips{std::string(info.flips)};
-        for (std::string value; flips >> value;) {
-            Controls controls;
-            EXPECT_TRUE(setControl(controls, info.name, value)) << info.name << " " << value;
+        for (const auto& values : {info.flips, info.suggestions})
+            for (const std::string_view value : values) {
+                Controls controls;
+                ASSERT_TRUE(setControl(controls, info.name, value)) << info.name << " " << value;
+                EXPECT_EQ(info.get(controls), value) << info.name;
+            }
+        // A value that is neither offered nor can be typed would never be shown.
+        if (!info.isEditable) {
+            EXPECT_TRUE(std::ranges::count(info.suggestions, info.get(defaultControls()))) << info.name;
+            for (const std::string_view value : info.flips)
+                EXPECT_TRUE(std::ranges::count(info.suggestions, value)) << info.name << " " << value;
         }
     }
     for (const Preset& preset : presets()) {

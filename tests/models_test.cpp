@@ -192,6 +192,7 @@ TEST(Controls, everyControlIsInThePanelOnce) {
     std::ranges::sort(names);
     EXPECT_EQ(std::ranges::adjacent_find(names), names.end());
     EXPECT_EQ(names.size(), controlTable().size());
+    for (const ControlInfo& info : controlTable()) EXPECT_FALSE(info.group.empty()) << info.name;
 }
 
 // --- workspace

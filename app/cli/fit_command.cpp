@@ -190,7 +190,7 @@ void addFit(CLI::App& app, int& result) {
     auto command = std::make_shared<FitCommand>();
     command->controls.addTo(*sub, true);
     sub->add_option("--allow", command->allow,
-                    "what may change the picture: approximate (parts that do not know of each other), dtype (fewer "
+                    "what may change the picture: approximate (independent tiles), dtype (fewer "
                     "bits), by a comma")
         ->delimiter(',');
     sub->add_option("--write", command->configOut, "write the chosen controls to FILE.json, for --config");

@@ -35,7 +35,7 @@ struct AdviceResult {
 
 // What may be given up so that something fits.
 struct FitWish {
-    bool approximate = false; // parts that do not know of each other
+    bool approximate = false; // independent tiles
     bool dtype = false;       // bits of weights and maps
 };
 

@@ -12,9 +12,10 @@ namespace spikescope {
 
 struct ControlEntry {
     std::string name;
-    QString help;        // what it does, and what it takes
-    QStringList choices; // offered; more may be allowed
-    bool free = false;   // other values can be typed
+    QString help;            // what it does, and what it takes
+    QStringList choices;     // offered
+    bool isEditable = false; // other values can be typed
+    bool isSubject = false;  // see ControlInfo
 };
 
 struct ControlGroup {
@@ -22,7 +23,7 @@ struct ControlGroup {
     std::vector<ControlEntry> entries;
 };
 
-// Every control of the table once.
+// Every control of the table once; groups and controls in the order of the table.
 std::vector<ControlGroup> controlGroups();
 
 } // namespace spikescope

@@ -107,7 +107,7 @@ QString RunsModel::tip(const RunEntry& entry) const {
     if (recording.tiling == "exact")
         lines << QStringLiteral("exact tiling: the picture is that of no tiles");
     else if (recording.tiling == "approximate")
-        lines << QStringLiteral("approximate tiling: tiles do not know of each other");
+        lines << QStringLiteral("approximate tiling: tiles are independent; norms and attention see one tile only");
     if (!recording.device.name.empty()) lines << textOf(recording.device.name);
     if (recording.failure) lines << textOf(recording.failure->message);
     const RunEntry* base = find(m_a);

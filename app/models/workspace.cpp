@@ -41,8 +41,7 @@ private:
 Workspace::Workspace(Engine& engine, QObject* parent)
     : QObject(parent)
     , m_engine(engine) {
-    m_controls.model = "flux1";
-    m_controls.width = m_controls.height = 1024;
+    m_controls = defaultControls();
     m_adviceSoon.setSingleShot(true);
     m_adviceSoon.setInterval(120);
     connect(&m_adviceSoon, &QTimer::timeout, this, [this] { m_adviceRequest = m_engine.advise(m_controls, room()); });
@@ -486,7 +485,7 @@ void Workspace::onOpened(const OpenedFile& file) {
         if (!file.decoder) changed.op = VaeOp::Encode;
         if (!file.encoder) {
             changed.op = VaeOp::Decode;
-            changed.fullLoad = false;
+            changed.load = LoadPolicy::Decoder;
         }
         break;
     case OpenedFile::Kind::Latents:

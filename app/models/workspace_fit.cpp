@@ -25,7 +25,7 @@ bool isApproximate(const Controls& controls) { return controls.isTiled() && !con
 QString givenUp(const Controls& from, const Controls& to) {
     QStringList lost;
     if (isApproximate(to) && !isApproximate(from))
-        lost << QStringLiteral("that tiles know of each other: the tiling is approximate");
+        lost << QStringLiteral("the exact picture (tiles are independent: norms and attention see one tile only)");
     if (to.activations != from.activations || to.weightType() != from.weightType() || to.promote != from.promote)
         lost << QStringLiteral("bits of maps or weights");
     return lost.isEmpty() ? QStringLiteral("Nothing of the picture is given up.")

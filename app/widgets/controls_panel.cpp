@@ -58,7 +58,7 @@ ControlsPanel::ControlsPanel(Workspace& workspace, QWidget* parent)
             field.box->setToolTip(entry.help);
             field.label->setToolTip(entry.help);
             field.label->setBuddy(field.box);
-            field.box->setEditable(entry.free);
+            field.box->setEditable(entry.isEditable);
             field.box->setInsertPolicy(QComboBox::NoInsert);
             field.box->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
             field.box->setMinimumContentsLength(8);
@@ -68,10 +68,11 @@ ControlsPanel::ControlsPanel(Workspace& workspace, QWidget* parent)
             field.error->setWordWrap(true);
             field.error->setObjectName(QStringLiteral("error:") + name);
             field.error->hide();
-            field.initial = QString::fromStdString(*controlValue(Controls{}, entry.name));
+            field.isSubject = entry.isSubject;
+            field.initial = QString::fromStdString(*controlValue(defaultControls(), entry.name));
             connect(field.box, &QComboBox::textActivated, this,
                     [this, control = entry.name](const QString& text) { m_workspace.setControl(control, text); });
-            if (entry.free)
+            if (entry.isEditable)
                 connect(field.box->lineEdit(), &QLineEdit::editingFinished, this,
                         [this, control = entry.name, box = field.box] {
                             if (box->currentText() != m_workspace.controlText(control) ||
@@ -97,9 +98,8 @@ void ControlsPanel::refresh() {
                                              : QStringLiteral("<span style='color:%1'>%2</span>")
                                                    .arg(chartColours().failure.name(), error.toHtmlEscaped()));
         field.error->setVisible(!error.isEmpty());
-        const bool said = name == "model" || name == "weights" || name == "op" || name == "size" || name == "device";
         QFont font = field.label->font();
-        font.setBold(!said && text != field.initial);
+        font.setBold(!field.isSubject && text != field.initial);
         field.label->setFont(font);
         if (!error.isEmpty()) continue; // what was refused stays to be corrected
         const QSignalBlocker quiet(field.box);

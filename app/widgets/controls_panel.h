@@ -22,7 +22,8 @@ private:
         QLabel* label = nullptr;
         QComboBox* box = nullptr;
         QLabel* error = nullptr;
-        QString initial; // of a fresh set of controls: what differs is shown in bold
+        QString initial;        // of the default controls: what differs is shown in bold,
+        bool isSubject = false; // but for what says what is run
     };
     void refresh();
 

@@ -28,8 +28,8 @@ FitBar::FitBar(Workspace& workspace, QWidget* parent)
     };
     describe(m_fit, "fit", QStringLiteral("Fit into the budget"), {});
     describe(m_approximate, "fit:approximate", QStringLiteral("Fit may take approximate tiles"),
-             QStringLiteral("Where nothing exact fits, the search may take tiles that do not know of each other: the "
-                            "picture changes, most at their edges"));
+             QStringLiteral("Where nothing exact fits, the search may take independent tiles, of which norms and "
+                            "attention see one only: the picture changes, most at their edges"));
     describe(m_dtype, "fit:dtype", QStringLiteral("Fit may take fewer bits"),
              QStringLiteral("Where nothing else fits, the search may store weights and maps with 16 bits in place of "
                             "32: the picture changes a little everywhere"));

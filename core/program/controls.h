@@ -1,6 +1,6 @@
 #pragma once
 // Everything that moves the spike, by name. The same names and values stand on the command line, in configurations, in
-// the window and in exports; the table below is the one place that knows them.
+// the window and in exports; the table of control_table.cpp is the one place that knows them.
 
 #include "core/base/error.h"
 #include "core/graph/dtype.h"
@@ -28,7 +28,16 @@ enum class NormLowering : std::uint8_t {
     Fused,    // both in one pass
     OnLoad,   // as the convolution behind reads, where that is faster or keeps a large map from existing
 };
+enum class AttentionLowering : std::uint8_t { Chunked, Naive };
 enum class LayoutCopies : std::uint8_t { Off, On, AfterNorm };
+enum class LoadPolicy : std::uint8_t {
+    Decoder, // the half of the model that the op needs
+    Full,
+};
+enum class ApplyPolicy : std::uint8_t {
+    Stream,     // parameters reach the device one by one
+    Dictionary, // by way of two dictionaries in host memory
+};
 enum class Offload : std::uint8_t { BeforeLoad, AfterDecode, Never };
 enum class AllocatorPolicy : std::uint8_t { Auto, Arena, Direct, Caching, Expandable, CacheLimit };
 
@@ -53,9 +62,9 @@ struct TileChoice {
     }
     bool operator==(const TileChoice&) const = default;
 };
-constexpr std::uint64_t fewestTileRows = 16; // of stripes
-constexpr std::uint64_t smallestTile = 32;   // pixels
-constexpr std::uint64_t mostTilesInFlight = 4;
+constexpr std::uint64_t minTileRows = 16; // of stripes
+constexpr std::uint64_t minTileSide = 32; // pixels
+constexpr std::uint64_t maxTilesInFlight = 4;
 enum class TileArrangement : std::uint8_t {
     Even,   // the last tile is moved back so that it ends where the picture does
     Fitted, // the same, with as much overlap as makes all tiles fill the picture evenly, as stable-diffusion.cpp does
@@ -74,10 +83,10 @@ enum class Spill : std::uint8_t {
 };
 
 struct Controls {
-    std::string model;                   // family; empty: from the checkpoint, or flux1
+    std::string model;                   // family; empty: from the checkpoint, or defaultControls()
     std::string weights = "synthetic:7"; // synthetic:SEED or a .safetensors file
     VaeOp op = VaeOp::Decode;
-    std::uint64_t width = 0, height = 0; // pixels; 0: from the latents or the picture, or 1024
+    std::uint64_t width = 0, height = 0; // pixels; 0: from the input, or defaultControls()
     std::uint64_t batch = 1;
     std::uint64_t repeat = 1; // times that the op runs, one after another over loaded weights
     DType activations = DType::BF16;
@@ -90,10 +99,11 @@ struct Controls {
     std::uint64_t im2colBytes = 0; // of the columns at a time; 0: all
     UpsampleLowering upsample = UpsampleLowering::Fused;
     NormLowering norm = NormLowering::Fused;
-    bool naiveAttention = false;
+    AttentionLowering attention = AttentionLowering::Chunked;
     LayoutCopies layoutCopies = LayoutCopies::Off;
     bool holdInputs = false; // of blocks, by their callers
-    bool fullLoad = false, dictionary = false;
+    LoadPolicy load = LoadPolicy::Decoder;
+    ApplyPolicy apply = ApplyPolicy::Stream;
     std::uint64_t residentText = 0, residentTransformer = 0; // bytes
     Offload offload = Offload::BeforeLoad;
     TileChoice tile;
@@ -125,13 +135,20 @@ struct Controls {
 // Of allocator auto under lifetime lazy.
 constexpr std::uint64_t defaultCacheLimit = std::uint64_t{1} << 30;
 
+// What is decoded where nothing else is said: the model and size that `Controls` leaves open, too.
+Controls defaultControls();
+
 struct ControlInfo {
     std::string_view name;
-    std::string_view help;   // what it does, one line
-    std::string_view values; // what it takes, for help and refusals
-    std::string_view flips;  // values that advice tries, by blanks; empty: it says what is run, not how
-    Result<void> (*set)(Controls&, std::string_view text);
-    std::string (*get)(const Controls&);
+    std::string_view group;                         // heading of the window's panel
+    std::string_view help;                          // what it does, one line
+    std::string values;                             // what it takes, for help
+    std::vector<std::string_view> suggestions = {}; // values that the window offers
+    std::vector<std::string_view> flips = {};       // values that advice tries
+    bool isEditable = false;                        // takes more than the suggestions
+    bool isSubject = false; // says what is run and where, not how: differs from its default without being marked
+    Result<void> (*set)(Controls&, std::string_view text) = nullptr;
+    std::string (*get)(const Controls&) = nullptr;
 };
 
 std::span<const ControlInfo> controlTable();

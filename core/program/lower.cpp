@@ -437,7 +437,7 @@ InputOutput lowerInto(LoweredCalls& lowered, const Graph& graph, const Controls&
 }
 
 std::uint64_t attentionRows(const Controls& controls, std::uint64_t pixels) {
-    if (controls.naiveAttention) return pixels;
+    if (controls.attention == AttentionLowering::Naive) return pixels;
     const bool lean = controls.isBanded() && controls.spill == Spill::Host;
     const std::uint64_t mostBytes = lean ? std::uint64_t{256} << 20 : std::uint64_t{4} << 30,
                         mostRows = lean ? 1024 : 2560, bounded = mostBytes / (4 * pixels) / 64 * 64;

@@ -86,14 +86,14 @@ private:
         const LayerId layer = m_lowered.addLayer("weights");
         std::vector<TensorId> sources; // of each weight: the host tensor that holds it
         std::vector<TensorId> dictionaries;
-        if (m_controls.dictionary) emitDictionaries(sources, dictionaries);
+        if (m_controls.apply == ApplyPolicy::Dictionary) emitDictionaries(sources, dictionaries);
 
         std::uint64_t largest = 0;
         for (const TensorId id : m_weights) largest = std::max(largest, m_program.tensor(id).bytes);
         const TensorId staging = acquireStaging(layer, largest);
         for (std::size_t i = 0; i < m_weights.size(); ++i) {
             UploadStep upload{.tensor = m_weights[i], .staging = staging, .from = std::nullopt};
-            if (m_controls.dictionary) upload.from = sources[i];
+            if (m_controls.apply == ApplyPolicy::Dictionary) upload.from = sources[i];
             step(AcquireStep{m_weights[i]});
             step(upload);
         }

@@ -54,7 +54,7 @@ Result<Advice> advise(const Controls& given, const HeapTraits& traits, const Rat
                   .fits = base.fits,
                   .flips = {}};
     for (const ControlInfo& info : controlTable())
-        for (const std::string_view value : words(info.flips)) {
+        for (const std::string_view value : info.flips) {
             Controls flipped = controls;
             CHECK(setControl(flipped, info.name, value));
             const std::string from = info.get(controls), to = info.get(flipped);

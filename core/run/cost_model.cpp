@@ -47,8 +47,7 @@ Result<Rates> measure(Session& session) {
     const std::uint64_t side = session.device().report().cpu ? 64 : 512;
     for (const std::string_view dtype : {"bf16", "fp16", "fp32"})
         for (const auto& variant : variants) {
-            Controls controls;
-            controls.model = "flux1";
+            Controls controls = defaultControls();
             controls.width = controls.height = side;
             CHECK(setControl(controls, "activations", dtype));
             for (const auto& [control, value] : variant) CHECK(setControl(controls, control, value));

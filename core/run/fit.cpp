@@ -208,7 +208,7 @@ private:
             std::vector<Controls> before;
             before.swap(all);
             if (!inParts) all = before;
-            for (const std::string_view value : words(inParts ? axis.inParts : info->flips))
+            for (const std::string_view value : inParts ? words(axis.inParts) : info->flips)
                 for (Controls flipped : before) {
                     set(flipped, axis.control, value);
                     if (inParts || info->get(flipped) != info->get(start)) all.push_back(std::move(flipped));

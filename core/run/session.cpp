@@ -13,8 +13,6 @@ namespace spikescope {
 
 namespace {
 
-constexpr std::uint64_t defaultSide = 1024;
-
 std::uint64_t hostPeakBytes() {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
@@ -25,7 +23,7 @@ std::uint64_t hostPeakBytes() {
 Result<const Family*> chooseFamily(const Controls& controls, const Checkpoint* checkpoint,
                                    std::vector<std::string>& notes) {
     const Family* wanted = controls.model.empty() ? nullptr : findFamily(controls.model);
-    if (!checkpoint) return wanted ? wanted : &families().front();
+    if (!checkpoint) return wanted ? wanted : findFamily(defaultControls().model);
     const auto& candidates = checkpoint->candidates();
     std::vector<std::string> names;
     for (const Family* family : candidates) names.emplace_back(family->name);
@@ -45,8 +43,8 @@ Result<const Family*> chooseFamily(const Controls& controls, const Checkpoint* c
 Result<std::optional<Input>> readInput(const Family& family, const Controls& controls, const InputChoice& choice,
                                        const Parameters& parameters) {
     if (const auto* seed = std::get_if<std::uint64_t>(&choice)) {
-        const std::uint64_t width = controls.width ? controls.width : defaultSide,
-                            height = controls.height ? controls.height : defaultSide;
+        const std::uint64_t width = controls.width ? controls.width : defaultControls().width,
+                            height = controls.height ? controls.height : defaultControls().height;
         TRY(Input input, syntheticLatents(family, width, height, controls.batch, *seed));
         return input;
     }
@@ -95,7 +93,7 @@ Result<Job> prepare(Controls controls, const InputChoice& choice, OpLimits limit
     if (!controls.syntheticSeed()) {
         TRY(checkpoint, Checkpoint::open(controls.weights));
         const bool decode = controls.op == VaeOp::Decode;
-        if (controls.fullLoad && !(checkpoint->hasDecoder() && checkpoint->hasEncoder()))
+        if (controls.load == LoadPolicy::Full && !(checkpoint->hasDecoder() && checkpoint->hasEncoder()))
             return fail(ErrorCode::BadInput,
                         "file {}: load full needs both halves, it holds {} alone; load decoder goes",
                         quote(controls.weights), checkpoint->hasDecoder() ? "a decoder" : "an encoder");
@@ -121,7 +119,10 @@ Result<Job> prepare(Controls controls, const InputChoice& choice, OpLimits limit
         controls.height = job.input->height;
         controls.batch = job.input->batch;
     }
-    if (controls.width == 0) controls.width = controls.height = defaultSide;
+    if (controls.width == 0) {
+        controls.width = defaultControls().width;
+        controls.height = defaultControls().height;
+    }
     controls.model = job.family->name;
 
     fallBackFromTiles(controls, job.notes);
@@ -130,7 +131,7 @@ Result<Job> prepare(Controls controls, const InputChoice& choice, OpLimits limit
         buildGraph(*job.family, controls.op, controls.width, controls.height, controls.isTiled() ? 1 : controls.batch));
     CHECK(bindHalf(job, graph.weights, controls.op));
     std::vector<Weight> unused;
-    if (controls.fullLoad) {
+    if (controls.load == LoadPolicy::Full) {
         const VaeOp other = controls.op == VaeOp::Decode ? VaeOp::Encode : VaeOp::Decode;
         const std::uint64_t side = sizeMultiple(*job.family);
         TRY(Graph otherHalf, buildGraph(*job.family, other, side, side, 1));
