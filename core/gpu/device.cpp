@@ -3,7 +3,6 @@
 #include "core/base/machine_memory.h"
 #include "core/base/text.h"
 #include "core/gpu/commands.h"
-#include "core/gpu/cooperative_matrix.h"
 
 #include <algorithm>
 #include <limits>
@@ -109,9 +108,7 @@ void Device::setObjectName(VkObjectType type, std::uint64_t object, const std::s
 
 Result<std::uint32_t> Device::memoryType(std::uint32_t allowedBits, VkMemoryPropertyFlags wanted,
                                          VkMemoryPropertyFlags preferred) const {
-    for (const VkMemoryPropertyFlags flags : {wanted | preferred, wanted})
-        for (std::uint32_t i = 0; i < m_memory.memoryTypeCount; ++i)
-            if ((allowedBits >> i & 1u) && (m_memory.memoryTypes[i].propertyFlags & flags) == flags) return i;
+    if (const auto type = chooseMemoryType(m_memory, allowedBits, wanted, preferred)) return *type;
     return fail(ErrorCode::Unsupported, "{} has no memory of the kind needed (flags {:#x})", m_report.name, wanted);
 }
 

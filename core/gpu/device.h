@@ -32,7 +32,7 @@ public:
     template <class Handle> void setName(VkObjectType type, Handle object, const std::string& name) const {
         setObjectName(type, reinterpret_cast<std::uint64_t>(object), name);
     }
-    // The first memory type with all of `wanted`, if possible one with `preferred` too.
+    // See chooseMemoryType().
     Result<std::uint32_t> memoryType(std::uint32_t allowedBits, VkMemoryPropertyFlags wanted,
                                      VkMemoryPropertyFlags preferred) const;
     // Of the device-local heap by the driver's budget; of a CPU device the machine's memory.

@@ -1,14 +1,10 @@
 #include "core/gpu/instance.h"
 
-#include "core/base/text.h"
-#include "core/gpu/cooperative_matrix.h"
-
 #include <dlfcn.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 
 namespace spikescope {
 
@@ -21,16 +17,6 @@ VKAPI_ATTR VkBool32 VKAPI_CALL onMessage(VkDebugUtilsMessageSeverityFlagBitsEXT,
     return VK_FALSE;
 }
 
-std::string_view typeName(VkPhysicalDeviceType type) {
-    switch (type) {
-    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU: return "discrete GPU";
-    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU: return "integrated GPU";
-    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU: return "virtual GPU";
-    case VK_PHYSICAL_DEVICE_TYPE_CPU: return "CPU";
-    default: return "other";
-    }
-}
-
 bool offers(const VulkanFunctions& vk, std::string_view extension) {
     std::uint32_t count = 0;
     if (vk.EnumerateInstanceExtensionProperties(nullptr, &count, nullptr) != VK_SUCCESS) return false;
@@ -39,10 +25,8 @@ bool offers(const VulkanFunctions& vk, std::string_view extension) {
     return std::ranges::any_of(all, [&](const auto& properties) { return extension == properties.extensionName; });
 }
 
-std::string lowered(std::string_view text) {
-    std::string out(text);
-    std::ranges::transform(out, out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return out;
+std::uint64_t machineBytes() {
+    return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
 } // namespace
@@ -141,11 +125,19 @@ Result<std::vector<DeviceReport>> Instance::devices() const {
     if (const VkResult result = vk.EnumeratePhysicalDevices(m_instance, &count, handles.data()); result != VK_SUCCESS)
         return fail(ErrorCode::NoDevice, "listing Vulkan devices: {}", resultName(result));
     std::vector<DeviceReport> reports;
-    for (std::uint32_t i = 0; i < count; ++i) reports.push_back(describe(i, handles[i]));
+    for (std::uint32_t i = 0; i < count; ++i) {
+        reports.push_back(describeDevice(i, ask(handles[i]), machineBytes()));
+        reports.back().handle = handles[i];
+    }
     return reports;
 }
 
-DeviceReport Instance::describe(std::uint32_t index, VkPhysicalDevice handle) const {
+Result<DeviceReport> Instance::choose(std::string_view selector) const {
+    TRY(const std::vector<DeviceReport> all, devices());
+    return chooseDevice(all, selector);
+}
+
+DeviceCapabilities Instance::ask(VkPhysicalDevice handle) const {
     VkPhysicalDeviceDriverProperties driver{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
     VkPhysicalDeviceSubgroupProperties subgroup{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES,
                                                 .pNext = &driver};
@@ -154,135 +146,75 @@ DeviceReport Instance::describe(std::uint32_t index, VkPhysicalDevice handle) co
     VkPhysicalDeviceProperties2 properties{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &limits};
     vk.GetPhysicalDeviceProperties2(handle, &properties);
     const VkPhysicalDeviceProperties& p = properties.properties;
-
-    DeviceReport report{
-        .index = index, .name = p.deviceName, .type = std::string(typeName(p.deviceType)), .handle = handle};
-    report.driver = *driver.driverName ? fmt::format("{} {}", driver.driverName, driver.driverInfo)
-                                       : std::to_string(p.driverVersion);
-    report.vulkan = fmt::format("{}.{}.{}", VK_API_VERSION_MAJOR(p.apiVersion), VK_API_VERSION_MINOR(p.apiVersion),
-                                VK_API_VERSION_PATCH(p.apiVersion));
-    report.cpu = p.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
-    report.subgroupSize = subgroup.subgroupSize;
-    report.largestAllocation = limits.maxMemoryAllocationSize;
-    report.cpuKernels = driver.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && subgroup.subgroupSize == 8 &&
-                        (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) &&
-                        (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT);
+    DeviceCapabilities facts{.name = p.deviceName,
+                             .driverName = driver.driverName,
+                             .driverInfo = driver.driverInfo,
+                             .driverVersion = p.driverVersion,
+                             .apiVersion = p.apiVersion,
+                             .type = p.deviceType,
+                             .driver = driver.driverID,
+                             .maxMemoryAllocationSize = limits.maxMemoryAllocationSize,
+                             .subgroupSize = subgroup.subgroupSize,
+                             .subgroupStages = subgroup.supportedStages,
+                             .subgroupOperations = subgroup.supportedOperations};
 
     VkPhysicalDeviceMemoryProperties2 memory{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
     vk.GetPhysicalDeviceMemoryProperties2(handle, &memory);
-    for (std::uint32_t i = 0; i < memory.memoryProperties.memoryHeapCount; ++i)
-        if (memory.memoryProperties.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)
-            report.heapBytes = std::max<std::uint64_t>(report.heapBytes, memory.memoryProperties.memoryHeaps[i].size);
-    // Mesa's CPU device reports 2 GiB and enforces nothing; its memory is the machine's.
-    if (report.cpu)
-        report.heapBytes =
-            static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+    facts.heaps.assign(memory.memoryProperties.memoryHeaps,
+                       memory.memoryProperties.memoryHeaps + memory.memoryProperties.memoryHeapCount);
 
-    std::uint32_t extensionCount = 0;
-    vk.EnumerateDeviceExtensionProperties(handle, nullptr, &extensionCount, nullptr);
-    std::vector<VkExtensionProperties> extensions(extensionCount);
-    vk.EnumerateDeviceExtensionProperties(handle, nullptr, &extensionCount, extensions.data());
-    const auto has = [&](const char* wanted) {
-        return std::ranges::any_of(
-            extensions, [&](const VkExtensionProperties& e) { return std::strcmp(e.extensionName, wanted) == 0; });
-    };
-    report.memoryBudget = has("VK_EXT_memory_budget");
-    report.cooperativeMatrix = has("VK_KHR_cooperative_matrix");
+    std::uint32_t count = 0;
+    vk.EnumerateDeviceExtensionProperties(handle, nullptr, &count, nullptr);
+    std::vector<VkExtensionProperties> extensions(count);
+    vk.EnumerateDeviceExtensionProperties(handle, nullptr, &count, extensions.data());
+    for (const VkExtensionProperties& extension : extensions) facts.extensions.emplace_back(extension.extensionName);
 
-    if (report.cooperativeMatrix && has("VK_EXT_subgroup_size_control")) findMatrices(handle, report);
-    report.bf16Matrices = report.bf16Matrices && has("VK_KHR_shader_bfloat16");
+    vk.GetPhysicalDeviceQueueFamilyProperties(handle, &count, nullptr);
+    facts.queueFamilies.resize(count);
+    vk.GetPhysicalDeviceQueueFamilyProperties(handle, &count, facts.queueFamilies.data());
 
-    std::vector<std::string> missing;
-    if (p.apiVersion < VK_API_VERSION_1_2) {
-        report.refusal = fmt::format("Vulkan {}, 1.2 is needed", report.vulkan);
-        return report;
-    }
+    if (p.apiVersion < VK_API_VERSION_1_2) return facts; // such a device does not know what is asked next
     VkPhysicalDeviceVulkan12Features features12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
     VkPhysicalDeviceFeatures2 features{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &features12};
     vk.GetPhysicalDeviceFeatures2(handle, &features);
-    if (!features12.bufferDeviceAddress) missing.emplace_back("bufferDeviceAddress");
-    if (!features12.timelineSemaphore) missing.emplace_back("timelineSemaphore");
-    if (!features.features.shaderInt64) missing.emplace_back("shaderInt64");
-
-    std::uint32_t familyCount = 0;
-    vk.GetPhysicalDeviceQueueFamilyProperties(handle, &familyCount, nullptr);
-    std::vector<VkQueueFamilyProperties> queueFamilies(familyCount);
-    vk.GetPhysicalDeviceQueueFamilyProperties(handle, &familyCount, queueFamilies.data());
-    const auto family = std::ranges::find_if(queueFamilies, [](const VkQueueFamilyProperties& f) {
-        return (f.queueFlags & VK_QUEUE_COMPUTE_BIT) && f.timestampValidBits > 0;
-    });
-    if (family == queueFamilies.end())
-        missing.emplace_back("a compute queue with timestamps");
-    else {
-        report.queueFamily = static_cast<std::uint32_t>(family - queueFamilies.begin());
-        report.sparseBinding = features.features.sparseBinding && features.features.sparseResidencyBuffer &&
-                               (family->queueFlags & VK_QUEUE_SPARSE_BINDING_BIT);
-    }
-    if (!missing.empty()) report.refusal = "lacks " + joined(missing, ", ");
-    return report;
+    facts.bufferDeviceAddress = features12.bufferDeviceAddress;
+    facts.timelineSemaphore = features12.timelineSemaphore;
+    facts.vulkanMemoryModel = features12.vulkanMemoryModel;
+    facts.shaderFloat16 = features12.shaderFloat16;
+    facts.shaderInt64 = features.features.shaderInt64;
+    facts.shaderInt16 = features.features.shaderInt16;
+    facts.sparseBinding = features.features.sparseBinding;
+    facts.sparseResidencyBuffer = features.features.sparseResidencyBuffer;
+    if (facts.has("VK_KHR_cooperative_matrix") && facts.has("VK_EXT_subgroup_size_control"))
+        askForMatrices(handle, facts);
+    return facts;
 }
 
-// Whether all is there that conv3x3_coopmat.comp needs, by type.
-void Instance::findMatrices(VkPhysicalDevice handle, DeviceReport& report) const {
+void Instance::askForMatrices(VkPhysicalDevice handle, DeviceCapabilities& facts) const {
     CooperativeMatrixFeatures matrices;
     Bfloat16Features bfloat16{.pNext = &matrices};
     VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes{
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT, .pNext = &bfloat16};
-    VkPhysicalDeviceVulkan12Features features12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
-                                                .pNext = &sizes};
-    VkPhysicalDeviceFeatures2 features{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &features12};
+    VkPhysicalDeviceFeatures2 features{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &sizes};
     vk.GetPhysicalDeviceFeatures2(handle, &features);
-    if (!matrices.cooperativeMatrix || !sizes.subgroupSizeControl || !sizes.computeFullSubgroups ||
-        !features12.vulkanMemoryModel || !features12.shaderFloat16 || !features.features.shaderInt16)
-        return;
+    facts.subgroupSizeControl = sizes.subgroupSizeControl;
+    facts.computeFullSubgroups = sizes.computeFullSubgroups;
+    facts.cooperativeMatrix = matrices.cooperativeMatrix;
+    facts.bfloat16Type = bfloat16.type;
+    facts.bfloat16CooperativeMatrix = bfloat16.cooperativeMatrix;
     VkPhysicalDeviceSubgroupSizeControlPropertiesEXT range{
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES_EXT};
     VkPhysicalDeviceProperties2 properties{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &range};
     vk.GetPhysicalDeviceProperties2(handle, &properties);
-    if (range.minSubgroupSize > 32 || range.maxSubgroupSize < 32 ||
-        !(range.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT))
-        return;
+    facts.minSubgroupSize = range.minSubgroupSize;
+    facts.maxSubgroupSize = range.maxSubgroupSize;
+    facts.requiredSubgroupSizeStages = range.requiredSubgroupSizeStages;
     const auto list = reinterpret_cast<GetCooperativeMatrixProperties>(
         vk.GetInstanceProcAddr(m_instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR"));
     std::uint32_t count = 0;
     if (!list || list(handle, &count, nullptr) != VK_SUCCESS) return;
     std::vector<CooperativeMatrixProperties> kinds(count);
-    if (list(handle, &count, kinds.data()) != VK_SUCCESS) return;
-    const auto multiplies = [&](std::uint32_t component) {
-        return std::ranges::any_of(kinds, [&](const CooperativeMatrixProperties& kind) {
-            return kind.m == 16 && kind.n == 16 && kind.k == 16 && kind.aType == component && kind.bType == component &&
-                   kind.cType == componentFloat32 && kind.resultType == componentFloat32 && kind.scope == scopeSubgroup;
-        });
-    };
-    report.fp16Matrices = multiplies(componentFloat16);
-    report.bf16Matrices = bfloat16.type && bfloat16.cooperativeMatrix && multiplies(componentBfloat16);
-}
-
-Result<DeviceReport> Instance::choose(std::string_view selector) const {
-    TRY(const std::vector<DeviceReport> all, devices());
-    if (all.empty()) return fail(ErrorCode::NoDevice, "Vulkan finds no device");
-    const auto usable = [](const DeviceReport& d) { return d.refusal.empty(); };
-    if (selector.empty()) {
-        auto found = std::ranges::find_if(all, [&](const DeviceReport& d) { return usable(d) && !d.cpu; });
-        if (found == all.end()) found = std::ranges::find_if(all, usable);
-        if (found != all.end()) return *found;
-        return fail(ErrorCode::NoDevice, "no usable device: {} {}", all.front().name, all.front().refusal);
-    }
-    const bool isIndex = std::ranges::all_of(selector, [](unsigned char c) { return std::isdigit(c); });
-    const std::string wanted = lowered(selector);
-    std::vector<std::string> names;
-    for (const DeviceReport& report : all) {
-        const bool matches = isIndex           ? std::to_string(report.index) == wanted
-                             : wanted == "cpu" ? report.cpu
-                                               : lowered(report.name).find(wanted) != std::string::npos;
-        names.push_back(fmt::format("{} {}", report.index, report.name));
-        if (!matches) continue;
-        if (!usable(report))
-            return fail(ErrorCode::NoDevice, "device {} ({}) cannot be used: it {}", report.index, report.name,
-                        report.refusal);
-        return report;
-    }
-    return fail(ErrorCode::NoDevice, "no device matches {}; there are: {}", quote(selector), joined(names, ", "));
+    if (list(handle, &count, kinds.data()) == VK_SUCCESS) facts.matrices = std::move(kinds);
 }
 
 } // namespace spikescope
