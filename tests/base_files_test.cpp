@@ -1,3 +1,4 @@
+#include "core/base/checked.h"
 #include "core/base/file_identity.h"
 #include "core/base/mapped_file.h"
 #include "core/base/output_file.h"
@@ -11,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -371,6 +373,16 @@ TEST_F(BaseFiles, AWriteThatFailsHalfwayIsNotCommitted) {
     expectError(written.error(), ErrorCode::Io, {at("out"), "too large"});
     EXPECT_FALSE(committed);
     EXPECT_EQ(entries(), 0u);
+}
+
+TEST(Narrow, KeepsWhatFitsAndEndsTheProgramOtherwise) {
+    EXPECT_EQ(narrow<std::uint32_t>(std::uint64_t{4294967295}), 4294967295u);
+    EXPECT_EQ(narrow<std::int32_t>(std::int64_t{-2147483648}), std::numeric_limits<std::int32_t>::min());
+    EXPECT_DEATH(narrow<std::uint32_t>(std::uint64_t{4294967296}),
+                 "base_files_test.cpp:[0-9]+: 4294967296 does not fit "
+                 "into 32 unsigned bits");
+    EXPECT_DEATH(narrow<std::int32_t>(std::uint64_t{2147483648}), ": 2147483648 does not fit into 32 signed bits");
+    EXPECT_DEATH(narrow<std::uint32_t>(-7), ": -7 does not fit into 32 unsigned bits");
 }
 
 TEST(Text, Bytes) {

@@ -1,10 +1,14 @@
 #pragma once
-// Products and sums of sizes that come from outside: nothing instead of a wrapped number.
+// Arithmetic that must not wrap. checkedAdd() and checkedMultiply() are for sizes that come from outside: nothing
+// instead of a wrapped number. narrow() is for sizes that were checked before: a value that does not fit is a defect of
+// ours.
 
 #include <concepts>
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <source_location>
+#include <utility>
 
 namespace spikescope {
 
@@ -20,5 +24,21 @@ inline std::optional<std::uint64_t> checkedMultiply(std::uint64_t a, std::uint64
 
 template <std::unsigned_integral T> constexpr T divideUp(T value, T by) { return (value + by - 1) / by; }
 template <std::unsigned_integral T> constexpr T roundUp(T value, T to) { return divideUp(value, to) * to; }
+
+// Says the value and the place, and ends the program.
+[[noreturn]] void endAtNarrowing(bool negative, std::uint64_t magnitude, int bits, bool isSigned,
+                                 const std::source_location& where);
+
+// The same value in a smaller type, in release builds too: a wrapped size would be a wrong picture.
+template <std::integral To, std::integral From>
+constexpr To narrow(From value, std::source_location where = std::source_location::current()) {
+    if (!std::in_range<To>(value)) [[unlikely]] {
+        const bool negative = std::cmp_less(value, 0);
+        const auto bits = static_cast<std::uint64_t>(value);
+        endAtNarrowing(negative, negative ? std::uint64_t{0} - bits : bits, 8 * int{sizeof(To)}, std::is_signed_v<To>,
+                       where);
+    }
+    return static_cast<To>(value);
+}
 
 } // namespace spikescope

@@ -36,9 +36,8 @@ constexpr MatrixTile matrixTiles[] = {{"128x128", 4, 2, 1},
                                       {"64x64 two ahead", 2, 2, 2},
                                       {"32x128 two ahead", 2, 4, 2}};
 
-std::int32_t number(std::uint64_t n) { return static_cast<std::int32_t>(n); }
 // 16 bytes from pixel to pixel.
-std::int32_t strideOf(const Tensor& map) { return number(map.stride() * sizeOf(map.dtype) / 16); }
+std::int32_t strideOf(const Tensor& map) { return narrow<int>(map.stride() * sizeOf(map.dtype) / 16); }
 
 // What workgroups read of a map, in its rows and columns; of one that is read as if doubled in those of the doubled
 // one.
@@ -47,9 +46,9 @@ struct InputWindow {
 };
 InputWindow windowOf(const ConvCall& call, const Tensor& in) {
     if (call.method == ConvMethod::Folded)
-        return {number(in.shape.h), number(in.shape.w), foldedPad(call.padTop), foldedPad(call.padLeft)};
+        return {narrow<int>(in.shape.h), narrow<int>(in.shape.w), foldedPad(call.padTop), foldedPad(call.padLeft)};
     const std::uint64_t scaling = call.upsample ? 2 : 1;
-    return {number(scaling * in.shape.h), number(scaling * in.shape.w), call.padTop, call.padLeft};
+    return {narrow<int>(scaling * in.shape.h), narrow<int>(scaling * in.shape.w), call.padTop, call.padLeft};
 }
 
 } // namespace
@@ -187,10 +186,10 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
             .bias = target.address(call.bias),
             .gn = call.norm ? target.address(call.norm->coefficients) + n * in.shape.c * 8 : 0,
             .part = slices ? target.address(call.stats->partials) + n * *slices * call.stats->groups * 16 : 0,
-            .H = number(grid.h),
-            .W = number(grid.w),
-            .C = number(in.shape.c),
-            .K = number(out.shape.c),
+            .H = narrow<int>(grid.h),
+            .W = narrow<int>(grid.w),
+            .C = narrow<int>(in.shape.c),
+            .K = narrow<int>(out.shape.c),
             .xStride = strideOf(in),
             .yStride = strideOf(out),
             .resStride = call.residual ? strideOf(target.tensor(*call.residual)) : 0,
@@ -199,9 +198,9 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
             .top = window.top,
             .left = window.left};
         TRY(Dispatch dispatch, make(convShader, defines, push, Pipelines::Inputs::Matrices));
-        dispatch.groups = {static_cast<std::uint32_t>((folded ? 4 : 1) * (out.shape.c / tile->channels())),
-                           static_cast<std::uint32_t>(divideUp(grid.w, tile->columns)),
-                           static_cast<std::uint32_t>(divideUp<std::uint64_t>(grid.h, CONV_COOPMAT_ROWS))};
+        dispatch.groups = {narrow<uint>((folded ? 4 : 1) * (out.shape.c / tile->channels())),
+                           narrow<uint>(divideUp(grid.w, tile->columns)),
+                           narrow<uint>(divideUp<std::uint64_t>(grid.h, CONV_COOPMAT_ROWS))};
         target.dispatches.push_back(std::move(dispatch));
     }
     return {};
@@ -228,17 +227,16 @@ Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& targ
             .y = target.address(call.out) + n * (out.bytes / out.shape.n),
             .bias = target.address(*call.bias),
             .gn = call.norm ? target.address(call.norm->coefficients) + n * in.shape.c * 8 : 0,
-            .H = number(out.shape.h),
-            .W = number(out.shape.w),
-            .rows = number(rows),
+            .H = narrow<int>(out.shape.h),
+            .W = narrow<int>(out.shape.w),
+            .rows = narrow<int>(rows),
             .xStride = strideOf(in),
             .inH = window.rows,
             .inW = window.columns,
             .top = window.top,
             .left = window.left};
         TRY(Dispatch dispatch, make(shader, defines, push, Pipelines::Inputs::Matrices));
-        dispatch.groups = {1, static_cast<std::uint32_t>(columnGroups),
-                           static_cast<std::uint32_t>(divideUp(out.shape.h, rows))};
+        dispatch.groups = {1, narrow<uint>(columnGroups), narrow<uint>(divideUp(out.shape.h, rows))};
         target.dispatches.push_back(std::move(dispatch));
     }
     return {};
@@ -280,20 +278,19 @@ Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define
                                                   .bias = p.bias,
                                                   .tiles = p.tiles,
                                                   .scales = p.scales,
-                                                  .M = number(p.m),
-                                                  .N = number(p.n),
-                                                  .K = number(p.partDepth ? p.partDepth : p.k),
-                                                  .inner = number(p.k),
-                                                  .lda = number(p.lda),
-                                                  .ldc = number(p.ldc),
-                                                  .partStep = number(p.n),
-                                                  .bStepK = number(p.blockStepK),
-                                                  .bStepN = number(p.blockStepN),
-                                                  .bBlocks = number(p.blocks),
+                                                  .M = narrow<int>(p.m),
+                                                  .N = narrow<int>(p.n),
+                                                  .K = narrow<int>(p.partDepth ? p.partDepth : p.k),
+                                                  .inner = narrow<int>(p.k),
+                                                  .lda = narrow<int>(p.lda),
+                                                  .ldc = narrow<int>(p.ldc),
+                                                  .partStep = narrow<int>(p.n),
+                                                  .bStepK = narrow<int>(p.blockStepK),
+                                                  .bStepN = narrow<int>(p.blockStepN),
+                                                  .bBlocks = narrow<int>(p.blocks),
                                                   .alpha = p.alpha},
                                 Pipelines::Inputs::Matrices));
-    dispatch.groups = {static_cast<std::uint32_t>(columnGroups), static_cast<std::uint32_t>(rowGroups),
-                       static_cast<std::uint32_t>(p.parts)};
+    dispatch.groups = {narrow<uint>(columnGroups), narrow<uint>(rowGroups), narrow<uint>(p.parts)};
     if (rowsFirst) std::swap(dispatch.groups[0], dispatch.groups[1]);
     target.dispatches.push_back(std::move(dispatch));
     return {};
@@ -407,8 +404,8 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
                         parts = divideUp(keys, partDepth); // none of them empty
     const auto arrange = [&](std::uint64_t rows, std::uint64_t tail, std::vector<Define> defines) {
         defines.push_back({"CHANNELS", std::to_string(channels)});
-        return add(target, "attention_blocks.comp", defines,
-                   push::AttentionBlocks{rows, tail, static_cast<std::uint32_t>(pixels)}, strips, 1);
+        return add(target, "attention_blocks.comp", defines, push::AttentionBlocks{rows, tail, narrow<uint>(pixels)},
+                   strips, 1);
     };
     for (std::uint64_t picture = 0; picture < q.shape.n; ++picture) {
         const std::uint64_t base = picture * pixels * rowBytes, keyRows = target.address(call.k) + base,
@@ -434,9 +431,7 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
                             .largeTiles = true},
                            {element, {"SCORES", "1"}, {"TAIL_N", "1"}}, target));
             CHECK(add(target, "attention_weights.comp", {},
-                      push::AttentionWeights{tilesAt, scalesAt, static_cast<std::uint32_t>(rows),
-                                             static_cast<std::uint32_t>(tiles)},
-                      rows, 1));
+                      push::AttentionWeights{tilesAt, scalesAt, narrow<uint>(rows), narrow<uint>(tiles)}, rows, 1));
             const std::uint64_t outAddress = target.address(call.out) + base + first * rowBytes;
             const MatrixProduct values{.a = weightsAt,
                                        .b = valueRows,

@@ -102,19 +102,19 @@ Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     const std::uint64_t tile = convTile(out.shape.c);
     const bool folded = call.method == ConvMethod::Folded;
-    const push::Conv3x3Cpu push{
-        .y = target.address(call.out),
-        .h = static_cast<std::int32_t>(out.shape.h),
-        .w = static_cast<std::int32_t>(out.shape.w),
-        .hIn = static_cast<std::int32_t>(in.shape.h),
-        .wIn = static_cast<std::int32_t>(in.shape.w),
-        .c = static_cast<std::int32_t>(in.shape.c),
-        .k = static_cast<std::int32_t>(out.shape.c),
-        .xStride = static_cast<std::int32_t>(in.stride()),
-        .yStride = static_cast<std::int32_t>(out.stride()),
-        .residualStride = static_cast<std::int32_t>(call.residual ? target.tensor(*call.residual).stride() : 0),
-        .top = folded ? foldedPad(call.padTop) : call.padTop,
-        .left = folded ? foldedPad(call.padLeft) : call.padLeft};
+    const push::Conv3x3Cpu push{.y = target.address(call.out),
+                                .h = narrow<int>(out.shape.h),
+                                .w = narrow<int>(out.shape.w),
+                                .hIn = narrow<int>(in.shape.h),
+                                .wIn = narrow<int>(in.shape.w),
+                                .c = narrow<int>(in.shape.c),
+                                .k = narrow<int>(out.shape.c),
+                                .xStride = narrow<int>(in.stride()),
+                                .yStride = narrow<int>(out.stride()),
+                                .residualStride =
+                                    narrow<int>(call.residual ? target.tensor(*call.residual).stride() : 0),
+                                .top = folded ? foldedPad(call.padTop) : call.padTop,
+                                .left = folded ? foldedPad(call.padLeft) : call.padLeft};
     std::vector<Define> defines{{"ACT_" + shaderType(in.dtype), "1"},
                                 {"OUT_" + shaderType(out.dtype), "1"},
                                 {"W_" + shaderType(target.tensor(call.weight).dtype), "1"},
@@ -130,9 +130,9 @@ Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
                    view(target, call.bias.value_or(call.in)),
                    view(target, call.norm ? call.norm->coefficients : call.in)}));
     const std::uint64_t phaseRows = folded ? 2 : 1; // and columns
-    dispatch.groups = {static_cast<std::uint32_t>(divideUp(out.shape.w / phaseRows, convColumns(tile))),
-                       static_cast<std::uint32_t>(divideUp<std::uint64_t>(out.shape.h / phaseRows, lanes)),
-                       static_cast<std::uint32_t>((folded ? 4 : 1) * out.shape.n * (out.shape.c / tile))};
+    dispatch.groups = {narrow<uint>(divideUp(out.shape.w / phaseRows, convColumns(tile))),
+                       narrow<uint>(divideUp<std::uint64_t>(out.shape.h / phaseRows, lanes)),
+                       narrow<uint>((folded ? 4 : 1) * out.shape.n * (out.shape.c / tile))};
     target.dispatches.push_back(std::move(dispatch));
     return {};
 }
@@ -151,16 +151,15 @@ Result<void> CpuKernels::winograd(const ConvCall& call, const Target& target) {
     const std::uint64_t tilesY = (padded.shape.h - 2) / winogradTile, tilesX = (padded.shape.w - 2) / winogradTile,
                         tiles = padded.shape.n * tilesY * tilesX, c4 = in.shape.c / 4,
                         columns = out.shape.c / gemmColumns, rows = winogradRows(tiles);
-    const auto signedOf = [](std::uint64_t extent) { return static_cast<std::int32_t>(extent); };
     const std::string type = shaderType(in.dtype);
     const auto mapPush = [&](TensorId to, const Shape& map) {
-        return push::WinogradMapCpu{target.address(to), signedOf(map.h),  signedOf(map.w),
-                                    signedOf(map.c),    signedOf(tilesY), signedOf(tilesX),
-                                    signedOf(tiles),    call.padTop,      call.padLeft};
+        return push::WinogradMapCpu{target.address(to), narrow<int>(map.h),  narrow<int>(map.w),
+                                    narrow<int>(map.c), narrow<int>(tilesY), narrow<int>(tilesX),
+                                    narrow<int>(tiles), call.padTop,         call.padLeft};
     };
     const auto add = [&](Dispatch dispatch, std::uint64_t groups, std::uint64_t planes = 1) {
         setGroups(dispatch, groups, 1);
-        dispatch.groups[2] = static_cast<std::uint32_t>(planes);
+        dispatch.groups[2] = narrow<uint>(planes);
         target.dispatches.push_back(std::move(dispatch));
     };
 
@@ -173,7 +172,7 @@ Result<void> CpuKernels::winograd(const ConvCall& call, const Target& target) {
     TRY(Dispatch filter,
         makeTexel("winograd_filter_cpu.comp",
                   {{"W_" + shaderType(target.tensor(call.weight).dtype), "1"}, {"OUT_" + type, "1"}},
-                  push::WinogradFilterCpu{target.address(w.filters), signedOf(in.shape.c), signedOf(out.shape.c)},
+                  push::WinogradFilterCpu{target.address(w.filters), narrow<int>(in.shape.c), narrow<int>(out.shape.c)},
                   {view(target, call.weight)}));
     add(std::move(filter), in.shape.c * columns);
 
@@ -188,9 +187,9 @@ Result<void> CpuKernels::winograd(const ConvCall& call, const Target& target) {
                                                    .aRow = 0,
                                                    .bRow = 0,
                                                    .cRow = 0,
-                                                   .m = static_cast<std::uint32_t>(tiles),
-                                                   .n = static_cast<std::uint32_t>(out.shape.c),
-                                                   .k = static_cast<std::uint32_t>(in.shape.c),
+                                                   .m = narrow<uint>(tiles),
+                                                   .n = narrow<uint>(out.shape.c),
+                                                   .k = narrow<uint>(in.shape.c),
                                                    .alpha = 1.0f},
                                      {view(target, w.inputs), view(target, w.filters)}));
     add(std::move(products), divideUp(tiles, rows) * columns, winogradReach * winogradReach);
@@ -233,12 +232,12 @@ Result<void> CpuKernels::matmul(const Matmul& m, const Target& target) {
             aRow = 0;
         }
         const push::GemmCpu push{.c = target.address(m.out),
-                                 .aRow = static_cast<std::uint32_t>(aRow),
-                                 .bRow = static_cast<std::uint32_t>(m.bRow),
-                                 .cRow = static_cast<std::uint32_t>(m.outRow + done),
-                                 .m = static_cast<std::uint32_t>(rows),
-                                 .n = static_cast<std::uint32_t>(m.columns),
-                                 .k = static_cast<std::uint32_t>(m.inner),
+                                 .aRow = narrow<uint>(aRow),
+                                 .bRow = narrow<uint>(m.bRow),
+                                 .cRow = narrow<uint>(m.outRow + done),
+                                 .m = narrow<uint>(rows),
+                                 .n = narrow<uint>(m.columns),
+                                 .k = narrow<uint>(m.inner),
                                  .alpha = 1.0f};
         TRY(Dispatch dispatch, makeTexel("gemm_cpu.comp", defines, push,
                                          {aView, view(target, m.b), m.residual ? view(target, *m.residual) : aView,
@@ -260,12 +259,11 @@ Result<void> CpuKernels::attention(const AttentionCall& call, const Target& targ
                                             {"ALPHA", "1"}};
     const std::vector<Define> valuesDefines{
         {"ACT_F32", "1"}, {"OUT_" + shaderType(out.dtype), "1"}, {"W_" + shaderType(q.dtype), "1"}, {"B_KN", "1"}};
-    const auto keys = static_cast<std::uint32_t>(pixels), channels = static_cast<std::uint32_t>(q.shape.c);
+    const auto keys = narrow<uint>(pixels), channels = narrow<uint>(q.shape.c);
     for (std::uint64_t picture = 0; picture < q.shape.n; ++picture)
         for (std::uint64_t first = 0; first < pixels; first += call.chunkRows) {
-            const auto rows = static_cast<std::uint32_t>(std::min(call.chunkRows, pixels - first));
-            const auto base = static_cast<std::uint32_t>(picture * pixels),
-                       row = base + static_cast<std::uint32_t>(first);
+            const auto rows = narrow<uint>(std::min(call.chunkRows, pixels - first));
+            const auto base = narrow<uint>(picture * pixels), row = base + narrow<uint>(first);
             TRY(Dispatch products, makeTexel("gemm_cpu.comp", scoresDefines,
                                              push::GemmCpu{.c = target.address(call.scores),
                                                            .aRow = row,
@@ -314,16 +312,15 @@ Result<void> CpuKernels::normStats(const GroupNormStatsCall& call, const Target&
         makeTexel("group_norm_stats_cpu.comp",
                   {{"ACT_" + shaderType(in.dtype), "1"}, {"CHANNELS_PER_GROUP", std::to_string(perGroup)}},
                   push::GroupNormStatsCpu{.partials = target.address(call.partials),
-                                          .pixels = static_cast<std::int32_t>(in.shape.pixels()),
-                                          .c = static_cast<std::int32_t>(in.shape.c),
-                                          .groups = static_cast<std::int32_t>(call.groups),
-                                          .slices = static_cast<std::int32_t>(call.slices),
-                                          .stride = static_cast<std::int32_t>(in.stride())},
+                                          .pixels = narrow<int>(in.shape.pixels()),
+                                          .c = narrow<int>(in.shape.c),
+                                          .groups = narrow<int>(call.groups),
+                                          .slices = narrow<int>(call.slices),
+                                          .stride = narrow<int>(in.stride())},
                   {view(target, call.in)}));
     const std::uint64_t channelsAtOnce = 32 % perGroup == 0 ? 32 : perGroup;
-    dispatch.groups = {static_cast<std::uint32_t>(call.slices),
-                       static_cast<std::uint32_t>(divideUp(in.shape.c, channelsAtOnce)),
-                       static_cast<std::uint32_t>(in.shape.n)};
+    dispatch.groups = {narrow<uint>(call.slices), narrow<uint>(divideUp(in.shape.c, channelsAtOnce)),
+                       narrow<uint>(in.shape.n)};
     target.dispatches.push_back(std::move(dispatch));
     return {};
 }
@@ -338,12 +335,12 @@ Result<void> CpuKernels::normApply(const GroupNormApplyCall& call, const Target&
     if (call.activation == Activation::Relu) defines.push_back({"RELU", "1"});
     TRY(Dispatch dispatch, makeTexel("group_norm_apply_cpu.comp", defines,
                                      push::GroupNormApplyCpu{.y = target.address(call.out),
-                                                             .pixels = static_cast<std::int32_t>(pixels),
-                                                             .c = static_cast<std::int32_t>(in.shape.c),
-                                                             .perGroup = static_cast<std::int32_t>(perGroup)},
+                                                             .pixels = narrow<int>(pixels),
+                                                             .c = narrow<int>(in.shape.c),
+                                                             .perGroup = narrow<int>(perGroup)},
                                      {view(target, call.in), view(target, call.coefficients)}));
-    dispatch.groups = {static_cast<std::uint32_t>(divideUp(in.shape.c, channelsAtOnce)),
-                       static_cast<std::uint32_t>(divideUp(pixels, perGroup)), static_cast<std::uint32_t>(in.shape.n)};
+    dispatch.groups = {narrow<uint>(divideUp(in.shape.c, channelsAtOnce)), narrow<uint>(divideUp(pixels, perGroup)),
+                       narrow<uint>(in.shape.n)};
     target.dispatches.push_back(std::move(dispatch));
     return {};
 }

@@ -8,12 +8,6 @@
 
 namespace spikescope {
 
-namespace {
-
-std::uint32_t small(std::uint64_t extent) { return static_cast<std::uint32_t>(extent); }
-
-} // namespace
-
 WeightPacking PortableKernels::packing(const ConvCall& call, const Program& program) const {
     const std::uint64_t out = program.tensor(call.out).shape.c, in = program.tensor(call.in).shape.c,
                         taps = call.kernel * call.kernel;
@@ -72,19 +66,20 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
                             .weightAddress = target.address(call.weight),
                             .biasAddress = target.address(call.bias),
                             .outAddress = target.address(call.out),
-                            .pictures = small(in.shape.n),
-                            .inHeight = small(in.shape.h),
-                            .inWidth = small(in.shape.w),
-                            .inChannels = small(in.shape.c),
-                            .outHeight = small(out.shape.h),
-                            .outWidth = small(out.shape.w),
-                            .outChannels = small(out.shape.c),
+                            .pictures = narrow<uint>(in.shape.n),
+                            .inHeight = narrow<uint>(in.shape.h),
+                            .inWidth = narrow<uint>(in.shape.w),
+                            .inChannels = narrow<uint>(in.shape.c),
+                            .outHeight = narrow<uint>(out.shape.h),
+                            .outWidth = narrow<uint>(out.shape.w),
+                            .outChannels = narrow<uint>(out.shape.c),
                             .padTop = call.padTop,
                             .padLeft = call.padLeft,
-                            .inStride = small(in.stride() / 4),
+                            .inStride = narrow<uint>(in.stride() / 4),
                             .coefficientsAddress = call.norm ? target.address(call.norm->coefficients) : 0},
                            call.kernel, {in.dtype, weight, out.dtype}, call.activation, call.norm, target);
     }
+    CHECK(checkIndices("product.comp", {{"pixels of the output", out.shape.pixels()}}));
     const bool folded = call.method == ConvMethod::Folded;
     std::vector<Define> defines{{"IN", shaderType(in.dtype)},
                                 {"WEIGHT", shaderType(weight)},
@@ -106,18 +101,18 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
                     .outAddress = target.address(call.out),
                     .coefficientsAddress = call.norm ? target.address(call.norm->coefficients) : 0,
                     .inApart = in.shape.pixels() * in.stride(),
-                    .pictures = small(in.shape.n),
-                    .rows = small(out.shape.pixels() / (folded ? 4 : 1)),
-                    .columns = small(out.shape.c),
-                    .inner = small(in.shape.c),
-                    .inStride = small(in.stride()),
-                    .weightStride = small(out.shape.c),
-                    .outStride = small(out.stride()),
-                    .residualStride = call.residual ? small(target.tensor(*call.residual).stride()) : 0,
-                    .inHeight = small(in.shape.h),
-                    .inWidth = small(in.shape.w),
-                    .outHeight = small(out.shape.h),
-                    .outWidth = small(out.shape.w),
+                    .pictures = narrow<uint>(in.shape.n),
+                    .rows = narrow<uint>(out.shape.pixels() / (folded ? 4 : 1)),
+                    .columns = narrow<uint>(out.shape.c),
+                    .inner = narrow<uint>(in.shape.c),
+                    .inStride = narrow<uint>(in.stride()),
+                    .weightStride = narrow<uint>(out.shape.c),
+                    .outStride = narrow<uint>(out.stride()),
+                    .residualStride = call.residual ? narrow<uint>(target.tensor(*call.residual).stride()) : 0,
+                    .inHeight = narrow<uint>(in.shape.h),
+                    .inWidth = narrow<uint>(in.shape.w),
+                    .outHeight = narrow<uint>(out.shape.h),
+                    .outWidth = narrow<uint>(out.shape.w),
                     .padTop = folded ? foldedPad(call.padTop) : call.padTop,
                     .padLeft = folded ? foldedPad(call.padLeft) : call.padLeft,
                     .scale = 1.0f},
@@ -182,13 +177,13 @@ Result<void> PortableKernels::im2col(const ConvCall& call, const Target& target)
         CHECK(add(target, "im2col.comp", defines,
                   push::Im2col{.inAddress = target.address(call.in),
                                .columnsAddress = target.address(*call.columns),
-                               .firstRow = small(first),
-                               .rows = small(rows),
-                               .inHeight = small(in.shape.h),
-                               .inWidth = small(in.shape.w),
-                               .channels = small(in.shape.c),
-                               .outHeight = small(out.h),
-                               .outWidth = small(out.w),
+                               .firstRow = narrow<uint>(first),
+                               .rows = narrow<uint>(rows),
+                               .inHeight = narrow<uint>(in.shape.h),
+                               .inWidth = narrow<uint>(in.shape.w),
+                               .channels = narrow<uint>(in.shape.c),
+                               .outHeight = narrow<uint>(out.h),
+                               .outWidth = narrow<uint>(out.w),
                                .padTop = call.padTop,
                                .padLeft = call.padLeft},
                   rows * out.w * 9 * (few ? in.shape.c : in.shape.c / 4), 64));
@@ -210,13 +205,13 @@ Result<void> PortableKernels::winograd(const ConvCall& call, const Target& targe
     if (call.upsample) padDefines.push_back({"UPSAMPLE", "1"});
     CHECK(add(
         target, "winograd_pad.comp", padDefines,
-        push::WinogradPad{target.address(call.in), target.address(w.padded), small(in.shape.n), small(in.shape.h),
-                          small(in.shape.w), small(inBlocks), small(padded.shape.h), small(padded.shape.w), call.padTop,
-                          call.padLeft},
+        push::WinogradPad{target.address(call.in), target.address(w.padded), narrow<uint>(in.shape.n),
+                          narrow<uint>(in.shape.h), narrow<uint>(in.shape.w), narrow<uint>(inBlocks),
+                          narrow<uint>(padded.shape.h), narrow<uint>(padded.shape.w), call.padTop, call.padLeft},
         padded.shape.n * padded.shape.h * divideUp<std::uint64_t>(padded.shape.w * inBlocks, WINOGRAD_PAD_THREADS), 1));
     CHECK(add(target, "winograd_filter.comp", {{"WEIGHT", shaderType(target.tensor(call.weight).dtype)}, {"OUT", type}},
-              push::WinogradFilter{target.address(call.weight), target.address(w.filters), small(in.shape.c),
-                                   small(outBlocks)},
+              push::WinogradFilter{target.address(call.weight), target.address(w.filters), narrow<uint>(in.shape.c),
+                                   narrow<uint>(outBlocks)},
               in.shape.c * outBlocks, 64));
     // Threads of the transforms take channels one by one; 16-bit ones lie by two in a word.
     const auto valuesOf = [](std::uint64_t channels, bool pairs) { return channels / (pairs ? 2 : 1); };
@@ -229,8 +224,8 @@ Result<void> PortableKernels::winograd(const ConvCall& call, const Target& targe
     if (inPairs) inputDefines.push_back({"PAIRS", "1"});
     const std::uint64_t inValues = valuesOf(in.shape.c, inPairs);
     CHECK(add(target, "winograd_input.comp", inputDefines,
-              push::WinogradInput{target.address(w.padded), target.address(w.inputs), small(in.shape.n), small(tilesY),
-                                  small(tilesX), small(inValues)},
+              push::WinogradInput{target.address(w.padded), target.address(w.inputs), narrow<uint>(in.shape.n),
+                                  narrow<uint>(tilesY), narrow<uint>(tilesX), narrow<uint>(inValues)},
               groupsOf(inValues), 1));
     CHECK(matmulPlanes(
         {.a = w.inputs, .b = w.filters, .out = w.products, .rows = tiles, .inner = in.shape.c, .columns = out.shape.c},
@@ -245,9 +240,9 @@ Result<void> PortableKernels::winograd(const ConvCall& call, const Target& targe
     const std::uint64_t outValues = valuesOf(out.shape.c, outPairs);
     return add(target, "winograd_output.comp", outputDefines,
                push::WinogradOutput{target.address(w.products), target.address(call.bias),
-                                    target.address(call.residual), target.address(call.out), small(in.shape.n),
-                                    small(tilesY), small(tilesX), small(outValues), small(out.shape.h),
-                                    small(out.shape.w)},
+                                    target.address(call.residual), target.address(call.out), narrow<uint>(in.shape.n),
+                                    narrow<uint>(tilesY), narrow<uint>(tilesX), narrow<uint>(outValues),
+                                    narrow<uint>(out.shape.h), narrow<uint>(out.shape.w)},
                groupsOf(outValues), 1);
 }
 
@@ -267,9 +262,9 @@ Result<void> PortableKernels::copy(const CopyCall& call, const Target& target) {
                push::Copy{.inAddress = target.address(call.in),
                           .outAddress = target.address(call.out),
                           .items = items,
-                          .rows = small(out.shape.n * out.shape.h),
-                          .width = small(out.shape.w),
-                          .blocks = small(out.shape.c / 4)},
+                          .rows = narrow<uint>(out.shape.n * out.shape.h),
+                          .width = narrow<uint>(out.shape.w),
+                          .blocks = narrow<uint>(out.shape.c / 4)},
                items, 64);
 }
 

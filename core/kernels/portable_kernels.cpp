@@ -32,7 +32,7 @@ void PortableKernels::setGroups(Dispatch& dispatch, std::uint64_t threads, std::
     constexpr std::uint64_t longest = 65535;
     const std::uint64_t groups = divideUp(threads, groupSize);
     const std::uint64_t x = std::min(groups, longest);
-    dispatch.groups = {static_cast<std::uint32_t>(x), static_cast<std::uint32_t>(divideUp(groups, x)), 1};
+    dispatch.groups = {narrow<uint>(x), narrow<uint>(divideUp(groups, x)), 1};
 }
 
 Result<void> PortableKernels::checkIndices(std::string_view shader, std::initializer_list<Index> indices) {
@@ -78,12 +78,12 @@ Result<void> PortableKernels::normStats(const GroupNormStatsCall& call, const Ta
         return fail(ErrorCode::Unsupported, "no kernel norms groups of {} channels", in.shape.c / call.groups);
     const push::GroupNormStats push{.inAddress = target.address(call.in),
                                     .partialsAddress = target.address(call.partials),
-                                    .pictures = static_cast<std::uint32_t>(in.shape.n),
-                                    .slices = static_cast<std::uint32_t>(call.slices),
+                                    .pictures = narrow<uint>(in.shape.n),
+                                    .slices = narrow<uint>(call.slices),
                                     .groups = call.groups,
-                                    .channels = static_cast<std::uint32_t>(in.shape.c),
+                                    .channels = narrow<uint>(in.shape.c),
                                     .pixels = in.shape.pixels(),
-                                    .stride = static_cast<std::uint32_t>(in.stride() / 4)};
+                                    .stride = narrow<uint>(in.stride() / 4)};
     return add(target, "group_norm_stats.comp", {{"IN", shaderType(in.dtype)}}, push, in.shape.n * call.slices, 1);
 }
 
@@ -94,10 +94,10 @@ Result<void> PortableKernels::gatherStats(const GroupNormStatsCall& call, std::u
                                      .betaAddress = target.address(call.beta),
                                      .coefficientsAddress = target.address(call.coefficients),
                                      .totalAddress = 0,
-                                     .pictures = static_cast<std::uint32_t>(in.shape.n),
-                                     .slices = static_cast<std::uint32_t>(slices),
+                                     .pictures = narrow<uint>(in.shape.n),
+                                     .slices = narrow<uint>(slices),
                                      .groups = call.groups,
-                                     .channels = static_cast<std::uint32_t>(in.shape.c),
+                                     .channels = narrow<uint>(in.shape.c),
                                      .eps = call.eps};
     if (call.totals) {
         push.totalAddress = target.address(*call.totals) + call.slot * call.groups * 4 * sizeof(float);
@@ -112,14 +112,13 @@ Result<void> PortableKernels::gatherStats(const GroupNormStatsCall& call, std::u
 Result<void> PortableKernels::normApply(const GroupNormApplyCall& call, const Target& target) {
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     const std::uint64_t items = in.shape.pixels() * in.shape.c / 4;
-    const push::GroupNormApply push{
-        .inAddress = target.address(call.in),
-        .coefficientsAddress = target.address(call.coefficients),
-        .outAddress = target.address(call.out),
-        .items = items,
-        .pictures = static_cast<std::uint32_t>(in.shape.n),
-        .blocks = static_cast<std::uint32_t>(in.shape.c / 4),
-        .perPicture = static_cast<std::uint32_t>(divideUp<std::uint64_t>(items, GROUP_NORM_APPLY_ITEMS))};
+    const push::GroupNormApply push{.inAddress = target.address(call.in),
+                                    .coefficientsAddress = target.address(call.coefficients),
+                                    .outAddress = target.address(call.out),
+                                    .items = items,
+                                    .pictures = narrow<uint>(in.shape.n),
+                                    .blocks = narrow<uint>(in.shape.c / 4),
+                                    .perPicture = narrow<uint>(divideUp<std::uint64_t>(items, GROUP_NORM_APPLY_ITEMS))};
     std::vector<Define> defines{{"IN", shaderType(in.dtype)}, {"OUT", shaderType(out.dtype)}};
     addActivation(defines, call.activation);
     return add(target, "group_norm_apply.comp", defines, push, in.shape.n * push.perPicture, 1);
@@ -139,21 +138,20 @@ Result<void> PortableKernels::tanhClamp(const TanhClampCall& call, const Target&
 
 Result<void> PortableKernels::blend(const BlendCall& call, const Target& target) {
     const Shape &in = target.tensor(call.in).shape, &band = target.tensor(call.out).shape;
-    const auto small = [](std::uint64_t extent) { return static_cast<std::uint32_t>(extent); };
     const std::uint64_t weights = target.address(call.weights);
     return add(target, "blend.comp", {},
                push::Blend{.inAddress = target.address(call.in),
                            .rowWeightsAddress = weights + call.rowWeights * sizeof(float),
                            .columnWeightsAddress = weights + call.columnWeights * sizeof(float),
                            .bandAddress = target.address(call.out),
-                           .height = small(in.h),
-                           .width = small(in.w),
-                           .channels = small(in.c),
-                           .bandRow = small(call.bandRow),
-                           .bandRows = small(band.h),
-                           .bandWidth = small(band.w),
-                           .column = small(call.column),
-                           .crossing = small(call.crossing)},
+                           .height = narrow<uint>(in.h),
+                           .width = narrow<uint>(in.w),
+                           .channels = narrow<uint>(in.c),
+                           .bandRow = narrow<uint>(call.bandRow),
+                           .bandRows = narrow<uint>(band.h),
+                           .bandWidth = narrow<uint>(band.w),
+                           .column = narrow<uint>(call.column),
+                           .crossing = narrow<uint>(call.crossing)},
                in.elements(), 64);
 }
 

@@ -8,6 +8,8 @@
 
 namespace spikescope {
 
+using push::uint; // as shaders say
+
 class PortableKernels : public Kernels {
 public:
     // The name says why these, where others were expected.

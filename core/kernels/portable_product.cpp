@@ -10,8 +10,6 @@ namespace spikescope {
 
 namespace {
 
-std::uint32_t small(std::uint64_t extent) { return static_cast<std::uint32_t>(extent); }
-
 constexpr std::uint64_t rowsAtOnce = std::uint64_t{1} << 30; // of a product: shaders count them in 32 bits
 
 // Rows and columns that a group makes of a product, those that one of its threads makes, inner elements at a time, and
@@ -20,7 +18,7 @@ struct ProductTile {
     std::string_view name;
     std::uint32_t rows, columns, threadRows, threadColumns, depth = 8, buffers = 2;
 };
-enum : std::size_t { large, narrow, fine }; // what the rule takes
+enum : std::size_t { largeTile, narrowTile, fineTile }; // what the rule takes
 constexpr ProductTile productTiles[] = {
     {"128x128", 128, 128, 8, 8},
     {"128x64", 128, 64, 8, 8},
@@ -29,7 +27,7 @@ constexpr ProductTile productTiles[] = {
     {"64x64 by 64 threads", 64, 64, 8, 8},
     {"128x128 16 deep, one buffer", 128, 128, 8, 8, 16, 1},
 };
-constexpr std::uint32_t productDepth = productTiles[large].depth; // suits all parts of an inner extent
+constexpr std::uint32_t productDepth = productTiles[largeTile].depth; // suits all parts of an inner extent
 
 // Fewer groups than these leave part of a device idle, more than enough do not help.
 constexpr std::uint64_t fewGroups = 192, enoughGroups = 256;
@@ -42,15 +40,15 @@ struct AttentionBlock {
 };
 AttentionBlock attentionBlock(std::uint64_t mostRows, std::uint64_t keys, std::uint64_t channels) {
     constexpr std::uint64_t shortest = 128; // part
-    constexpr std::uint32_t largeTile = productTiles[large].rows;
+    constexpr std::uint32_t side = productTiles[largeTile].rows;
     const auto tilesOf = [&](std::uint64_t rows) {
-        return divideUp<std::uint64_t>(rows, largeTile) * divideUp<std::uint64_t>(channels, largeTile);
+        return divideUp<std::uint64_t>(rows, side) * divideUp<std::uint64_t>(channels, side);
     };
     AttentionBlock best{mostRows};
     if (keys % productDepth != 0) return best;
     std::uint64_t most = tilesOf(mostRows);
-    for (std::uint64_t rows = mostRows / largeTile * largeTile; most < fewGroups && 2 * rows >= mostRows && rows > 0;
-         rows -= largeTile) {
+    for (std::uint64_t rows = mostRows / side * side; most < fewGroups && 2 * rows >= mostRows && rows > 0;
+         rows -= side) {
         const std::uint64_t room = (mostRows - rows) * keys / (rows * channels),
                             parts = std::min({room, enoughGroups / tilesOf(rows), keys / shortest});
         if (parts < 2 || tilesOf(rows) * parts <= most) continue;
@@ -68,9 +66,9 @@ Result<void> PortableKernels::product(const push::Product& p, std::vector<Define
     const auto groupsOf = [&](const ProductTile& tile) {
         return std::uint64_t{divideUp(p.rows, tile.rows)} * divideUp(p.columns, tile.columns) * p.pictures * phases;
     };
-    const std::uint32_t over = p.columns % productTiles[large].columns;
-    std::size_t rule = over > 0 && over <= productTiles[narrow].columns ? narrow : large;
-    if (groupsOf(productTiles[rule]) < fewGroups) rule = fine;
+    const std::uint32_t over = p.columns % productTiles[largeTile].columns;
+    std::size_t rule = over > 0 && over <= productTiles[narrowTile].columns ? narrowTile : largeTile;
+    if (groupsOf(productTiles[rule]) < fewGroups) rule = fineTile;
     // Parts end where the inner extent does only if all of them are whole.
     const auto fits = [&](const ProductTile& t) {
         return p.innerAll % t.depth == 0 && (p.innerAll == 0 || p.inner % t.depth == 0);
@@ -110,13 +108,13 @@ push::Product PortableKernels::denseProduct(const Matmul& m, const Target& targe
             .residualAddress = m.residual ? element(*m.residual, m.outRow * m.columns) : 0,
             .outAddress = element(m.out, m.outRow * m.columns),
             .pictures = 1,
-            .rows = small(m.rows),
-            .columns = small(m.columns),
-            .inner = small(m.inner),
-            .inStride = small(m.inner),
-            .weightStride = small(m.columns),
-            .outStride = small(m.columns),
-            .residualStride = small(m.columns),
+            .rows = narrow<uint>(m.rows),
+            .columns = narrow<uint>(m.columns),
+            .inner = narrow<uint>(m.inner),
+            .inStride = narrow<uint>(m.inner),
+            .weightStride = narrow<uint>(m.columns),
+            .outStride = narrow<uint>(m.columns),
+            .residualStride = narrow<uint>(m.columns),
             .scale = 1.0f};
 }
 
@@ -164,7 +162,7 @@ Result<void> PortableKernels::matmulPlanes(const Matmul& m, std::uint64_t planes
     push::Product all = denseProduct(m, target);
     all.inApart = m.rows * m.inner;
     all.weightsApart = m.inner * m.columns;
-    all.pictures = small(planes);
+    all.pictures = narrow<uint>(planes);
     const auto typeOf = [&](TensorId id) { return shaderType(target.tensor(id).dtype); };
     return product(all, {{"IN", typeOf(m.a)}, {"WEIGHT", typeOf(m.b)}, {"OUT", typeOf(m.out)}}, target);
 }
@@ -184,17 +182,17 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
     const std::uint64_t pixels = q.shape.pixels(), rowBytes = q.shape.c * sizeOf(q.dtype),
                         pictureBytes = pixels * rowBytes;
     const std::string type = shaderType(q.dtype);
-    const std::uint32_t keys = small(pixels), channels = small(q.shape.c), stride = roundUp(keys, 4u);
+    const std::uint32_t keys = narrow<uint>(pixels), channels = narrow<uint>(q.shape.c), stride = roundUp(keys, 4u);
     const std::uint64_t scores = target.address(call.scores);
     const AttentionBlock block = attentionBlock(call.chunkRows, keys, channels);
     const std::uint64_t parts = scores + block.rows * stride * sizeof(float);
-    const std::uint32_t partKeys =
-                            small(roundUp(divideUp<std::uint64_t>(keys, block.parts), std::uint64_t{productDepth})),
+    const std::uint32_t partKeys = narrow<uint>(
+                            roundUp(divideUp<std::uint64_t>(keys, block.parts), std::uint64_t{productDepth})),
                         partCount = divideUp(keys, partKeys);
     for (std::uint64_t picture = 0; picture < q.shape.n; ++picture) {
         const std::uint64_t base = picture * pictureBytes;
         for (std::uint64_t first = 0; first < pixels; first += block.rows) {
-            const std::uint32_t rows = small(std::min(block.rows, pixels - first));
+            const std::uint32_t rows = narrow<uint>(std::min(block.rows, pixels - first));
             CHECK(product({.inAddress = target.address(call.q) + base + first * rowBytes,
                            .weightAddress = target.address(call.k) + base,
                            .outAddress = scores,
@@ -242,9 +240,10 @@ Result<void> PortableKernels::sumParts(std::uint64_t parts, TensorId out, std::u
                                        std::uint64_t count, const Target& target) {
     const Tensor& tensor = target.tensor(out);
     CHECK(checkIndices("attention_sum.comp", {{"fours of the sums", rows * tensor.shape.c / 4}}));
-    return add(target, "attention_sum.comp", {{"TYPE", shaderType(tensor.dtype)}},
-               push::AttentionSum{parts, outAddress, small(rows), small(tensor.shape.c), small(count)},
-               rows * tensor.shape.c / 4, 64);
+    return add(
+        target, "attention_sum.comp", {{"TYPE", shaderType(tensor.dtype)}},
+        push::AttentionSum{parts, outAddress, narrow<uint>(rows), narrow<uint>(tensor.shape.c), narrow<uint>(count)},
+        rows * tensor.shape.c / 4, 64);
 }
 
 } // namespace spikescope
