@@ -190,8 +190,8 @@ Result<Ceilings> ceilings(Session& session, CallTimer& timer, std::optional<DTyp
     if (matrices) {
         constexpr std::uint32_t groups = 4096;
         TRY(Dispatch products,
-            dispatch("ceiling_coopmat.comp", {{"ELEMENT_" + shaderType(*matrices), "1"}},
-                     push::CeilingCoopmat{.rounds = rounds}, groups, ShaderLibrary::Inputs::Matrices));
+            dispatch("ceiling_coopmat.comp", {{"TYPE", shaderType(*matrices)}}, push::CeilingCoopmat{.rounds = rounds},
+                     groups, ShaderLibrary::Inputs::Matrices));
         TRY(const double ns, timer.median({std::move(products)}));
         most.matrices = 2.0 * 16 * 16 * 16 * 16 * 4 * rounds * groups / ns;
     }

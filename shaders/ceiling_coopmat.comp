@@ -1,7 +1,7 @@
 #version 460
 // The most that a device multiplies of 16×16×16 cooperative matrices in registers, for bench/kernel_bench: `rounds` times
 // 16 products of each of four warps, none waiting for another, fp32 sums.
-//   ELEMENT_BF16 or ELEMENT_F16: what is multiplied; random values, for others take less power and run faster
+//   TYPE  what is multiplied, BF16 or F16; random values, for others take less power and run faster
 // Subgroups of 32, required and full.
 #pragma use_vulkan_memory_model
 #extension GL_KHR_memory_scope_semantics : require
@@ -22,8 +22,8 @@ layout(buffer_reference, std430, buffer_reference_align = 16) buffer Any16 { uve
 
 #include "coopmat.glsl"
 
-const int OUT = 64;                                                             // 16 bytes of 16×16 fp32
-shared uvec4 sm[SIDE * SIDE * OUT];
+const int UNITS = 64;                                                             // 16 bytes of 16×16 fp32
+shared uvec4 sm[SIDE * SIDE * UNITS];
 
 uint state;
 float next() { state = state * 1664525u + 1013904223u; return float(state >> 8) / 8388608.0 - 1.0; }
@@ -53,7 +53,7 @@ void main() {
     if (p.keep == 0) return;
     barrier();
     [[unroll]] for (int i = 0; i < SIDE; i++) [[unroll]] for (int j = 0; j < SIDE; j++)
-        storeC(sm[(i * SIDE + j) * OUT], acc[i][j], kRowMajor, 4, 32);
+        storeC(sm[(i * SIDE + j) * UNITS], acc[i][j], kRowMajor, 4, 32);
     barrier();
-    for (int i = t; i < SIDE * SIDE * OUT; i += THREADS) Any16(ADDRESS(p.to, i, 16)).v = sm[i];
+    for (int i = t; i < SIDE * SIDE * UNITS; i += THREADS) Any16(ADDRESS(p.to, i, 16)).v = sm[i];
 }

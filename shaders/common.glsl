@@ -1,5 +1,5 @@
 // Shared by the portable kernels: loads and stores of tensors by 64-bit address, in the storage types F32, F16 and BF16.
-// Kernels name a type with a define, for example -DIN=BF16, and call LOAD4(IN)(address, index of the vec4).
+// Kernels name a type with a define of defines.glsl, for example -DIN=BF16, and call LOAD4(IN)(address, index of the vec4).
 // 16-bit values travel as pairs in 32-bit words, so no 16-bit feature is asked of the device.
 
 #include "addresses.glsl"

@@ -1,12 +1,12 @@
 #version 460
 // 3×3 convolution, stride 1, NHWC in and out, fp32 sums, on 16×16×16 cooperative matrices.
-//   ELEMENT_BF16 or ELEMENT_F16: maps and weights
+//   TYPE      of maps and weights, BF16 or F16
 //   NORM      the input is x scale + shift of each channel, then its SiLU with NORM_SILU
 //   UPSAMPLE  the input is read as if doubled by nearest neighbour
 //   FOLDED    the same by four 2×2 convolutions, one for each parity of output row and column
 //   BIAS      adds bias
 //   RESIDUAL  adds res, which has the output's shape and may be the output
-//   RELU      of what all that makes
+//   ACTIVATION_RELU  of what all that makes
 //   PER_GROUP channels of a group of the norm behind (4, 8, 16 or 32): moments of each tile go to part
 // x [inH][inW][C] (UPSAMPLE: of half the size), y and res [H][W][K], FOLDED: of twice the size; bias [K] fp32; gn [C] (scale,
 // shift); part [tile][K / PER_GROUP] (count, mean, squared deviations, 0); tile = (phase · rows + row) · columns + column of
@@ -123,7 +123,7 @@ void main() {
     STAGE                                                                       // the last one asks for nothing
     barrier();
 
-#ifdef RELU
+#ifdef ACTIVATION_RELU
 #define AT_LEAST_0(m, i) m = setC(max(getC(m, i), 0.0), m, i);
 #define ACTIVATE(m) EACH(AT_LEAST_0, m)
 #else
@@ -156,7 +156,7 @@ void main() {
             uvec4 r = rr[i][q];
             vec4 a = uintBitsToFloat(sm[slice + px * OUT_ROW + g * 2]) + vec4(lo(r.x), hi(r.x), lo(r.y), hi(r.y));
             vec4 b = uintBitsToFloat(sm[slice + px * OUT_ROW + g * 2 + 1]) + vec4(lo(r.z), hi(r.z), lo(r.w), hi(r.w));
-#ifdef RELU
+#ifdef ACTIVATION_RELU
             a = max(a, 0.0); b = max(b, 0.0);
 #endif
             uvec4 u = uvec4(pack(a.x, a.y), pack(a.z, a.w), pack(b.x, b.y), pack(b.z, b.w));

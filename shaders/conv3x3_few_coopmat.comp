@@ -1,6 +1,6 @@
 #version 460
 // 3×3 convolution, stride 1, of an NHWC map of CHANNELS to OUTPUTS (1 to 8) channels in fp32, on 16×16×16 cooperative
-// matrices: the picture at the end of a decoder. ELEMENT_*, NORM and NORM_SILU as in conv3x3_coopmat.comp.
+// matrices: the picture at the end of a decoder. TYPE, NORM and NORM_SILU as in conv3x3_coopmat.comp.
 // x [inH][inW][CHANNELS], read from top rows and left columns outside of it on; xStride 16 bytes from pixel to pixel;
 // y [H][W][OUTPUTS] fp32; w [9][OUTPUTS][CHANNELS]; bias [OUTPUTS] fp32; gn [CHANNELS] (scale, shift). Dispatch
 // (1, ceil(W / 62), ceil(H / rows)); CHANNELS is a multiple of 32. Subgroups of 32, required and full.

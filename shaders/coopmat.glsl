@@ -1,7 +1,8 @@
-// Cooperative matrices of ELEMENT_BF16 or ELEMENT_F16 with fp32 sums by their numbers in SPIR-V: glslang knows the extensions only in
+// Cooperative matrices of TYPE (BF16 or F16) with fp32 sums by their numbers in SPIR-V: glslang knows the extensions only in
 // versions that few distributions ship. core/gpu/shader_compiler.cpp puts the real component types in place of the numbers.
+#include "defines.glsl"
 #define F32_ID 0x7F32
-#ifdef ELEMENT_F16
+#if TYPE == F16
 #define ELEMENT_ID 0x7F15
 #define SCALAR float16_t
 #else
@@ -37,7 +38,7 @@ spirv_instruction(id = 4459) MatC mma(MatA a, MatB b, MatC c);
 // A conversion somewhere makes glslang declare the type.
 #define DECLARE_ELEMENT float zero_ = 0.0; toScalar(zero_);
 
-#ifdef ELEMENT_F16
+#if TYPE == F16
 float lo(uint u) { return unpackHalf2x16(u).x; }
 float hi(uint u) { return unpackHalf2x16(u).y; }
 uint pack(float a, float b) { return packHalf2x16(vec2(a, b)); }

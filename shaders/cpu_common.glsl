@@ -1,28 +1,38 @@
 // What the kernels for Mesa's CPU device (lavapipe) share: element types, widening loads, rounding stores.
-// ACT_*, OUT_* and W_* choose the type of the maps read, of the map written and of the weights: F32 (default), F16, BF16.
+// IN, WEIGHT and OUT (see defines.glsl) are F32 where they are not defined.
 // Maps are read through texel buffer views, four elements a texel: there a fetch is one 16 byte load a lane and a transpose,
 // while a load through a storage buffer or an address is a branch a lane.
+#include "defines.glsl"
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "addresses.glsl"
 #extension GL_EXT_shader_16bit_storage : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
 
-#ifdef ACT_BF16
-#define ACT_BUFFER utextureBuffer
-#define ACT_LOAD(t, i) uintBitsToFloat(texelFetch(t, i) << 16)
-#else
-#define ACT_BUFFER textureBuffer
-#define ACT_LOAD(t, i) texelFetch(t, i)
+#ifndef IN
+#define IN F32
 #endif
-#ifdef W_BF16
-#define W_BUFFER utextureBuffer
-#define W_LOAD(t, i) uintBitsToFloat(texelFetch(t, i) << 16)
-#else
-#define W_BUFFER textureBuffer
-#define W_LOAD(t, i) texelFetch(t, i)
+#ifndef WEIGHT
+#define WEIGHT F32
 #endif
-#ifdef OUT_BF16
+#ifndef OUT
+#define OUT F32
+#endif
+#if IN == BF16
+#define IN_BUFFER utextureBuffer
+#define IN_LOAD(t, i) uintBitsToFloat(texelFetch(t, i) << 16)
+#else
+#define IN_BUFFER textureBuffer
+#define IN_LOAD(t, i) texelFetch(t, i)
+#endif
+#if WEIGHT == BF16
+#define WEIGHT_BUFFER utextureBuffer
+#define WEIGHT_LOAD(t, i) uintBitsToFloat(texelFetch(t, i) << 16)
+#else
+#define WEIGHT_BUFFER textureBuffer
+#define WEIGHT_LOAD(t, i) texelFetch(t, i)
+#endif
+#if OUT == BF16
 #define OUT_BUFFER utextureBuffer
 #define OUT_LOAD(t, i) uintBitsToFloat(texelFetch(t, i) << 16)
 #else
@@ -58,13 +68,13 @@ vec4 silu(vec4 x) { return x / (1.0 + fastExp(clamp(-x, vec4(-87.0), vec4(88.0))
 #endif
 
 // Four elements are stored as 64-bit words: a store is a loop over the lanes for each word, however wide.
-#if defined(OUT_BF16)
+#if OUT == BF16
 const uint OUT_BYTES = 8, OUT1_BYTES = 2;
 layout(buffer_reference, std430, buffer_reference_align = 8) buffer OutRef { uint64_t v; };
 layout(buffer_reference, std430, buffer_reference_align = 2) buffer OutRef1 { uint16_t v; };
 uint64_t outPack(vec4 x) { return packUint2x32(bf16Pack(x)); }
 uint16_t outPack1(float x) { return uint16_t(bf16Bits(x)); }
-#elif defined(OUT_F16)
+#elif OUT == F16
 const uint OUT_BYTES = 8, OUT1_BYTES = 2;
 layout(buffer_reference, std430, buffer_reference_align = 8) buffer OutRef { uint64_t v; };
 layout(buffer_reference, std430, buffer_reference_align = 2) buffer OutRef1 { uint16_t v; };

@@ -1,17 +1,17 @@
 #version 460
 // c = activation(alpha a b + bias + residual) on 16×16×16 cooperative matrices, sums in fp32.
-//   ELEMENT_BF16 or ELEMENT_F16: a, b and c
+//   TYPE     of a, b and c, BF16 or F16
 //   B_ROWS   b is [K][N]; else blocks of [32 lanes][8] as the lanes of a subgroup hold them, block (k, n) of 16 × 16 at
 //            k bStepK + n bStepN, in 16 bytes. TAIL_K or TAIL_N: those of the last k or n lie at tail instead, as if they
 //            were the only ones on that side
-//   OUT_F32  c is fp32
+//   OUT      F32: c is fp32
 //   ROWS_FIRST neighbours in a dispatch share columns of c, else rows: what is larger is read from memory once
 //   AHEAD    steps that blocks of b are asked for ahead
 //   SCORES   c is 2^(alpha a b - top), top a whole number for each row and 64 columns; (top, sum) go to
 //            tiles [M][ceil(N / 64)], and c is zero up to the next multiple of 64 columns
 //   WEIGHTED a stands as SCORES left it, and tiles hold the power of two for each row and 64 inner elements, which changes
 //            no digit of it; rows of c are multiplied by scales [M] in the end
-//   BIAS RESIDUAL RELU; bias fp32, residual with the shape of c, which it may be
+//   BIAS RESIDUAL ACTIVATION_RELU; bias fp32, residual with the shape of c, which it may be
 //   BLOCKS   16×16 blocks of a warp in each direction: 4, or 2 where c is too small to fill the device
 //   WARPS_M WARPS_N  warps side by side; together 4
 // a [M][lda], c [M][ldc], both may start at the same place when N is at most one tile. Part z of a product takes the K inner
@@ -57,6 +57,9 @@ layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer InF
 #include "push_constants.h"
 
 #include "coopmat.glsl"
+#ifndef OUT
+#define OUT TYPE
+#endif
 
 shared uvec4 sm[SHARED_IN > SHARED_OUT ? SHARED_IN : SHARED_OUT];
 
@@ -227,10 +230,10 @@ void main() {
             uvec4 u = r[i][q];
             x += vec4(lo(u.x), hi(u.x), lo(u.y), hi(u.y)); y += vec4(lo(u.z), hi(u.z), lo(u.w), hi(u.w));
 #endif
-#ifdef RELU
+#ifdef ACTIVATION_RELU
             x = max(x, 0.0); y = max(y, 0.0);
 #endif
-#ifdef OUT_F32
+#if OUT == F32
             int at = m * (p.ldc >> 2) + (n + int(gl_WorkGroupID.z) * p.partStep >> 2);
             Any16(ADDRESS(p.c, at, 16)).v = floatBitsToUint(x); Any16(ADDRESS(p.c, at + 1, 16)).v = floatBitsToUint(y);
 #else

@@ -4,12 +4,12 @@
 // B_KN: B is [k][n] by rows (1x1 convolutions with weights [in][out], attention P*V). B_NK: B is [n][k] by rows (Q*K^T).
 // k % 4 == 0, n % 4 == 0, m as it comes. A and C are maps or score blocks of one tensor each; the rows that take part begin
 // at aRow and cRow, those of B at bRow. The residual is read at C's place and may be C itself.
-//   bindings  0 A (ACT_*)   1 B (W_*)   2 residual (RESIDUAL, type OUT_*)   3 bias, fp32, four a texel (BIAS)
+//   bindings  0 A (IN)   1 B (WEIGHT)   2 residual (RESIDUAL, type OUT)   3 bias, fp32, four a texel (BIAS)
 //   push      push_constants.h; the address of C aligned to four elements
 //   groups    ceil(m / (8 * PV)) * ceil(n / KT) in one line, cut into x and y as the device wants (x fastest; too many do no harm)
 //   limits    fewer than 2^27 texels in A, B and the residual; n * (cRow + m) / 4 < 2^31
 //   rates     GFLOP/s, two Zen 3 cores: B_KN 52 to 64, B_NK 48 (58 bf16)
-//   defines   B_KN or B_NK, BIAS, RESIDUAL, RELU, ALPHA (else alpha is not read), KT 32|16|8 (32 as it stands), PV rows a lane (5),
+//   defines   B_KN or B_NK, BIAS, RESIDUAL, ACTIVATION_RELU, ALPHA (else alpha is not read), KT 32|16|8 (32 as it stands), PV rows a lane (5),
 //             KU texels of k a step (1; k / 4 % KU == 0), IN_PLACE: C is the first COLUMNS of A's columns, a multiple of KT;
 //             a group makes all of its rows, in groups ceil(m / (8 * PV)), and writes when it has read all of them; with B_KN
 //             WINOGRAD: a product for each workgroup along z, of parts that lie as a group takes them: A by blocks of 8 * PV rows
@@ -30,8 +30,8 @@
 #endif
 #define NB (KT / 8)
 layout(local_size_x = 8) in;
-layout(set = 0, binding = 0) uniform ACT_BUFFER aMap;
-layout(set = 0, binding = 1) uniform W_BUFFER bMap;
+layout(set = 0, binding = 0) uniform IN_BUFFER aMap;
+layout(set = 0, binding = 1) uniform WEIGHT_BUFFER bMap;
 layout(set = 0, binding = 2) uniform OUT_BUFFER residualMap;
 layout(set = 0, binding = 3) uniform textureBuffer biasVector;
 #define PUSH_GEMM_CPU
@@ -79,11 +79,11 @@ void main() {
     [[dont_unroll]] for (int k = 0; k < k4; k += KU) {
         vec4 a[KU][PV], b[KU][NB];
         [[unroll]] for (int u = 0; u < KU; u++) {
-            [[unroll]] for (int v = 0; v < PV; v++) a[u][v] = ACT_LOAD(aMap, aAt[v] + (k + u) * aStep);
+            [[unroll]] for (int v = 0; v < PV; v++) a[u][v] = IN_LOAD(aMap, aAt[v] + (k + u) * aStep);
 #ifdef B_NK
-            [[unroll]] for (int i = 0; i < NB; i++) b[u][i] = W_LOAD(bMap, bAt[i] + k + u);
+            [[unroll]] for (int i = 0; i < NB; i++) b[u][i] = WEIGHT_LOAD(bMap, bAt[i] + k + u);
 #else
-            [[unroll]] for (int i = 0; i < NB; i++) b[u][i] = W_LOAD(bMap, bAt[i] + (k + u) * 4 * bStep);
+            [[unroll]] for (int i = 0; i < NB; i++) b[u][i] = WEIGHT_LOAD(bMap, bAt[i] + (k + u) * 4 * bStep);
 #endif
         }
         [[unroll]] for (int j = 0; j < KT; j++) {
@@ -132,7 +132,7 @@ void main() {
 #ifdef RESIDUAL
                     s += OUT_LOAD(residualMap, at + j);
 #endif
-#ifdef RELU
+#ifdef ACTIVATION_RELU
                     s = max(s, vec4(0.0));
 #endif
                     PUT4(p.c, at + j) = outPack(s);

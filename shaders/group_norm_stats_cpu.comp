@@ -4,7 +4,7 @@
 //
 // x [n][pixels][c], c % 4 == 0, c % groups == 0, any number of channels a group. Slice s holds the pixels
 // [s * perSlice, min((s + 1) * perSlice, pixels)), perSlice = ceil(pixels / slices); an empty slice gives (0, 0, 0, 0).
-//   bindings  0 x (ACT_*)
+//   bindings  0 x (IN)
 //   push      push_constants.h; the address of the partials 16 aligned, stride in channels from pixel to pixel
 //   groups    slices, ceil(c / CB), n        where CB is what CHANNELS_PER_GROUP (c / groups) leaves:
 //             CB = 32 if it divides 32, else c / groups itself (a multiple of 4; workgroups in y = groups)
@@ -18,7 +18,7 @@
 #include "cpu_common.glsl"
 #extension GL_KHR_shader_subgroup_basic : require
 layout(local_size_x = 8) in;
-layout(set = 0, binding = 0) uniform ACT_BUFFER xMap;
+layout(set = 0, binding = 0) uniform IN_BUFFER xMap;
 #define PUSH_GROUP_NORM_STATS_CPU
 #define PUSH_NAME p
 #include "push_constants.h"
@@ -41,16 +41,16 @@ vec3 across(vec3 a, uint distance) {
 // Moments of one block of four channels, a vector a channel.
 void sums(int first, int begin, int end, int step, bool inside, out float count, out vec4 mean, out vec4 squares) {
     count = inside ? float(end - begin) : 0.0;
-    vec4 origin = ACT_LOAD(xMap, first + begin * step);
+    vec4 origin = IN_LOAD(xMap, first + begin * step);
     vec4 s0 = vec4(0.0), q0 = vec4(0.0), s1 = vec4(0.0), q1 = vec4(0.0);
     int at = first + begin * step, i = begin;
     [[dont_unroll]] for (; i + 1 < end; i += 2) {
-        vec4 d = ACT_LOAD(xMap, at) - origin, e = ACT_LOAD(xMap, at + step) - origin;
+        vec4 d = IN_LOAD(xMap, at) - origin, e = IN_LOAD(xMap, at + step) - origin;
         s0 += d; q0 += d * d;
         s1 += e; q1 += e * e;
         at += 2 * step;
     }
-    if (i < end) { vec4 d = ACT_LOAD(xMap, at) - origin; s0 += d; q0 += d * d; }
+    if (i < end) { vec4 d = IN_LOAD(xMap, at) - origin; s0 += d; q0 += d * d; }
     s0 += s1; q0 += q1;
     float inverse = count > 0.0 ? 1.0 / count : 0.0;
     mean = origin + s0 * inverse;

@@ -2,7 +2,7 @@
 // G g Gᵀ of each kernel for Mesa's CPU device: weights [tap][in][out] to filters as gemm_cpu.comp takes them with WINOGRAD:
 // [64][out / 32][in][32].
 //
-//   bindings  0 weights (W_*)
+//   bindings  0 weights (WEIGHT)
 //   push      push_constants.h; the address of the filters
 //   groups    in * out / 32 in one line, cut into x and y as the device wants (too many do no harm)
 //   limits    fewer than 2^27 texels in the filters
@@ -11,12 +11,12 @@
 #include "cpu_common.glsl"
 #include "winograd.glsl"
 layout(local_size_x = 8) in;
-layout(set = 0, binding = 0) uniform W_BUFFER weights;
+layout(set = 0, binding = 0) uniform WEIGHT_BUFFER weights;
 #define PUSH_WINOGRAD_FILTER_CPU
 #define PUSH_NAME p
 #include "push_constants.h"
 
-#define TAP(i) W_LOAD(weights, kernel + (i) * kernels)
+#define TAP(i) WEIGHT_LOAD(weights, kernel + (i) * kernels)
 #define PUT_ROW(k, x) row##k[l] = x;
 #define PUT_PLANE(j, x) PUT4(p.to, plane + (j) * kernels) = outPack(x);
 #define PLANES(k)                                                                                                      \

@@ -4,7 +4,7 @@
 //
 // x [n][h][w][c], c % 4 == 0; tile (n * tilesY + ty) * tilesX + tx begins at row 6 ty - top, column 6 tx - left. Pieces lie as
 // gemm_cpu.comp takes them with WINOGRAD: [64][tiles by ROWS][c / 4][ROWS, in the last what is left][4].
-//   bindings  0 x (ACT_*)
+//   bindings  0 x (IN)
 //   push      push_constants.h; the address of the pieces
 //   groups    tiles * ceil(c / 32) in one line, cut into x and y as the device wants
 //   limits    fewer than 2^27 texels in x and in the pieces
@@ -15,7 +15,7 @@
 #include "cpu_common.glsl"
 #include "winograd.glsl"
 layout(local_size_x = 8) in;
-layout(set = 0, binding = 0) uniform ACT_BUFFER xMap;
+layout(set = 0, binding = 0) uniform IN_BUFFER xMap;
 #define PUSH_WINOGRAD_MAP_CPU
 #define PUSH_NAME p
 #include "push_constants.h"
@@ -31,7 +31,7 @@ layout(set = 0, binding = 0) uniform ACT_BUFFER xMap;
     columnInside[l] = x + l >= 0 && x + l < LIMIT(p.w);                                                                \
     column[l] = SOURCE(x + l) * c4 + block;
 #define READ(k, l)                                                                                                     \
-    d[k][l] = ACT_LOAD(xMap, inside && columnInside[l] ? row + column[l] : 0);                                         \
+    d[k][l] = IN_LOAD(xMap, inside && columnInside[l] ? row + column[l] : 0);                                         \
     d[k][l] = mix(vec4(0.0), d[k][l], bvec4(inside && columnInside[l]));
 #define READ_ROW(k)                                                                                                    \
     {                                                                                                                  \

@@ -4,17 +4,17 @@
 //
 // products [tile][k / 32][64][32] as gemm_cpu.comp makes them with WINOGRAD; y and residual [n][h][w][k], k % 32 == 0;
 // residual may be y itself; tiles as in winograd_input_cpu.comp.
-//   bindings  0 products (ACT_*)   1 residual (RESIDUAL, type OUT_*)   2 bias, fp32, four a texel (BIAS)
+//   bindings  0 products (IN)   1 residual (RESIDUAL, type OUT)   2 bias, fp32, four a texel (BIAS)
 //   push      push_constants.h; the address of y, c its channels k; top and left are not read
 //   groups    tiles * k / 32 in one line, cut into x and y as the device wants (too many do no harm)
 //   limits    fewer than 2^27 texels in the products, in y and in the residual
-//   defines   BIAS, RESIDUAL, RELU
+//   defines   BIAS, RESIDUAL, ACTIVATION_RELU
 //
 // A lane makes four channels of a tile in registers; a group reads 8 KiB in a row and writes 128 bytes of each pixel.
 #include "cpu_common.glsl"
 #include "winograd.glsl"
 layout(local_size_x = 8) in;
-layout(set = 0, binding = 0) uniform ACT_BUFFER products;
+layout(set = 0, binding = 0) uniform IN_BUFFER products;
 layout(set = 0, binding = 1) uniform OUT_BUFFER residualMap;
 layout(set = 0, binding = 2) uniform textureBuffer biasVector;
 #define PUSH_WINOGRAD_MAP_CPU
@@ -26,12 +26,12 @@ layout(set = 0, binding = 2) uniform textureBuffer biasVector;
 #else
 #define ADD_RESIDUAL
 #endif
-#ifdef RELU
+#ifdef ACTIVATION_RELU
 #define ACTIVATE(x) max(x, vec4(0.0))
 #else
 #define ACTIVATE(x) (x)
 #endif
-#define READ(k, l) m[k][l] = ACT_LOAD(products, at + (8 * k + l) * 8);
+#define READ(k, l) m[k][l] = IN_LOAD(products, at + (8 * k + l) * 8);
 #define READ_ROW(k)                                                                                                    \
     READ(k, 0) READ(k, 1) READ(k, 2) READ(k, 3) READ(k, 4) READ(k, 5) READ(k, 6) READ(k, 7)                            \
     TRANSFORM_OUTPUT(vec4, m[k][0], m[k][1], m[k][2], m[k][3], m[k][4], m[k][5], m[k][6], m[k][7])

@@ -100,9 +100,9 @@ std::optional<CoopmatKernels::ConvTile> CoopmatKernels::tileOf(const ConvCall& c
 
 // All but those of the tile and of the statistics.
 std::vector<Define> CoopmatKernels::convDefines(const ConvCall& call, const Program& program) {
-    std::vector<Define> defines{{"ELEMENT_" + shaderType(program.tensor(call.in).dtype), "1"}};
+    std::vector<Define> defines{{"TYPE", shaderType(program.tensor(call.in).dtype)}};
     if (call.upsample) defines.push_back({call.method == ConvMethod::Folded ? "FOLDED" : "UPSAMPLE", "1"});
-    addEpilogue(defines, call);
+    addEpilogue(defines, call, program);
     addNorm(defines, call.norm);
     return defines;
 }
@@ -208,7 +208,7 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
 
 Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& target) {
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
-    std::vector<Define> defines{{"ELEMENT_" + shaderType(in.dtype), "1"},
+    std::vector<Define> defines{{"TYPE", shaderType(in.dtype)},
                                 {"CHANNELS", std::to_string(in.shape.c)},
                                 {"OUTPUTS", std::to_string(out.shape.c)}};
     // Every workgroup reads two rows more than it makes, so many rows are better as long as they leave enough groups.
@@ -310,8 +310,8 @@ Result<void> CoopmatKernels::matmul(const Matmul& m, const Target& target) {
                                  m.inner % GEMM_COOPMAT_ROWS_DEPTH == 0 && m.columns % 8 == 0);
     if (!fits || m.activation == Activation::Silu || (m.inPlace && m.columns > mostChannelsInPlace))
         return PortableKernels::matmul(m, target);
-    std::vector<Define> defines{{"ELEMENT_" + shaderType(a.dtype), "1"}};
-    addEpilogue(defines, m);
+    std::vector<Define> defines{{"TYPE", shaderType(a.dtype)}};
+    addEpilogue(defines, m, target.program);
     const std::uint64_t ldc = m.inPlace ? out.stride() : m.columns, inBytes = m.inner * sizeOf(a.dtype),
                         outBytes = ldc * sizeOf(out.dtype);
     // Shaders count 16 bytes in an int, and workgroups in a row are limited.
@@ -386,7 +386,7 @@ AttentionBlock attentionBlock(std::uint64_t pixels, std::uint64_t channels, std:
 // product.
 Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& target) {
     const Tensor &q = target.tensor(call.q), &scores = target.tensor(call.scores);
-    const Define element{"ELEMENT_" + shaderType(q.dtype), "1"};
+    const Define element{"TYPE", shaderType(q.dtype)};
     const std::uint64_t pixels = q.shape.pixels(), channels = q.shape.c, rowBytes = channels * sizeOf(q.dtype);
     constexpr std::uint64_t tileKeys = AttentionBlock::tileKeys, strip = AttentionBlock::strip;
     constexpr float log2e = 1.44269504f;
@@ -453,7 +453,7 @@ Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& 
                 CHECK(multiply(values, {element, {"WEIGHTED", "1"}, {"TAIL_K", "1"}}, target));
                 continue;
             }
-            CHECK(multiply(values, {element, {"WEIGHTED", "1"}, {"TAIL_K", "1"}, {"OUT_F32", "1"}}, target));
+            CHECK(multiply(values, {element, {"WEIGHTED", "1"}, {"TAIL_K", "1"}, {"OUT", "F32"}}, target));
             CHECK(sumParts(partsAt, call.out, outAddress, rows, parts, target));
         }
     }

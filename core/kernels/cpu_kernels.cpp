@@ -115,14 +115,14 @@ Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
                                     narrow<int>(call.residual ? target.tensor(*call.residual).stride() : 0),
                                 .top = folded ? foldedPad(call.padTop) : call.padTop,
                                 .left = folded ? foldedPad(call.padLeft) : call.padLeft};
-    std::vector<Define> defines{{"ACT_" + shaderType(in.dtype), "1"},
-                                {"OUT_" + shaderType(out.dtype), "1"},
-                                {"W_" + shaderType(target.tensor(call.weight).dtype), "1"},
+    std::vector<Define> defines{{"IN", shaderType(in.dtype)},
+                                {"OUT", shaderType(out.dtype)},
+                                {"WEIGHT", shaderType(target.tensor(call.weight).dtype)},
                                 {"KT", std::to_string(tile)},
                                 {"PV", std::to_string(convColumns(tile))},
                                 {"STRIDE", std::to_string(call.stride)}};
-    if (call.upsample) defines.push_back({folded ? "UPSAMPLE_FOLDED" : "UPSAMPLE", "1"});
-    addEpilogue(defines, call);
+    if (call.upsample) defines.push_back({folded ? "FOLDED" : "UPSAMPLE", "1"});
+    addEpilogue(defines, call, target.program);
     addNorm(defines, call.norm);
     TRY(Dispatch dispatch,
         makeTexel("conv3x3_cpu.comp", defines, push,
@@ -163,23 +163,22 @@ Result<void> CpuKernels::winograd(const ConvCall& call, const Target& target) {
         target.dispatches.push_back(std::move(dispatch));
     };
 
-    std::vector<Define> inputDefines{{"ACT_" + type, "1"}, {"OUT_" + type, "1"}, {"ROWS", std::to_string(rows)}};
+    std::vector<Define> inputDefines{{"IN", type}, {"OUT", type}, {"ROWS", std::to_string(rows)}};
     if (call.upsample) inputDefines.push_back({"UPSAMPLE", "1"});
     TRY(Dispatch input,
         makeTexel("winograd_input_cpu.comp", inputDefines, mapPush(w.inputs, in.shape), {view(target, call.in)}));
     add(std::move(input), tiles * divideUp<std::uint64_t>(c4, lanes));
 
     TRY(Dispatch filter,
-        makeTexel("winograd_filter_cpu.comp",
-                  {{"W_" + shaderType(target.tensor(call.weight).dtype), "1"}, {"OUT_" + type, "1"}},
+        makeTexel("winograd_filter_cpu.comp", {{"WEIGHT", shaderType(target.tensor(call.weight).dtype)}, {"OUT", type}},
                   push::WinogradFilterCpu{target.address(w.filters), narrow<int>(in.shape.c), narrow<int>(out.shape.c)},
                   {view(target, call.weight)}));
     add(std::move(filter), in.shape.c * columns);
 
     TRY(Dispatch products, makeTexel("gemm_cpu.comp",
-                                     {{"ACT_" + type, "1"},
-                                      {"OUT_" + type, "1"},
-                                      {"W_" + type, "1"},
+                                     {{"IN", type},
+                                      {"OUT", type},
+                                      {"WEIGHT", type},
                                       {"B_KN", "1"},
                                       {"WINOGRAD", "1"},
                                       {"PV", std::to_string(rows / lanes)}},
@@ -194,8 +193,8 @@ Result<void> CpuKernels::winograd(const ConvCall& call, const Target& target) {
                                      {view(target, w.inputs), view(target, w.filters)}));
     add(std::move(products), divideUp(tiles, rows) * columns, winogradReach * winogradReach);
 
-    std::vector<Define> outputDefines{{"ACT_" + type, "1"}, {"OUT_" + shaderType(out.dtype), "1"}};
-    addEpilogue(outputDefines, call);
+    std::vector<Define> outputDefines{{"IN", type}, {"OUT", shaderType(out.dtype)}};
+    addEpilogue(outputDefines, call, target.program);
     TRY(Dispatch output, makeTexel("winograd_output_cpu.comp", outputDefines, mapPush(call.out, out.shape),
                                    {view(target, w.products), view(target, call.residual.value_or(w.products)),
                                     view(target, call.bias.value_or(w.products))}));
@@ -215,11 +214,9 @@ Result<void> CpuKernels::matmul(const Matmul& m, const Target& target) {
     // a multiple of every alignment.
     const std::uint64_t reach = m_mostTexels / std::max<std::uint64_t>(inBlocks, 1) / 64 * 64;
     if (!fits || reach == 0 || (!viewable(a) && m.aRow % 64 != 0)) return PortableKernels::matmul(m, target);
-    std::vector<Define> defines{{"ACT_" + shaderType(a.dtype), "1"},
-                                {"OUT_" + shaderType(out.dtype), "1"},
-                                {"W_" + shaderType(b.dtype), "1"},
-                                {"B_KN", "1"}};
-    addEpilogue(defines, m);
+    std::vector<Define> defines{
+        {"IN", shaderType(a.dtype)}, {"OUT", shaderType(out.dtype)}, {"WEIGHT", shaderType(b.dtype)}, {"B_KN", "1"}};
+    addEpilogue(defines, m, target.program);
     if (m.inPlace) defines.insert(defines.end(), {{"IN_PLACE", "1"}, {"COLUMNS", std::to_string(m.columns)}});
     const std::uint64_t atOnce = viewable(a) ? m.rows : reach;
     for (std::uint64_t done = 0; done < m.rows; done += atOnce) {
@@ -252,13 +249,10 @@ Result<void> CpuKernels::attention(const AttentionCall& call, const Target& targ
     const Tensor &q = target.tensor(call.q), &out = target.tensor(call.out), &scores = target.tensor(call.scores);
     const std::uint64_t pixels = q.shape.pixels();
     if (pixels % 4 != 0 || !viewable(q) || !viewable(scores)) return PortableKernels::attention(call, target);
-    const std::vector<Define> scoresDefines{{"ACT_" + shaderType(q.dtype), "1"},
-                                            {"OUT_F32", "1"},
-                                            {"W_" + shaderType(q.dtype), "1"},
-                                            {"B_NK", "1"},
-                                            {"ALPHA", "1"}};
+    const std::vector<Define> scoresDefines{
+        {"IN", shaderType(q.dtype)}, {"OUT", "F32"}, {"WEIGHT", shaderType(q.dtype)}, {"B_NK", "1"}, {"ALPHA", "1"}};
     const std::vector<Define> valuesDefines{
-        {"ACT_F32", "1"}, {"OUT_" + shaderType(out.dtype), "1"}, {"W_" + shaderType(q.dtype), "1"}, {"B_KN", "1"}};
+        {"IN", "F32"}, {"OUT", shaderType(out.dtype)}, {"WEIGHT", shaderType(q.dtype)}, {"B_KN", "1"}};
     const auto keys = narrow<uint>(pixels), channels = narrow<uint>(q.shape.c);
     for (std::uint64_t picture = 0; picture < q.shape.n; ++picture)
         for (std::uint64_t first = 0; first < pixels; first += call.chunkRows) {
@@ -308,16 +302,15 @@ Result<void> CpuKernels::normStats(const GroupNormStatsCall& call, const Target&
     const Tensor& in = target.tensor(call.in);
     const std::uint64_t perGroup = in.shape.c / call.groups;
     if (!viewable(in) || (32 % perGroup != 0 && perGroup % 4 != 0)) return PortableKernels::normStats(call, target);
-    TRY(Dispatch dispatch,
-        makeTexel("group_norm_stats_cpu.comp",
-                  {{"ACT_" + shaderType(in.dtype), "1"}, {"CHANNELS_PER_GROUP", std::to_string(perGroup)}},
-                  push::GroupNormStatsCpu{.partials = target.address(call.partials),
-                                          .pixels = narrow<int>(in.shape.pixels()),
-                                          .c = narrow<int>(in.shape.c),
-                                          .groups = narrow<int>(call.groups),
-                                          .slices = narrow<int>(call.slices),
-                                          .stride = narrow<int>(in.stride())},
-                  {view(target, call.in)}));
+    TRY(Dispatch dispatch, makeTexel("group_norm_stats_cpu.comp",
+                                     {{"IN", shaderType(in.dtype)}, {"CHANNELS_PER_GROUP", std::to_string(perGroup)}},
+                                     push::GroupNormStatsCpu{.partials = target.address(call.partials),
+                                                             .pixels = narrow<int>(in.shape.pixels()),
+                                                             .c = narrow<int>(in.shape.c),
+                                                             .groups = narrow<int>(call.groups),
+                                                             .slices = narrow<int>(call.slices),
+                                                             .stride = narrow<int>(in.stride())},
+                                     {view(target, call.in)}));
     const std::uint64_t channelsAtOnce = 32 % perGroup == 0 ? 32 : perGroup;
     dispatch.groups = {narrow<uint>(call.slices), narrow<uint>(divideUp(in.shape.c, channelsAtOnce)),
                        narrow<uint>(in.shape.n)};
@@ -330,9 +323,8 @@ Result<void> CpuKernels::normApply(const GroupNormApplyCall& call, const Target&
     if (!viewable(in)) return PortableKernels::normApply(call, target);
     constexpr std::uint64_t channelsAtOnce = 128, fewestPixels = 64, mostGroups = 65535;
     const std::uint64_t pixels = in.shape.pixels(), perGroup = std::max(fewestPixels, divideUp(pixels, mostGroups));
-    std::vector<Define> defines{{"ACT_" + shaderType(in.dtype), "1"}, {"OUT_" + shaderType(out.dtype), "1"}};
-    if (call.activation == Activation::Silu) defines.push_back({"SILU", "1"});
-    if (call.activation == Activation::Relu) defines.push_back({"RELU", "1"});
+    std::vector<Define> defines{{"IN", shaderType(in.dtype)}, {"OUT", shaderType(out.dtype)}};
+    addActivation(defines, call.activation);
     TRY(Dispatch dispatch, makeTexel("group_norm_apply_cpu.comp", defines,
                                      push::GroupNormApplyCpu{.y = target.address(call.out),
                                                              .pixels = narrow<int>(pixels),

@@ -90,9 +90,7 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
         defines.push_back({"FOLDED", "1"});
     else if (call.upsample)
         defines.push_back({"UPSAMPLE", "1"});
-    if (call.bias) defines.push_back({"BIAS", "1"});
-    if (call.residual) defines.push_back({"RESIDUAL", shaderType(target.tensor(*call.residual).dtype)});
-    addActivation(defines, call.activation);
+    addEpilogue(defines, call, target.program);
     addNorm(defines, call.norm);
     return product({.inAddress = target.address(call.in),
                     .weightAddress = target.address(call.weight),
@@ -234,9 +232,7 @@ Result<void> PortableKernels::winograd(const ConvCall& call, const Target& targe
     const bool outPairs = inPairs || out.dtype != DType::F32 || added != DType::F32;
     std::vector<Define> outputDefines{{"TYPE", type}, {"OUT", shaderType(out.dtype)}};
     if (outPairs) outputDefines.push_back({"PAIRS", "1"});
-    if (call.bias) outputDefines.push_back({"BIAS", "1"});
-    if (call.residual) outputDefines.push_back({"RESIDUAL", shaderType(added)});
-    addActivation(outputDefines, call.activation);
+    addEpilogue(outputDefines, call, target.program);
     const std::uint64_t outValues = valuesOf(out.shape.c, outPairs);
     return add(target, "winograd_output.comp", outputDefines,
                push::WinogradOutput{target.address(w.products), target.address(call.bias),

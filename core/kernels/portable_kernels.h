@@ -129,15 +129,15 @@ private:
     std::string m_name;
 };
 
-// The storage types as shaders name them, and defines of an activation.
+// Defines of shaders/defines.glsl: names of storage types, activations and norms.
 std::string shaderType(DType dtype);
 void addActivation(std::vector<Define>& defines, Activation activation);
 void addNorm(std::vector<Define>& defines, const std::optional<ConvCall::NormOnLoad>& norm);
-// What a convolution or a product does behind its sums, for shaders whose maps are of one type.
-template <class Call> void addEpilogue(std::vector<Define>& defines, const Call& call) {
+// What a convolution or a product does with its sums before it stores them.
+template <class Call> void addEpilogue(std::vector<Define>& defines, const Call& call, const Program& program) {
     if (call.bias) defines.push_back({"BIAS", "1"});
-    if (call.residual) defines.push_back({"RESIDUAL", "1"});
-    if (call.activation == Activation::Relu) defines.push_back({"RELU", "1"});
+    if (call.residual) defines.push_back({"RESIDUAL", shaderType(program.tensor(*call.residual).dtype)});
+    addActivation(defines, call.activation);
 }
 // What is outside of the stored map of a convolution that folds its doubling, from what is outside of the doubled one.
 inline std::int32_t foldedPad(std::int32_t pad) { return (pad + 1) / 2; }

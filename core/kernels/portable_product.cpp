@@ -125,9 +125,7 @@ Result<void> PortableKernels::matmul(const Matmul& m, const Target& target) {
     if (few && m.residual)
         return fail(ErrorCode::Unsupported, "no kernel makes {} channels of {} this way", m.columns, m.inner);
     std::vector<Define> defines{{"IN", shaderType(a)}, {"WEIGHT", shaderType(b)}, {"OUT", shaderType(out)}};
-    if (m.bias) defines.push_back({"BIAS", "1"});
-    if (m.residual) defines.push_back({"RESIDUAL", shaderType(target.tensor(*m.residual).dtype)});
-    addActivation(defines, m.activation);
+    addEpilogue(defines, m, target.program);
     for (std::uint64_t done = 0; done < m.rows; done += rowsAtOnce) {
         Matmul piece = m;
         piece.aRow += done;
