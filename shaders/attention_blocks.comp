@@ -12,7 +12,7 @@ layout(buffer_reference, std430, buffer_reference_align = 16) buffer Words { uve
 #define PUSH_ATTENTION_BLOCKS
 #include "push_constants.h"
 
-const uint UNITS = CHANNELS * 2, ROW = CHANNELS / 2 + 4;                        // of 16 bytes in a strip; of 4 in a row, apart by banks
+const uint UNITS = CHANNELS * 2, ROW = CHANNELS / 2 + 4;                        // 16 bytes in a strip; uints in a row, padded against bank conflicts
 shared uint words[16 * ROW];
 
 uint element(uint row, uint column) { return words[row * ROW + column / 2] >> (column % 2 * 16) & 0xffffu; }

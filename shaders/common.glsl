@@ -73,7 +73,7 @@ vec3 mergeMoments(vec3 a, vec3 b) {
 #else
 #define ACTIVATE(x) (x)
 #endif
-// Of a norm that a kernel applies to what it reads.
+// The activation of a norm that a kernel applies as it reads.
 #ifdef NORM_SILU
 #define NORM_ACTIVATE(x) SILU(x)
 #elif defined(NORM_RELU)

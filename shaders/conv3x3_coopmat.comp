@@ -1,15 +1,15 @@
 #version 460
 // 3×3 convolution, stride 1, NHWC in and out, fp32 sums, on 16×16×16 cooperative matrices.
-//   TYPE      of maps and weights, BF16 or F16
+//   TYPE      of feature maps and weights, BF16 or F16
 //   NORM      the input is x scale + shift of each channel, then its SiLU with NORM_SILU
-//   UPSAMPLE  the input is read as if doubled by nearest neighbour
+//   UPSAMPLE  the input is upsampled by two as it is read, nearest neighbour
 //   FOLDED    the same by four 2×2 convolutions, one for each parity of output row and column
 //   BIAS      adds bias
 //   RESIDUAL  adds res, which has the output's shape and may be the output
-//   ACTIVATION_RELU  of what all that makes
-//   PER_GROUP channels of a group of the norm behind (4, 8, 16 or 32): moments of each tile go to part
+//   ACTIVATION_RELU  of the sum
+//   PER_GROUP channels of a group of the following norm (4, 8, 16 or 32): moments of each tile go to `moments`
 // x [inH][inW][C] (UPSAMPLE: of half the size), y and res [H][W][K], FOLDED: of twice the size; bias [K] fp32; gn [C] (scale,
-// shift); part [tile][K / PER_GROUP] (count, mean, squared deviations, 0); tile = (phase · rows + row) · columns + column of
+// shift); moments [tile][K / PER_GROUP] (count, mean, squared deviations, 0); tile = (phase · rows + row) · columns + column of
 // tiles. H, W: of the output, FOLDED half of it; the first output pixel begins top rows and left columns outside of
 // x, where zeros are (below zero: inside). xStride, yStride, resStride: 16 bytes from pixel to pixel.
 // w [C/16][3 rows][3 columns][K/16][32 lanes][8]: each 16×16 block as the lanes of a subgroup hold it; FOLDED [4] of
@@ -19,10 +19,10 @@
 // Subgroups of 32, required and full.
 //
 // A workgroup is 4 warps and makes 16 rows × COLUMNS columns of pixels × 64 BLOCKS channels, a warp a quarter of the channels.
-// 128 sums a lane leave room for two workgroups on a multiprocessor, which overlap each other's loads, barriers and epilogue;
-// more than 24 KB of shared memory would cost that. Matrix rows run down the picture: the three taps of a row share their
-// matrices. Weights never touch shared memory: a lane reads its eight elements of a matrix in one 16-byte load. Loops are
-// unrolled by macros, because the driver keeps those that it thinks too large, and indices cost instructions then.
+// With 128 sums a lane and at most 24 KB of shared memory two workgroups fit on a multiprocessor and overlap each other's
+// loads, barriers and epilogue. Rows of a matrix are pixels of a column: the three taps of a row share their matrices.
+// Weights go straight from memory to registers: a lane reads its eight elements of a matrix in one 16-byte load. Macros unroll
+// the loops, because the driver keeps loops that it takes for too large, and computing indices costs instructions then.
 #pragma use_vulkan_memory_model
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_EXT_spirv_intrinsics : require
@@ -68,8 +68,8 @@ void main() {
     int x0 = int(gl_WorkGroupID.y) * COLUMNS, y0 = int(gl_WorkGroupID.z) * CONV_COOPMAT_ROWS;
     int K8 = p.K >> 3, stages = p.C / (STAGE_BLOCKS * 16), wStep = p.K * 2, wPhase = p.C / 16 * TAPS * TAPS * wStep;
 #ifdef FOLDED
-    int parts = p.K / CHANNELS, phase = int(gl_WorkGroupID.x) / parts, oddRow = phase >> 1, oddColumn = phase & 1;
-    int n0 = (int(gl_WorkGroupID.x) - phase * parts) * CHANNELS + warp * (BLOCKS * 16);
+    int channelGroups = p.K / CHANNELS, phase = int(gl_WorkGroupID.x) / channelGroups, oddRow = phase >> 1, oddColumn = phase & 1;
+    int n0 = (int(gl_WorkGroupID.x) - phase * channelGroups) * CHANNELS + warp * (BLOCKS * 16);
     HALO_BEGIN(y0 - p.top + oddRow, x0 - p.left + oddColumn)
 #else
     const int phase = 0;
@@ -78,9 +78,9 @@ void main() {
 #endif
 
     MatC acc[COLUMNS][BLOCKS];
-    uvec4 h[PIECES];
-    HALO_ASK_ALL(0)
-    NORM_ASK(0)
+    uvec4 h[HALO_LOADS];
+    PREFETCH_HALO(0)
+    LOAD_COEFFICIENTS(0)
     [[unroll]] for (int j = 0; j < BLOCKS; j++) {
 #ifdef BIAS
         MatC b = loadC(InF4(ADDRESS(p.bias, n0 + j * 16, 4)).v, kRowMajor, 0, 2, 16);       // stride 0: every row is the bias
@@ -89,17 +89,17 @@ void main() {
 #endif
         [[unroll]] for (int i = 0; i < COLUMNS; i++) acc[i][j] = b;
     }
-    HALO_PUT_ALL
-    // The weights of the next tap are asked for while those of this one are used; behind the last one the last again.
+    STORE_HALO
+    // The weights of the next tap are prefetched while those of this one are used; after the last one, the last again.
     uvec4 wr[BLOCKS];
     int wi = phase * wPhase + n0 * 2 + lane, wLast = wi + wPhase - wStep;
-#define W_ASK { [[unroll]] for (int j = 0; j < BLOCKS; j++) wr[j] = In16(OFFSET(p.w, (min(wi, wLast) + j * 32) * 16)).v; wi += wStep; }
-    W_ASK
+#define PREFETCH_WEIGHTS { [[unroll]] for (int j = 0; j < BLOCKS; j++) wr[j] = In16(OFFSET(p.w, (min(wi, wLast) + j * 32) * 16)).v; wi += wStep; }
+    PREFETCH_WEIGHTS
     barrier();
 
     MatA A[COLUMNS + TAPS - 1];
     MatB B[BLOCKS];
-#define TAP(dx) { [[unroll]] for (int j = 0; j < BLOCKS; j++) COMPOSE(B[j], wr[j]) W_ASK \
+#define TAP(dx) { [[unroll]] for (int j = 0; j < BLOCKS; j++) COMPOSE(B[j], wr[j]) PREFETCH_WEIGHTS \
         [[unroll]] for (int i = 0; i < COLUMNS; i++) [[unroll]] for (int j = 0; j < BLOCKS; j++) acc[i][j] = mma(A[i + (dx)], B[j], acc[i][j]); }
 #define LOAD_ROW(k, dy) [[unroll]] for (int r = 0; r < COLUMNS + TAPS - 1; r++) A[r] = loadA(sm[(dy) * ROW + r * PIXEL + (k) * 2], kRowMajor, ROW, 32);
 #ifdef FOLDED
@@ -113,14 +113,14 @@ void main() {
 #define STAGE BLOCK(0) BLOCK(1)
 #endif
     [[dont_unroll]] for (int stage = 1; stage < stages; stage++) {
-        HALO_ASK_ALL(stage)
+        PREFETCH_HALO(stage)
         STAGE
-        NORM_ASK(stage)
+        LOAD_COEFFICIENTS(stage)
         barrier();
-        HALO_PUT_ALL
+        STORE_HALO
         barrier();
     }
-    STAGE                                                                       // the last one asks for nothing
+    STAGE                                                                       // the last one prefetches nothing
     barrier();
 
 #ifdef ACTIVATION_RELU
@@ -182,9 +182,9 @@ void main() {
         int tile = (phase * int(gl_NumWorkGroups.z) + int(gl_WorkGroupID.z)) * int(gl_NumWorkGroups.y) + int(gl_WorkGroupID.y);
         int at = tile * (p.K / PER_GROUP) + k8 * 8 / PER_GROUP;
 #define MOMENTS(s) vec4(count, (s).x / count, max((s).y - (s).x * ((s).x / count), 0.0), 0.0)
-        OutF4(ADDRESS(p.part, at, 16)).v = MOMENTS(sums.xy);
+        OutF4(ADDRESS(p.moments, at, 16)).v = MOMENTS(sums.xy);
 #if PER_GROUP == 4
-        OutF4(ADDRESS(p.part, at + 1, 16)).v = MOMENTS(sums.zw);
+        OutF4(ADDRESS(p.moments, at + 1, 16)).v = MOMENTS(sums.zw);
 #endif
     }
 #endif

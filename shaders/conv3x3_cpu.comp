@@ -1,5 +1,5 @@
 #version 460
-// 3x3 convolution for Mesa's CPU device: y = [relu](conv(x) + bias [+ residual]), maps NHWC, sums in fp32.
+// 3x3 convolution for Mesa's CPU device: y = [relu](conv(x) + bias [+ residual]), tensors NHWC, sums in fp32.
 //
 // x [n][hIn][wIn][c], y and residual [n][h][w][k]; c % 4 == 0, k % KT == 0; h and w as they come; residual may be y itself.
 //   bindings  0 x   1 packed weights   2 residual (RESIDUAL, type OUT)   3 bias, fp32, four a texel (BIAS)
@@ -8,7 +8,7 @@
 //             left the rows and columns outside of x, where zeros are, at which the first pixel begins to read (UPSAMPLE: of
 //             the doubled one)
 //   groups    ceil(w / PV), ceil(h / 8), n * (k / KT)                           (local size 8: a lane is an output row)
-//   limits    fewer than 2^27 texels in any map or weight tensor
+//   limits    fewer than 2^27 texels in any tensor
 //   rates     GFLOP/s, two Zen 3 cores: 63 to 69 fp32, 70 to 72 bf16, 67 fp16; folded 153 (of the unfolded work); KT 3: 44
 //   defines   KT 16|8|4|3 (3: k = 3, no residual), PV pixels a lane, BIAS, RESIDUAL, ACTIVATION_RELU,
 //             NORM (x is read as x * scale + shift), with NORM_SILU or NORM_RELU behind it,
@@ -152,7 +152,7 @@ void main() {
 #ifdef ACTIVATION_RELU
                 s = max(s, vec4(0.0));
 #endif
-                PUT4(p.y, at + j) = outPack(s);
+                OUT4(p.y, at + j) = outPack(s);
             }
         }
     }
@@ -170,7 +170,7 @@ void main() {
 #ifdef ACTIVATION_RELU
                 s = max(s, 0.0);
 #endif
-                PUT1(p.y, at + j) = outPack1(s);
+                OUT1(p.y, at + j) = outPack1(s);
             }
         }
     }

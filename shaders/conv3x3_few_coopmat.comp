@@ -1,14 +1,15 @@
 #version 460
-// 3×3 convolution, stride 1, of an NHWC map of CHANNELS to OUTPUTS (1 to 8) channels in fp32, on 16×16×16 cooperative
+// 3×3 convolution, stride 1, of an NHWC feature map of CHANNELS to OUTPUTS (1 to 8) channels in fp32, on 16×16×16 cooperative
 // matrices: the picture at the end of a decoder. TYPE, NORM and NORM_SILU as in conv3x3_coopmat.comp.
 // x [inH][inW][CHANNELS], read from top rows and left columns outside of it on; xStride 16 bytes from pixel to pixel;
 // y [H][W][OUTPUTS] fp32; w [9][OUTPUTS][CHANNELS]; bias [OUTPUTS] fp32; gn [CHANNELS] (scale, shift). Dispatch
 // (1, ceil(W / 62), ceil(H / rows)); CHANNELS is a multiple of 32. Subgroups of 32, required and full.
 //
-// The map is read but for its edges once: a workgroup of 4 warps goes down rows of 64 pixels and multiplies each pixel by the
-// weights of all taps at once, which are the rows of its first matrices. What a pixel gives to nine outputs goes through
-// shared memory, and a thread keeps the sums of the two rows that are not complete yet. Both matrices come straight from
-// memory: lanes take eight channels of a pixel, or of a row of weights, and the order of inner indices is the same in both.
+// Each pixel is read once, but for columns at the edges of workgroups: a workgroup of 4 warps goes down rows of 64 pixels and
+// multiplies each pixel by the weights of all taps at once, which are the rows of the first matrices. The products of a pixel
+// for its nine outputs are exchanged through shared memory, and a thread keeps the sums of the two rows that are not complete
+// yet. Both matrices come straight from memory: lanes load eight channels of a pixel, or of a row of weights, and the order of
+// inner indices is the same in both.
 #pragma use_vulkan_memory_model
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_EXT_spirv_intrinsics : require
@@ -53,21 +54,21 @@ void main() {
 #if CHANNELS <= 128
     GO_TO(0)
     uvec4 h[STAGES][2];                                                         // of the row that comes next
-#define ASK { [[unroll]] for (int s = 0; s < STAGES; s++) { h[s][0] = X_AT(from0, s); h[s][1] = X_AT(from1, s); } }
-    ASK
+#define PREFETCH { [[unroll]] for (int s = 0; s < STAGES; s++) { h[s][0] = X_AT(from0, s); h[s][1] = X_AT(from1, s); } }
+    PREFETCH
 #endif
     int weights[BLOCKS][2];                                                     // behind the last row the last again
     [[unroll]] for (int m = 0; m < BLOCKS; m++) [[unroll]] for (int i = 0; i < 2; i++)
         weights[m][i] = min(m * 16 + i * 8 + lane / 4, WEIGHT_ROWS - 1) * (CHANNELS / 8) + eight;
 
-    float one[ITEMS], two[ITEMS];                                               // rows of taps that are in the sum already
+    float one[ITEMS], two[ITEMS];                                               // sums of the first one and two rows of taps
     [[unroll]] for (int n = 0; n < ITEMS; n++) one[n] = two[n] = 0.0;
     [[dont_unroll]] for (int r = 0; r < rows + 2; r++) {
 #if CHANNELS <= 128
         bool is0 = rowInside && inside0, is1 = rowInside && inside1;
         uvec4 now[STAGES][2] = h;
         GO_TO(min(r + 1, rows + 1))
-        ASK
+        PREFETCH
 #define EIGHT(s, i, from) now[s][i]
 #else
         GO_TO(r)
@@ -77,18 +78,18 @@ void main() {
         MatC acc[BLOCKS];
         [[unroll]] for (int m = 0; m < BLOCKS; m++) acc[m] = splatC(0.0);
         [[unroll]] for (int s = 0; s < STAGES; s++) {
-            NORM_OF(s * 32 + eight * 8)
-            uvec4 u = EIGHT(s, 0, from0), v = EIGHT(s, 1, from1), part;
+            LOAD_NORM(s * 32 + eight * 8)
+            uvec4 u = EIGHT(s, 0, from0), v = EIGHT(s, 1, from1), elements;
             u = is0 ? INPUT(u) : uvec4(0);
             v = is1 ? INPUT(v) : uvec4(0);
             MatA A;
             MatB B0, B1;
-            part = uvec4(u.xy, v.xy); COMPOSE(B0, part)
-            part = uvec4(u.zw, v.zw); COMPOSE(B1, part)
+            elements = uvec4(u.xy, v.xy); COMPOSE(B0, elements)
+            elements = uvec4(u.zw, v.zw); COMPOSE(B1, elements)
             [[unroll]] for (int m = 0; m < BLOCKS; m++) {
                 u = In16(ADDRESS(p.w, weights[m][0] + s * 4, 16)).v; v = In16(ADDRESS(p.w, weights[m][1] + s * 4, 16)).v;
-                part = uvec4(u.xy, v.xy); COMPOSE_A(A, part) acc[m] = mma(A, B0, acc[m]);
-                part = uvec4(u.zw, v.zw); COMPOSE_A(A, part) acc[m] = mma(A, B1, acc[m]);
+                elements = uvec4(u.xy, v.xy); COMPOSE_A(A, elements) acc[m] = mma(A, B0, acc[m]);
+                elements = uvec4(u.zw, v.zw); COMPOSE_A(A, elements) acc[m] = mma(A, B1, acc[m]);
             }
         }
         [[unroll]] for (int m = 0; m < BLOCKS; m++) storeC(sm[m * 4 * ROW + warp * 4], acc[m], kRowMajor, ROW / 4, 32);

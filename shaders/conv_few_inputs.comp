@@ -1,5 +1,5 @@
 #version 460
-// 3×3 or 1×1 convolution (KERNEL), stride 1, of an NHWC map in fp32 whose channels are no multiple of four: a picture
+// 3×3 or 1×1 convolution (KERNEL), stride 1, of an NHWC tensor in fp32 whose channels are no multiple of four: a picture
 // to be encoded, or its columns. Weights: [tap][in][out]. One thread makes four pixels of a row in four output channels,
 // which are a multiple of four. Defines: WEIGHT OUT (types), KERNEL, BIAS, ACTIVATION_RELU ACTIVATION_SILU.
 // Groups of 64 threads over pictures × rows × ceil(width / 4) × channels / 4, channels fastest.

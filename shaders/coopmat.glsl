@@ -62,8 +62,8 @@ uint scaled(uint u, float powerOfTwo) {
 #endif
 #define LO16(u) bits16(uint16_t(u))
 #define HI16(u) bits16(uint16_t((u) >> 16))
-// A matrix from the eight elements that a lane holds of it: costs no instruction. Of both kinds lane l has the rows (A) or
-// columns (B) l / 4, in elements 0 to 3, and 8 + l / 4, and of each the inner indices 2 (l % 4) + {0, 1} and 8 more.
+// Makes a matrix from the eight elements of each lane; costs no instruction. Lane l holds the rows (A) or columns (B) l / 4,
+// in elements 0 to 3, and 8 + l / 4, and of each the inner indices 2 (l % 4) + {0, 1} and 8 more.
 #define COMPOSE_OF(Mat, splat, set, b, u) { Mat m_ = splat(LO16(u.x)); m_ = set(HI16(u.x), m_, 1); m_ = set(LO16(u.y), m_, 2); m_ = set(HI16(u.y), m_, 3); \
     m_ = set(LO16(u.z), m_, 4); m_ = set(HI16(u.z), m_, 5); m_ = set(LO16(u.w), m_, 6); m_ = set(HI16(u.w), m_, 7); b = m_; }
 #define COMPOSE_A(a, u) COMPOSE_OF(MatA, splatA, setA, a, u)

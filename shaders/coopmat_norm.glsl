@@ -1,5 +1,5 @@
-// Eight channels of a 16-bit map as a norm and its activation leave them, if NORM (and NORM_SILU) is defined: NORM_OF(channel)
-// reads the coefficients from p.gn, INPUT(u) takes the channels from `channel` on through them.
+// NORM (and NORM_SILU): a norm and its activation of eight channels of a 16-bit feature map. LOAD_NORM(channel) loads the
+// coefficients of the channels from `channel` on from p.gn, INPUT(u) applies them.
 #ifdef NORM
 vec4 ab[4];                                                                     // (scale, shift) of 8 channels
 #ifdef NORM_SILU
@@ -10,10 +10,10 @@ uint normed(float a, float b) { f16vec2 t = tanh(f16vec2(a, b)); return pack(fma
 #define OF_PAIR 1.0
 uint normed(float a, float b) { return pack(a, b); }
 #endif
-#define NORM_OF(channel) { uint64_t g_ = ADDRESS(p.gn, channel, 8); [[unroll]] for (int q_ = 0; q_ < 4; q_++) ab[q_] = OF_PAIR * InF4(ADDRESS(g_, q_, 16)).v; }
+#define LOAD_NORM(channel) { uint64_t g_ = ADDRESS(p.gn, channel, 8); [[unroll]] for (int q_ = 0; q_ < 4; q_++) ab[q_] = OF_PAIR * InF4(ADDRESS(g_, q_, 16)).v; }
 #define IN2(u, q) normed(fma(lo(u), ab[q].x, ab[q].y), fma(hi(u), ab[q].z, ab[q].w))
 #define INPUT(u) uvec4(IN2(u.x, 0), IN2(u.y, 1), IN2(u.z, 2), IN2(u.w, 3))
 #else
-#define NORM_OF(channel)
+#define LOAD_NORM(channel)
 #define INPUT(u) u
 #endif

@@ -1,6 +1,6 @@
 #version 460
-// A map to another place: as it is, bit by bit in words of 16 bytes, or doubled by nearest neighbour (UPSAMPLE: in four
-// channels of TYPE at a time; the output has twice the rows and columns). Groups of 64 threads over words, or over the
+// Copies a tensor: bit by bit in words of 16 bytes, or with UPSAMPLE by nearest neighbour to twice the rows and columns, in
+// four channels of TYPE at a time. Groups of 64 threads over words, or over the
 // output's elements / 4.
 #include "common.glsl"
 

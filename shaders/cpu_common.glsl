@@ -1,6 +1,6 @@
-// What the kernels for Mesa's CPU device (lavapipe) share: element types, widening loads, rounding stores.
+// Shared by the kernels for Mesa's CPU device (lavapipe): element types, widening loads, rounding stores.
 // IN, WEIGHT and OUT (see defines.glsl) are F32 where they are not defined.
-// Maps are read through texel buffer views, four elements a texel: there a fetch is one 16 byte load a lane and a transpose,
+// Feature maps are read through texel buffer views, four elements a texel: there a fetch is one 16 byte load a lane and a transpose,
 // while a load through a storage buffer or an address is a branch a lane.
 #include "defines.glsl"
 #extension GL_EXT_control_flow_attributes : require
@@ -58,7 +58,7 @@ vec4 fastExp(vec4 t) {
 
 vec4 silu(vec4 x) { return x / (1.0 + fastExp(clamp(-x, vec4(-87.0), vec4(88.0)))); }
 
-// Of a norm that a kernel applies to what it reads.
+// The activation of a norm that a kernel applies as it reads.
 #ifdef NORM_SILU
 #define NORM_ACTIVATE(x) silu(x)
 #elif defined(NORM_RELU)
@@ -90,6 +90,6 @@ u64vec2 outPack(vec4 x) {
 }
 float outPack1(float x) { return x; }
 #endif
-// Four elements, or one, of a map: PUT4(address, index of the four) = outPack(x).
-#define PUT4(base, i) OutRef(ADDRESS(base, i, OUT_BYTES)).v
-#define PUT1(base, i) OutRef1(ADDRESS(base, i, OUT1_BYTES)).v
+// Four elements, or one, of the output: OUT4(address, index in vec4) = outPack(x), OUT1(address, index) = outPack1(x).
+#define OUT4(base, i) OutRef(ADDRESS(base, i, OUT_BYTES)).v
+#define OUT1(base, i) OutRef1(ADDRESS(base, i, OUT1_BYTES)).v

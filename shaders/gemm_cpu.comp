@@ -2,7 +2,7 @@
 // Matrix product for Mesa's CPU device: C[m][n] = alpha * sum over k of A[m][k] * B + bias[n] + residual[m][n], sums in fp32.
 //
 // B_KN: B is [k][n] by rows (1x1 convolutions with weights [in][out], attention P*V). B_NK: B is [n][k] by rows (Q*K^T).
-// k % 4 == 0, n % 4 == 0, m as it comes. A and C are maps or score blocks of one tensor each; the rows that take part begin
+// k % 4 == 0, n % 4 == 0, m as it comes. A and C are feature maps or score blocks of one tensor each; the rows in use begin
 // at aRow and cRow, those of B at bRow. The residual is read at C's place and may be C itself.
 //   bindings  0 A (IN)   1 B (WEIGHT)   2 residual (RESIDUAL, type OUT)   3 bias, fp32, four a texel (BIAS)
 //   push      push_constants.h; the address of C aligned to four elements
@@ -12,7 +12,7 @@
 //   defines   B_KN or B_NK, BIAS, RESIDUAL, ACTIVATION_RELU, ALPHA (else alpha is not read), KT 32|16|8 (32 as it stands), PV rows a lane (5),
 //             KU texels of k a step (1; k / 4 % KU == 0), IN_PLACE: C is the first COLUMNS of A's columns, a multiple of KT;
 //             a group makes all of its rows, in groups ceil(m / (8 * PV)), and writes when it has read all of them; with B_KN
-//             WINOGRAD: a product for each workgroup along z, of parts that lie as a group takes them: A by blocks of 8 * PV rows
+//             WINOGRAD: a product for each workgroup along z, stored in the order in which groups read: A by blocks of 8 * PV rows
 //             [z][m by blocks][k / 4][rows of the block][4], B [z][n / KT][k][KT], C [m][n / KT][z][KT]; KT 32, n % KT == 0, rows
 //             begin at 0; with B_KN
 //
@@ -45,8 +45,8 @@ void main() {
     const int rowTile = int(tile), outStep = k4;
     if (tile >= rowTiles) return;
     float kept[COLUMNS / KT][PV][KT];
-    [[dont_unroll]] for (int part = 0; part < COLUMNS / KT; part++) {
-    const int column = part * (KT / 4);                                                  // counts texels
+    [[dont_unroll]] for (int tileColumn = 0; tileColumn < COLUMNS / KT; tileColumn++) {
+    const int column = tileColumn * (KT / 4);                                                  // counts texels
 #else
     const int rowTile = int(tile % rowTiles), column = int(tile / rowTiles) * (KT / 4), outStep = n4;
     if (column >= n4) return;
@@ -105,12 +105,12 @@ void main() {
     }
 
 #ifdef IN_PLACE
-    [[unroll]] for (int v = 0; v < PV; v++) [[unroll]] for (int j = 0; j < KT; j++) kept[part][v][j] = acc[v][j];
+    [[unroll]] for (int v = 0; v < PV; v++) [[unroll]] for (int j = 0; j < KT; j++) kept[tileColumn][v][j] = acc[v][j];
     }
-    [[dont_unroll]] for (int part = 0; part < COLUMNS / KT; part++) {
-    const int column = part * (KT / 4);
+    [[dont_unroll]] for (int tileColumn = 0; tileColumn < COLUMNS / KT; tileColumn++) {
+    const int column = tileColumn * (KT / 4);
     float acc[PV][KT];
-    [[unroll]] for (int v = 0; v < PV; v++) [[unroll]] for (int j = 0; j < KT; j++) acc[v][j] = kept[part][v][j];
+    [[unroll]] for (int v = 0; v < PV; v++) [[unroll]] for (int j = 0; j < KT; j++) acc[v][j] = kept[tileColumn][v][j];
 #endif
     [[unroll]] for (int v = 0; v < PV; v++) {
         int row = (rowTile * PV + v) * 8 + lane;
@@ -135,7 +135,7 @@ void main() {
 #ifdef ACTIVATION_RELU
                     s = max(s, vec4(0.0));
 #endif
-                    PUT4(p.c, at + j) = outPack(s);
+                    OUT4(p.c, at + j) = outPack(s);
                 }
             }
         }

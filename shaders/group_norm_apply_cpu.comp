@@ -46,7 +46,7 @@ void main() {
         [[unroll]] for (int q = 0; q < QUADS; q++) {
             if (quad[q] < c4) {
                 vec4 x = IN_LOAD(xMap, at + quad[q]);
-                PUT4(p.y, at + quad[q]) = outPack(act(x * scale[q] + shift[q]));
+                OUT4(p.y, at + quad[q]) = outPack(act(x * scale[q] + shift[q]));
             }
         }
         at += c4;

@@ -1,5 +1,5 @@
 #version 460
-// Moments of slices of a map for GroupNorm, for Mesa's CPU device: for each picture, slice and group one
+// Moments of slices of a feature map for GroupNorm, for Mesa's CPU device: for each picture, slice and group one
 // vec4(count, mean, sum of squared deviations, 0), fp32, at [n][slices][groups].
 //
 // x [n][pixels][c], c % 4 == 0, c % groups == 0, any number of channels a group. Slice s holds the pixels

@@ -1,7 +1,7 @@
 #version 460
 // Columns of a 3×3 convolution for some rows of its output: [rows × out width][tap][channel] in the type of the input,
-// zeros outside of the map. Rows are counted over all pictures. Defines: TYPE, STRIDE, UPSAMPLE (the input is read as if
-// doubled), FEW_INPUTS (channels are no multiple of four; F32). Groups of 64 threads over pixels × 9 × channels / 4, or
+// zeros outside of the feature map. Rows are counted over all pictures. Defines: TYPE, STRIDE, UPSAMPLE (the input is
+// upsampled by two as it is read), FEW_INPUTS (channels are no multiple of four; F32). Groups of 64 threads over pixels × 9 × channels / 4, or
 // × channels with FEW_INPUTS, channels fastest.
 #include "common.glsl"
 

@@ -1,23 +1,24 @@
 #version 460
 // out = activation(scale · a b + bias + residual), sums in fp32, b [inner][columns]: a product of matrices, or with
-// KERNEL a convolution of an NHWC map, whose rows are the output's pixels and whose inner extent is taps × channels.
+// KERNEL a convolution of an NHWC feature map: its rows are the output's pixels, its inner extent is taps × channels.
 // Defines: IN WEIGHT OUT RESIDUAL (types of a, b, out and what is added; no RESIDUAL: nothing is), BIAS (fp32),
 //   ACTIVATION_RELU ACTIVATION_SILU
 //   B_NK      b [columns][inner] (keys); not with KERNEL
-//   KERNEL    of a convolution, with its STRIDE; weights [tap][in][out]; zeros around the map
-//   UPSAMPLE  the map is read as if doubled by nearest neighbour
-//   FOLDED    a 3×3 convolution after a doubling as four of 2×2 on the stored map (KERNEL 2, STRIDE 1), one for each
-//             parity of output row and column: weights [2 · odd row + odd column][tap][in][out], rows are a quarter of
-//             the output's pixels
+//   KERNEL    of a convolution, with its STRIDE; weights [tap][in][out]; zeros around the feature map
+//   UPSAMPLE  the feature map is upsampled by two as it is read, nearest neighbour
+//   FOLDED    a 3×3 convolution of an upsampled feature map as four 2×2 ones of the stored map (KERNEL 2, STRIDE 1), one
+//             for each parity of output row and column: weights [2 · odd row + odd column][tap][in][out], rows are a
+//             quarter of the output's pixels
 //   NORM      the input is activation(x · scale + shift), fp32 pairs (scale, shift) by [picture][channel] at
-//             coefficientsAddress; with NORM_RELU or NORM_SILU; zeros around the map stay zero
-//   PARTS     pictures are parts of the inner extent innerAll, `inner` (a multiple of DEPTH) each, the last one what is
-//             left; pixels of `out` are [row][part]
-//   RAGGED    `inner` is no multiple of DEPTH. Rows of `a` are read by fours, zero from `inner` to the next multiple
+//             coefficientsAddress; with NORM_RELU or NORM_SILU; zeros around the feature map stay zero
+//   SPLIT_K   pictures are splits of the inner extent kTotal: `inner` (a multiple of DEPTH) elements each, the last one
+//             has the rest; pixels of `out` are [row][split]
+//   RAGGED    `inner` is no multiple of DEPTH. Rows of `a` are read by vec4 and are zero from `inner` to the next multiple
 //   TILE_M TILE_N THREAD_M THREAD_N DEPTH BUFFERS  see below
 // Rows of `a`, of `out` and of the residual are pixels, each with its stride in elements; those of `out` and of the
 // residual are counted through all pictures. Rows of b are weightStride elements apart. Strides and `columns` are
-// multiples of four; with B_NK `columns` is any number, and up to the next multiple of four `out` takes what comes.
+// multiples of four; with B_NK `columns` is any number, and `out` gets undefined values from there to the next multiple of
+// four.
 // Groups: ceil(columns / TILE_N) × ceil(rows / TILE_M) × pictures (× 4 phases with FOLDED), columns fastest.
 #include "common.glsl"
 
@@ -54,31 +55,31 @@ layout(local_size_x = THREADS) in;
 #define SOURCE(i) (i)
 #define LIMIT(extent) (extent)
 #endif
-// Tiles in shared memory are [DEPTH][rows or columns], so that a thread reads both by fours. What comes along the inner
-// extent is transposed on the way; four floats between its rows spread these writes over the banks.
-const uint UNITS = DEPTH / 4; // fours along the inner extent
-const uint A_ROW = TILE_M / 4 + 1, A_SIZE = DEPTH * A_ROW, A_PIECES = TILE_M * UNITS / THREADS;
+// Tiles in shared memory are [DEPTH][rows or columns], so that a thread reads both as vec4. A tensor whose inner extent is
+// contiguous is transposed on the way; one vec4 of padding after each row spreads these writes over the banks.
+const uint UNITS = DEPTH / 4; // vec4 along the inner extent
+const uint A_ROW = TILE_M / 4 + 1, A_SIZE = DEPTH * A_ROW, A_LOADS = TILE_M * UNITS / THREADS;
 #ifdef B_NK
-const uint B_FOURS = UNITS, B_ROW = TILE_N / 4 + 1;
+const uint B_VEC4S = UNITS, B_ROW = TILE_N / 4 + 1;
 #else
-const uint B_FOURS = TILE_N / 4, B_ROW = TILE_N / 4;
+const uint B_VEC4S = TILE_N / 4, B_ROW = TILE_N / 4;
 #endif
-const uint B_SIZE = DEPTH * B_ROW, B_PIECES = TILE_N * UNITS / THREADS;
-// Of every 32 threads in a row, 8 stand across and 4 down: what they read in one go covers the banks once. The fours of
-// rows of one thread are therefore 4 fours apart, its fours of columns 8.
+const uint B_SIZE = DEPTH * B_ROW, B_LOADS = TILE_N * UNITS / THREADS;
+// 32 consecutive threads are arranged 8 across and 4 down: together their reads of shared memory touch every bank once.
+// The vec4s of rows of one thread are therefore 4 vec4s apart, its vec4s of columns 8.
 const uint ACROSS = 8, DOWN = 4, WARPS_ACROSS = TILE_N / (ACROSS * THREAD_N);
 
 shared vec4 aTile[BUFFERS * A_SIZE], bTile[BUFFERS * B_SIZE];
 
-// Piece i of a thread is four elements of `a` and four of b, held as they lie in memory: unpacked only when they are
-// put into the tiles, so that nothing waits for them before.
-RAW4(IN) aHeld[A_PIECES];
-RAW4(WEIGHT) bHeld[B_PIECES];
-bool aInside[A_PIECES]; // of the map; what is not becomes zero
-// Where the pieces that are asked for next begin, the same for a whole group, and bytes from there to this thread's.
-uint64_t aFrom, bFrom;
-uint aOffset[A_PIECES], bOffset[B_PIECES];
-uint channel = 0, tap = 0, unit; // of the pieces that are asked for next; this thread's four of a row
+// Load i of a thread is a vec4 of `a` and one of b in their storage types. They are unpacked only when they are stored to
+// shared memory, so that nothing waits for the loads before.
+RAW4(IN) aHeld[A_LOADS];
+RAW4(WEIGHT) bHeld[B_LOADS];
+bool aInside[A_LOADS]; // the feature map; what is outside becomes zero
+// Address of the next loads, the same for the whole group, and the offsets of this thread's loads from it in bytes.
+uint64_t aAddress, bAddress;
+uint aOffset[A_LOADS], bOffset[B_LOADS];
+uint channel = 0, tap = 0, unit; // of the next loads; `unit`: which vec4 of DEPTH is this thread's
 #ifdef RAGGED
 bool aWithin; // the inner extent
 #endif
@@ -88,13 +89,13 @@ vec4 low, high;
 #endif
 
 #ifdef KERNEL
-uint64_t firstRow;      // the first one of the stored map that this tile reads
+uint64_t firstRow;      // address of the first row of the stored feature map that this tile reads
 uint firstY;            // this row
-ivec2 corner[A_PIECES]; // first tap of the pixel: column, row
+ivec2 corner[A_LOADS]; // first tap of the pixel: column, row
 
 void aimAtTap() {
-    aFrom = firstRow;
-    [[unroll]] for (uint i = 0; i < A_PIECES; ++i) {
+    aAddress = firstRow;
+    [[unroll]] for (uint i = 0; i < A_LOADS; ++i) {
         uint x = uint(corner[i].x) + tap % KERNEL, y = uint(corner[i].y) + tap / KERNEL; // huge where below 0
         aInside[i] = x < LIMIT(inWidth) && y < LIMIT(inHeight);
         uint pixel = aInside[i] ? (SOURCE(y) - firstY) * inWidth + SOURCE(x) : 0;
@@ -104,7 +105,7 @@ void aimAtTap() {
 #endif
 
 // Loads the next DEPTH inner elements into registers.
-void ask() {
+void prefetch() {
 #ifdef KERNEL
     if (channel >= inner) {
         channel = 0;
@@ -117,39 +118,39 @@ void ask() {
     aWithin = channel + own < inner;
     if (!aWithin) own = 0;
 #endif
-    [[unroll]] for (uint i = 0; i < A_PIECES; ++i)
-        aHeld[i] = LOAD_RAW4(IN)(aFrom + (aOffset[i] + own * BYTES(IN)));
-    aFrom += DEPTH * BYTES(IN);
+    [[unroll]] for (uint i = 0; i < A_LOADS; ++i)
+        aHeld[i] = LOAD_RAW4(IN)(aAddress + (aOffset[i] + own * BYTES(IN)));
+    aAddress += DEPTH * BYTES(IN);
 #ifdef NORM
     low = load4F32(coefficients, (channel + own) / 2);
     high = load4F32(coefficients, (channel + own) / 2 + 1);
 #endif
-    [[unroll]] for (uint i = 0; i < B_PIECES; ++i) {
+    [[unroll]] for (uint i = 0; i < B_LOADS; ++i) {
 #ifdef B_NK
-        bHeld[i] = LOAD_RAW4(WEIGHT)(bFrom + (bOffset[i] + own * BYTES(WEIGHT)));
+        bHeld[i] = LOAD_RAW4(WEIGHT)(bAddress + (bOffset[i] + own * BYTES(WEIGHT)));
 #elif defined(RAGGED)
-        uint row = min((gl_LocalInvocationIndex + i * THREADS) / B_FOURS, inner - 1 - channel);
-        bHeld[i] = LOAD_RAW4(WEIGHT)(bFrom + (bOffset[i] + row * weightStride * BYTES(WEIGHT)));
+        uint row = min((gl_LocalInvocationIndex + i * THREADS) / B_VEC4S, inner - 1 - channel);
+        bHeld[i] = LOAD_RAW4(WEIGHT)(bAddress + (bOffset[i] + row * weightStride * BYTES(WEIGHT)));
 #else
-        bHeld[i] = LOAD_RAW4(WEIGHT)(bFrom + bOffset[i]);
+        bHeld[i] = LOAD_RAW4(WEIGHT)(bAddress + bOffset[i]);
 #endif
     }
 #ifdef B_NK
-    bFrom += DEPTH * BYTES(WEIGHT);
+    bAddress += DEPTH * BYTES(WEIGHT);
 #elif defined(RAGGED)
-    bFrom += uint64_t(min(DEPTH, inner - channel)) * weightStride * BYTES(WEIGHT);
+    bAddress += uint64_t(min(DEPTH, inner - channel)) * weightStride * BYTES(WEIGHT);
 #else
-    bFrom += DEPTH * weightStride * BYTES(WEIGHT);
+    bAddress += DEPTH * weightStride * BYTES(WEIGHT);
 #endif
     channel += DEPTH;
 }
 
-#define PUT_TRANSPOSED(tile, first, ROW, row, x)                                                                       \
+#define STORE_TRANSPOSED(tile, first, ROW, row, x)                                                                     \
     [[unroll]] for (uint j = 0; j < 4; ++j) tile[(first) + (unit * 4 + j) * ROW + (row) / 4][(row) % 4] = x[j];
 
-// Writes what ask() loaded to the tiles.
-void put(uint slot) {
-    [[unroll]] for (uint i = 0; i < A_PIECES; ++i) {
+// Stores what prefetch() loaded to the tiles in shared memory.
+void storeToShared(uint slot) {
+    [[unroll]] for (uint i = 0; i < A_LOADS; ++i) {
         vec4 x = UNPACK4(IN)(aHeld[i]);
 #ifdef NORM
         x = NORM_ACTIVATE(fma(x, vec4(low.xz, high.xz), vec4(low.yw, high.yw)));
@@ -160,33 +161,33 @@ void put(uint slot) {
 #ifdef RAGGED
         if (!aWithin) x = vec4(0);
 #endif
-        PUT_TRANSPOSED(aTile, slot * A_SIZE, A_ROW, (gl_LocalInvocationIndex + i * THREADS) / UNITS, x)
+        STORE_TRANSPOSED(aTile, slot * A_SIZE, A_ROW, (gl_LocalInvocationIndex + i * THREADS) / UNITS, x)
     }
-    [[unroll]] for (uint i = 0; i < B_PIECES; ++i) {
-        uint piece = gl_LocalInvocationIndex + i * THREADS;
+    [[unroll]] for (uint i = 0; i < B_LOADS; ++i) {
+        uint load = gl_LocalInvocationIndex + i * THREADS;
         vec4 x = UNPACK4(WEIGHT)(bHeld[i]);
 #ifdef B_NK
-        PUT_TRANSPOSED(bTile, slot * B_SIZE, B_ROW, piece / UNITS, x)
+        STORE_TRANSPOSED(bTile, slot * B_SIZE, B_ROW, load / UNITS, x)
 #else
-        bTile[slot * B_SIZE + piece] = x; // [DEPTH][B_FOURS]
+        bTile[slot * B_SIZE + load] = x; // [DEPTH][B_VEC4S]
 #endif
     }
 }
 
-// Where four columns of a row lie in a map of this stride.
-uint64_t fourAt(uint stride, uint picture, uint phase, uint m, uint n) {
+// Index of the vec4 of columns n to n + 3 of row m in a tensor of this stride.
+uint64_t vec4Index(uint stride, uint picture, uint phase, uint m, uint n) {
 #ifdef FOLDED
     uint width = outWidth / 2;
     uint64_t pixel = uint64_t(picture * outHeight + m / width * 2 + (phase >> 1)) * outWidth;
     pixel += m % width * 2 + (phase & 1);
-#elif defined(PARTS)
+#elif defined(SPLIT_K)
     uint64_t pixel = uint64_t(m) * pictures + picture;
 #else
     uint64_t pixel = uint64_t(picture) * rows + m;
 #endif
     return (pixel * stride + n) / 4;
 }
-// All of them are read before the first one is written, for the residual may be the output.
+// A tile's residuals are all read before its first output is written, for the residual may be the output.
 vec4 finished(uint picture, uint phase, uint m, uint n, vec4 x) {
     m = min(m, rows - 1);
     n = min(n, (columns - 1) / 4 * 4);
@@ -195,7 +196,7 @@ vec4 finished(uint picture, uint phase, uint m, uint n, vec4 x) {
     x += load4F32(biasAddress, n / 4);
 #endif
 #ifdef RESIDUAL
-    x += LOAD4(RESIDUAL)(residualAddress, fourAt(residualStride, picture, phase, m, n));
+    x += LOAD4(RESIDUAL)(residualAddress, vec4Index(residualStride, picture, phase, m, n));
 #endif
     return ACTIVATE(x);
 }
@@ -227,11 +228,11 @@ vec4 finished(uint picture, uint phase, uint m, uint n, vec4 x) {
     }
 #define MULTIPLY(i, j) sum[i][j] = fma(vec4(a[(i) / 4][(i) % 4]), b[j], sum[i][j]);
 #define CLEAR(i, j) sum[i][j] = vec4(0);
-#define M(i) (m0 + (mFour + (i) / 4 * DOWN) * 4 + (i) % 4)
-#define N(j) (n0 + (nFour + (j) * ACROSS) * 4)
+#define M(i) (m0 + (mVec4 + (i) / 4 * DOWN) * 4 + (i) % 4)
+#define N(j) (n0 + (nVec4 + (j) * ACROSS) * 4)
 #define FINISH(i, j) sum[i][j] = finished(picture, phase, M(i), N(j), sum[i][j]);
 #define WRITE(i, j)                                                                                                    \
-    if (M(i) < rows && N(j) < columns) STORE4(OUT)(outAddress, fourAt(outStride, picture, phase, M(i), N(j)), sum[i][j]);
+    if (M(i) < rows && N(j) < columns) STORE4(OUT)(outAddress, vec4Index(outStride, picture, phase, M(i), N(j)), sum[i][j]);
 
 void main() {
     uint tilesN = (columns + TILE_N - 1) / TILE_N, tilesM = (rows + TILE_M - 1) / TILE_M;
@@ -245,7 +246,7 @@ void main() {
     if (phase >= 1) return;
 #endif
 
-    // Rows and columns beyond the end repeat the last ones; what they make is not stored.
+    // Rows and columns beyond the end load the last ones again; their results are not stored.
     uint thread = gl_LocalInvocationIndex;
     unit = thread % UNITS;
 #ifdef KERNEL
@@ -258,11 +259,11 @@ void main() {
 #endif
     int y0 = max(int(m0 / width) * STRIDE - before.y, 0);
     firstY = min(SOURCE(uint(y0)), inHeight - 1);
-    firstRow = inAddress + (picture * inApart + uint64_t(firstY) * inWidth * inStride) * BYTES(IN);
+    firstRow = inAddress + (picture * batchStrideA + uint64_t(firstY) * inWidth * inStride) * BYTES(IN);
 #else
-    aFrom = inAddress + (picture * inApart + uint64_t(m0) * inStride) * BYTES(IN);
+    aAddress = inAddress + (picture * batchStrideA + uint64_t(m0) * inStride) * BYTES(IN);
 #endif
-    [[unroll]] for (uint i = 0; i < A_PIECES; ++i) {
+    [[unroll]] for (uint i = 0; i < A_LOADS; ++i) {
         uint m = min(m0 + (thread + i * THREADS) / UNITS, rows - 1);
 #ifdef KERNEL
         corner[i] = ivec2(m % width, m / width) * STRIDE - before;
@@ -276,50 +277,50 @@ void main() {
 #ifdef NORM
     coefficients = coefficientsAddress + uint64_t(picture) * inner * 8;
 #endif
-    bFrom = weightAddress + picture * weightsApart * BYTES(WEIGHT);
-    bFrom += uint64_t(phase * TAPS) * inner * weightStride * BYTES(WEIGHT);
+    bAddress = weightAddress + picture * batchStrideB * BYTES(WEIGHT);
+    bAddress += uint64_t(phase * TAPS) * inner * weightStride * BYTES(WEIGHT);
 #ifdef B_NK
-    bFrom += uint64_t(n0) * weightStride * BYTES(WEIGHT);
+    bAddress += uint64_t(n0) * weightStride * BYTES(WEIGHT);
 #endif
-    [[unroll]] for (uint i = 0; i < B_PIECES; ++i) {
-        uint piece = thread + i * THREADS;
+    [[unroll]] for (uint i = 0; i < B_LOADS; ++i) {
+        uint load = thread + i * THREADS;
 #ifdef B_NK
-        bOffset[i] = (min(n0 + piece / UNITS, columns - 1) - n0) * weightStride * BYTES(WEIGHT);
+        bOffset[i] = (min(n0 + load / UNITS, columns - 1) - n0) * weightStride * BYTES(WEIGHT);
 #else
-        bOffset[i] = min(n0 + piece % B_FOURS * 4, columns - 4) * BYTES(WEIGHT);
+        bOffset[i] = min(n0 + load % B_VEC4S * 4, columns - 4) * BYTES(WEIGHT);
 #ifndef RAGGED
-        bOffset[i] += piece / B_FOURS * weightStride * BYTES(WEIGHT);
+        bOffset[i] += load / B_VEC4S * weightStride * BYTES(WEIGHT);
 #endif
 #endif
     }
 
     uint lane = thread % (ACROSS * DOWN), warp = thread / (ACROSS * DOWN);
-    uint mFour = warp / WARPS_ACROSS * (DOWN * THREAD_M / 4) + lane / ACROSS; // first one of this thread, in the tile
-    uint nFour = warp % WARPS_ACROSS * (ACROSS * THREAD_N / 4) + lane % ACROSS;
-    uint aAt = mFour, bAt = nFour;
+    uint mVec4 = warp / WARPS_ACROSS * (DOWN * THREAD_M / 4) + lane / ACROSS; // first one of this thread, in the tile
+    uint nVec4 = warp % WARPS_ACROSS * (ACROSS * THREAD_N / 4) + lane % ACROSS;
+    uint aAt = mVec4, bAt = nVec4;
     vec4 sum[THREAD_M][THREAD_N / 4];
     EACH(CLEAR)
 
-#ifdef PARTS
-    uint stages = (min(inner, innerAll - picture * inner) + DEPTH - 1) / DEPTH;
+#ifdef SPLIT_K
+    uint stages = (min(inner, kTotal - picture * inner) + DEPTH - 1) / DEPTH;
 #else
     uint stages = TAPS * ((inner + DEPTH - 1) / DEPTH);
 #endif
-    ask();
-    put(0);
+    prefetch();
+    storeToShared(0);
     barrier();
     [[dont_unroll]] for (uint stage = 1;; ++stage) {
-        if (stage < stages) ask();
+        if (stage < stages) prefetch();
         STEPS
         if (stage == stages) break;
 #if BUFFERS == 2
         uint slot = stage & 1;
-        put(slot);
-        aAt = slot * A_SIZE + mFour;
-        bAt = slot * B_SIZE + nFour;
+        storeToShared(slot);
+        aAt = slot * A_SIZE + mVec4;
+        bAt = slot * B_SIZE + nVec4;
 #else
         barrier();
-        put(0);
+        storeToShared(0);
 #endif
         barrier();
     }

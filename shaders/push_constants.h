@@ -71,8 +71,8 @@ PUSH_CONSTANTS_END
 
 #if defined(__cplusplus) || defined(PUSH_ATTENTION_SUM)
 PUSH_CONSTANTS(AttentionSum)
-    uint64_t partsAddress, outAddress;
-    uint rows, channels, parts;
+    uint64_t splitsAddress, outAddress;
+    uint rows, channels, splits;
 PUSH_CONSTANTS_END
 #endif
 
@@ -117,13 +117,13 @@ PUSH_CONSTANTS_END
 #if defined(__cplusplus) || defined(PUSH_PRODUCT)
 PUSH_CONSTANTS(Product)
     uint64_t inAddress, weightAddress, biasAddress, residualAddress, outAddress, coefficientsAddress;
-    uint64_t inApart, weightsApart;       // elements between the inputs and between the weights of two pictures
-    uint pictures, rows, columns, inner;  // rows: of a picture; inner: of a tap
+    uint64_t batchStrideA, batchStrideB; // elements from one picture, or with SPLIT_K one split, to the next
+    uint pictures, rows, columns, inner; // rows: of a picture; inner: of a tap, or of a split
     uint inStride, weightStride, outStride, residualStride;
-    uint inHeight, inWidth, outHeight, outWidth; // of the stored maps of a convolution
+    uint inHeight, inWidth, outHeight, outWidth; // of the stored feature maps of a convolution
     int padTop, padLeft;
     float scale;
-    uint innerAll; // of products by parts
+    uint kTotal; // with SPLIT_K: of all splits
 PUSH_CONSTANTS_END
 #endif
 
@@ -160,7 +160,7 @@ PUSH_CONSTANTS_END
 
 #if defined(__cplusplus) || defined(PUSH_CONV3X3_COOPMAT)
 PUSH_CONSTANTS(Conv3x3Coopmat)
-    uint64_t x, w, res, y, bias, gn, part;
+    uint64_t x, w, res, y, bias, gn, moments;
     int H, W, C, K, xStride, yStride, resStride, inH, inW, top, left;
 PUSH_CONSTANTS_END
 #endif
@@ -175,7 +175,7 @@ PUSH_CONSTANTS_END
 #if defined(__cplusplus) || defined(PUSH_GEMM_COOPMAT)
 PUSH_CONSTANTS(GemmCoopmat)
     uint64_t a, b, tail, c, residual, bias, tiles, scales;
-    int M, N, K, inner, lda, ldc, partStep, bStepK, bStepN, bBlocks; // bBlocks: along the side of the tail
+    int M, N, K, kTotal, lda, ldc, splitStride, bStepK, bStepN, bBlocks; // K: of a split; bBlocks: along the side of the tail
     float alpha;
 PUSH_CONSTANTS_END
 #endif
@@ -228,11 +228,11 @@ PUSH_CONSTANTS_END
 #if defined(__cplusplus) || defined(PUSH_WINOGRAD_MAP_CPU) // winograd_input_cpu.comp, winograd_output_cpu.comp
 PUSH_CONSTANTS(WinogradMapCpu)
     uint64_t address;                               // of the tiles of inputs, or of the output
-    int h, w, c, tilesY, tilesX, tiles, top, left; // of the map; tiles: of all pictures
+    int h, w, c, tilesY, tilesX, tiles, top, left; // of the feature map; tiles: of all pictures
 PUSH_CONSTANTS_END
 #endif
 
-// Of the benchmarks.
+// For benchmarks.
 
 #if defined(__cplusplus) || defined(PUSH_CEILING)
 PUSH_CONSTANTS(Ceiling)

@@ -7,30 +7,30 @@ layout(local_size_x = 256) in;
 #define PUSH_SOFTMAX
 #include "push_constants.h"
 
-shared float parts[256];
+shared float partials[256];
 
-float largestOfAll(float mine) {
+float maximumOfAll(float mine) {
     uint thread = gl_LocalInvocationIndex;
-    parts[thread] = mine;
+    partials[thread] = mine;
     barrier();
     for (uint half_ = 128; half_ > 0; half_ /= 2) {
-        if (thread < half_) parts[thread] = max(parts[thread], parts[thread + half_]);
+        if (thread < half_) partials[thread] = max(partials[thread], partials[thread + half_]);
         barrier();
     }
-    float result = parts[0];
+    float result = partials[0];
     barrier();
     return result;
 }
 
 float sumOfAll(float mine) {
     uint thread = gl_LocalInvocationIndex;
-    parts[thread] = mine;
+    partials[thread] = mine;
     barrier();
     for (uint half_ = 128; half_ > 0; half_ /= 2) {
-        if (thread < half_) parts[thread] += parts[thread + half_];
+        if (thread < half_) partials[thread] += partials[thread + half_];
         barrier();
     }
-    return parts[0];
+    return partials[0];
 }
 
 // Which of four columns are keys.
@@ -42,15 +42,15 @@ void main() {
     uint thread = gl_LocalInvocationIndex, blocks = stride / 4;
     uint64_t base = scoresAddress + row * stride * 4ul;
     const float nothing = uintBitsToFloat(0xff800000u);
-    float most = nothing;
+    float maximum = nothing;
     for (uint i = thread; i < blocks; i += 256) {
         vec4 x = mix(vec4(nothing), load4F32(base, i), isKey(i));
-        most = max(most, max(max(x.x, x.y), max(x.z, x.w)));
+        maximum = max(maximum, max(max(x.x, x.y), max(x.z, x.w)));
     }
-    most = largestOfAll(most);
+    maximum = maximumOfAll(maximum);
     float sum = 0.0;
     for (uint i = thread; i < blocks; i += 256) {
-        vec4 e = mix(vec4(0), exp(load4F32(base, i) - most), isKey(i));
+        vec4 e = mix(vec4(0), exp(load4F32(base, i) - maximum), isKey(i));
         store4F32(base, i, e);
         sum += e.x + e.y + e.z + e.w;
     }

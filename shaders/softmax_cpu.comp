@@ -7,7 +7,7 @@
 // 3.1 ms for 512 x 4096, 12.3 ms for 512 x 16384 on two Zen 3 cores. n * rows / 4 < 2^27.
 //
 // Three passes over the row, the second and third with exp: recomputing is cheaper than a second store of every element.
-// What lies more than 87 below the row's maximum becomes zero.
+// Scores more than 87 below the row's maximum become zero.
 #include "cpu_common.glsl"
 #extension GL_KHR_shader_subgroup_arithmetic : require
 layout(local_size_x = 8) in;
@@ -17,8 +17,8 @@ layout(set = 0, binding = 0) uniform textureBuffer scores;
 #include "push_constants.h"
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Scores { u64vec2 v; };
 
-vec4 weightOf(vec4 s, float most) {
-    vec4 d = s - most;
+vec4 weightOf(vec4 s, float maximum) {
+    vec4 d = s - maximum;
     return mix(fastExp(max(d, vec4(-87.0))), vec4(0.0), lessThan(d, vec4(-87.0)));
 }
 
@@ -31,20 +31,20 @@ void main() {
     [[dont_unroll]] for (; i + 24 < end; i += 32)
         m = max(m, max(max(texelFetch(scores, i), texelFetch(scores, i + 8)), max(texelFetch(scores, i + 16), texelFetch(scores, i + 24))));
     [[dont_unroll]] for (; i < end; i += 8) m = max(m, texelFetch(scores, i));
-    const float most = subgroupMax(max(max(m.x, m.y), max(m.z, m.w)));
+    const float maximum = subgroupMax(max(max(m.x, m.y), max(m.z, m.w)));
 
     vec4 s = vec4(0.0), t = vec4(0.0);
     i = begin + lane;
     [[dont_unroll]] for (; i + 8 < end; i += 16) {
-        s += weightOf(texelFetch(scores, i), most);
-        t += weightOf(texelFetch(scores, i + 8), most);
+        s += weightOf(texelFetch(scores, i), maximum);
+        t += weightOf(texelFetch(scores, i + 8), maximum);
     }
-    if (i < end) s += weightOf(texelFetch(scores, i), most);
+    if (i < end) s += weightOf(texelFetch(scores, i), maximum);
     s += t;
     const float inverse = 1.0 / subgroupAdd((s.x + s.y) + (s.z + s.w));
 
     [[dont_unroll]] for (i = begin + lane; i < end; i += 8) {
-        uvec4 b = floatBitsToUint(weightOf(texelFetch(scores, i), most) * inverse);
+        uvec4 b = floatBitsToUint(weightOf(texelFetch(scores, i), maximum) * inverse);
         Scores(ADDRESS(p.address, i, 16)).v = u64vec2(packUint2x32(b.xy), packUint2x32(b.zw));
     }
 }

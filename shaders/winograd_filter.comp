@@ -10,18 +10,18 @@ layout(local_size_x = 64) in;
 #include "push_constants.h"
 
 #define TAP(i) LOAD4(WEIGHT)(weightAddress, kernel + (i) * kernels)
-#define PUT_ROW(k, x) row##k[l] = x;
-#define PUT_PLANE(j, x) STORE4(OUT)(filtersAddress, at + (j) * kernels, x);
+#define STORE_ROW(k, x) row##k[l] = x;
+#define STORE_PLANE(j, x) STORE4(OUT)(filtersAddress, at + (j) * kernels, x);
 #define PLANES(k)                                                                                                      \
     {                                                                                                                  \
         uint64_t at = kernel + (k) * 8 * kernels;                                                                      \
-        TRANSFORM_FILTER(vec4, PUT_PLANE, row##k[0], row##k[1], row##k[2])                                             \
+        TRANSFORM_FILTER(vec4, STORE_PLANE, row##k[0], row##k[1], row##k[2])                                             \
     }
 #define COLUMN(column)                                                                                                 \
     {                                                                                                                  \
         const uint l = column;                                                                                         \
         vec4 g0 = TAP(l), g1 = TAP(3 + l), g2 = TAP(6 + l);                                                            \
-        TRANSFORM_FILTER(vec4, PUT_ROW, g0, g1, g2)                                                                    \
+        TRANSFORM_FILTER(vec4, STORE_ROW, g0, g1, g2)                                                                    \
     }
 
 void main() {

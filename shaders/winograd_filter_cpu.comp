@@ -17,18 +17,18 @@ layout(set = 0, binding = 0) uniform WEIGHT_BUFFER weights;
 #include "push_constants.h"
 
 #define TAP(i) WEIGHT_LOAD(weights, kernel + (i) * kernels)
-#define PUT_ROW(k, x) row##k[l] = x;
-#define PUT_PLANE(j, x) PUT4(p.to, plane + (j) * kernels) = outPack(x);
+#define STORE_ROW(k, x) row##k[l] = x;
+#define STORE_PLANE(j, x) OUT4(p.to, plane + (j) * kernels) = outPack(x);
 #define PLANES(k)                                                                                                      \
     {                                                                                                                  \
         int plane = at + (k) * 8 * kernels;                                                                          \
-        TRANSFORM_FILTER(vec4, PUT_PLANE, row##k[0], row##k[1], row##k[2])                                             \
+        TRANSFORM_FILTER(vec4, STORE_PLANE, row##k[0], row##k[1], row##k[2])                                             \
     }
 #define COLUMN(column)                                                                                                 \
     {                                                                                                                  \
         const int l = column;                                                                                          \
         vec4 g0 = TAP(l), g1 = TAP(3 + l), g2 = TAP(6 + l);                                                            \
-        TRANSFORM_FILTER(vec4, PUT_ROW, g0, g1, g2)                                                                    \
+        TRANSFORM_FILTER(vec4, STORE_ROW, g0, g1, g2)                                                                    \
     }
 
 void main() {

@@ -1,5 +1,5 @@
 #version 460
-// Bᵀ d B of each 8×8 piece of the padded map: [64][tile][channel]. One thread makes a whole tile of one channel (with
+// Bᵀ d B of each 8×8 input tile of the padded feature map: [64][tile][channel]. One thread makes a whole tile of one channel (with
 // PAIRS two) in registers: 64 values, read and written once. A warp's threads are neighbours along the channels, so
 // that each access is whole lines; the tiles of a group are neighbours and read the columns they share from the cache.
 // Defines: TYPE, PAIRS (16-bit types need it). Groups of 4 tiles × 32 values, values fastest.
@@ -20,11 +20,11 @@ layout(local_size_x = WINOGRAD_GROUP_VALUES, local_size_y = WINOGRAD_GROUP_TILES
     TRANSFORM_INPUT(VALUE, d[k][0], d[k][1], d[k][2], d[k][3], d[k][4], d[k][5], d[k][6], d[k][7])
 #define TRANSFORM_COLUMN(l)                                                                                            \
     TRANSFORM_INPUT(VALUE, d[0][l], d[1][l], d[2][l], d[3][l], d[4][l], d[5][l], d[6][l], d[7][l])
-#define PUT(x)                                                                                                         \
+#define STORE(x)                                                                                                         \
     STORE_VALUE(TYPE)(to, x);                                                                                          \
     to += planeBytes;
 #define WRITE_ROW(k)                                                                                                   \
-    PUT(d[k][0]) PUT(d[k][1]) PUT(d[k][2]) PUT(d[k][3]) PUT(d[k][4]) PUT(d[k][5]) PUT(d[k][6]) PUT(d[k][7])
+    STORE(d[k][0]) STORE(d[k][1]) STORE(d[k][2]) STORE(d[k][3]) STORE(d[k][4]) STORE(d[k][5]) STORE(d[k][6]) STORE(d[k][7])
 
 void main() {
     uint across = (values + WINOGRAD_GROUP_VALUES - 1) / WINOGRAD_GROUP_VALUES, group = uint(linearGroup()), tiles = pictures * tilesY * tilesX;

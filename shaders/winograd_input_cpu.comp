@@ -1,17 +1,17 @@
 #version 460
-// Bᵀ d B of each 8x8 piece of a map for Mesa's CPU device. The pieces are read from the map as it stands, and zeros beyond
-// its edges: no padded copy.
+// Bᵀ d B of each 8x8 input tile of a feature map for Mesa's CPU device. Tiles are read from the stored map, with zeros beyond
+// its edges: there is no padded copy.
 //
-// x [n][h][w][c], c % 4 == 0; tile (n * tilesY + ty) * tilesX + tx begins at row 6 ty - top, column 6 tx - left. Pieces lie as
-// gemm_cpu.comp takes them with WINOGRAD: [64][tiles by ROWS][c / 4][ROWS, in the last what is left][4].
+// x [n][h][w][c], c % 4 == 0; tile (n * tilesY + ty) * tilesX + tx begins at row 6 ty - top, column 6 tx - left. The output has
+// the order that gemm_cpu.comp takes with WINOGRAD: [64][blocks of ROWS tiles][c / 4][ROWS, in the last block the rest][4].
 //   bindings  0 x (IN)
-//   push      push_constants.h; the address of the pieces
+//   push      push_constants.h; the address of the output
 //   groups    tiles * ceil(c / 32) in one line, cut into x and y as the device wants
-//   limits    fewer than 2^27 texels in x and in the pieces
-//   defines   ROWS, a multiple of 8; UPSAMPLE (nearest x2 on load: pieces are of the doubled map)
+//   limits    fewer than 2^27 texels in x and in the output
+//   defines   ROWS, a multiple of 8; UPSAMPLE (nearest x2 on load: tiles are of the upsampled map)
 //
-// A lane makes four channels of a tile in registers; a group reads 128 bytes of each pixel. What it stores lies apart by a
-// block's rows, and the next group writes beside it.
+// A lane makes four channels of a tile in registers; a group reads 128 bytes of each pixel. Its stores are a block's rows
+// apart, and the next group stores beside them.
 #include "cpu_common.glsl"
 #include "winograd.glsl"
 layout(local_size_x = 8) in;
@@ -40,10 +40,10 @@ layout(set = 0, binding = 0) uniform IN_BUFFER xMap;
         READ(k, 0) READ(k, 1) READ(k, 2) READ(k, 3) READ(k, 4) READ(k, 5) READ(k, 6) READ(k, 7)                        \
         TRANSFORM_INPUT(vec4, d[k][0], d[k][1], d[k][2], d[k][3], d[k][4], d[k][5], d[k][6], d[k][7])                  \
     }
-#define PUT(k, l) PUT4(p.address, at + (8 * k + l) * planeStep) = outPack(d[k][l]);
+#define STORE(k, l) OUT4(p.address, at + (8 * k + l) * planeStep) = outPack(d[k][l]);
 #define WRITE_COLUMN(l)                                                                                                \
     TRANSFORM_INPUT(vec4, d[0][l], d[1][l], d[2][l], d[3][l], d[4][l], d[5][l], d[6][l], d[7][l])                      \
-    PUT(0, l) PUT(1, l) PUT(2, l) PUT(3, l) PUT(4, l) PUT(5, l) PUT(6, l) PUT(7, l)
+    STORE(0, l) STORE(1, l) STORE(2, l) STORE(3, l) STORE(4, l) STORE(5, l) STORE(6, l) STORE(7, l)
 
 void main() {
     const int group = int(gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x), c4 = p.c >> 2, tile = group % p.tiles;

@@ -42,7 +42,7 @@ layout(set = 0, binding = 2) uniform textureBuffer biasVector;
         int to = row + l * k4;                                                                                         \
         vec4 sum = m[k][l] + bias;                                                                                     \
         ADD_RESIDUAL                                                                                                   \
-        PUT4(p.address, to) = outPack(ACTIVATE(sum));                                                                              \
+        OUT4(p.address, to) = outPack(ACTIVATE(sum));                                                                              \
     }
 #define WRITE_ROW(k)                                                                                                   \
     {                                                                                                                  \

@@ -1,6 +1,7 @@
 #version 460
 // The input of a Winograd convolution with a border of zeros: `top` rows and `left` columns before it (below zero: as
-// many of the input are left out), and behind it as many as whole tiles need. Defines: TYPE, UPSAMPLE (the input is read as if doubled). Groups of 256 threads: ceil(padded width
+// many of the input are left out), and behind it as many as whole tiles need. Defines: TYPE, UPSAMPLE (the input is upsampled by two as it is
+// read). Groups of 256 threads: ceil(padded width
 // × channels / 4 / 256) for each row of all pictures, so that no thread divides 64-bit numbers.
 #include "common.glsl"
 

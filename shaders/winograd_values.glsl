@@ -1,4 +1,4 @@
-// What a thread of the portable transforms works on, a VALUE: one channel, or with PAIRS two.
+// A thread of the portable transforms works on a VALUE: one channel, or with PAIRS two.
 #ifdef PAIRS
 #define VALUE vec2
 #define LOAD_VALUE(type) PASTE(loadPair, type)

@@ -18,11 +18,11 @@ public:
 };
 
 void encodeAll(const Job& job, const std::string& what) {
-    constexpr std::uint64_t mostTexels = std::uint64_t{1} << 27; // of Mesa's CPU device
+    constexpr std::uint64_t maxTexels = std::uint64_t{1} << 27; // of Mesa's CPU device
     NoPipelines pipelines;
     PortableKernels portable(pipelines);
     CoopmatKernels matrices(pipelines, {DType::BF16, DType::F16});
-    CpuKernels cpu(pipelines, mostTexels);
+    CpuKernels cpu(pipelines, maxTexels);
     const Bindings nowhere(job.program.tensors.size());
     std::vector<Dispatch> dispatches;
     for (Kernels* kernels :

@@ -102,7 +102,7 @@ TEST_P(ProductTest, agreesWithTheReference) {
     kernels.bias = bias;
     kernels.output = output;
     kernels.coefficients = coefficients;
-    kernels.what = {.inApart = height * width * stored.c,
+    kernels.what = {.batchStrideA = height * width * stored.c,
                     .pictures = pictures,
                     .rows = static_cast<std::uint32_t>(out.pixels()),
                     .columns = static_cast<std::uint32_t>(c.out),

@@ -9,7 +9,7 @@ namespace spikescope {
 
 namespace {
 
-constexpr std::uint32_t setsOfPool = 64, fewestQueries = 16;
+constexpr std::uint32_t setsOfPool = 64, minQueries = 16;
 
 } // namespace
 
@@ -40,7 +40,7 @@ Result<void> Commands::provideTimestamps(std::uint32_t count) {
     m_queryCount = 0;
     const VkQueryPoolCreateInfo queries{.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
                                         .queryType = VK_QUERY_TYPE_TIMESTAMP,
-                                        .queryCount = std::bit_ceil(std::max(count, fewestQueries))};
+                                        .queryCount = std::bit_ceil(std::max(count, minQueries))};
     CHECK_VULKAN(vk.CreateQueryPool(m_device.handle(), &queries, nullptr, &m_queries), "making timestamps");
     m_queryCount = queries.queryCount;
     return {};

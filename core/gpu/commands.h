@@ -1,6 +1,6 @@
 #pragma once
-// A command buffer with all that what is recorded in it needs for as long as it may run: descriptors, buffer views and
-// timestamps. What is recorded may be submitted once or again and again, but is in flight once at a time.
+// A command buffer and what its commands need while they run: descriptors, buffer views and timestamps. It may be
+// submitted once or many times, but is in flight only once at a time.
 
 #include "core/gpu/device.h"
 
@@ -9,21 +9,21 @@ namespace spikescope {
 class Commands {
 public:
     static Result<std::unique_ptr<Commands>> create(Device& device);
-    ~Commands(); // has run, or was never submitted
+    ~Commands(); // not while in flight
     Commands(const Commands&) = delete;
     Commands& operator=(const Commands&) = delete;
 
     enum class Use : std::uint8_t { Once, Again };
-    // Forgets what was recorded before, which has run or was never submitted. At most `timestamps` can be stamped.
+    // Starts recording from nothing; not while in flight. `timestamps`: the largest number of stamps.
     Result<void> begin(Use use, std::uint32_t timestamps = 0);
     Result<void> end();
 
     Device& device() { return m_device; }
     VkCommandBuffer handle() const { return m_commands; } // to record into
-    // Memory written by earlier shaders and copies is seen by later ones.
+    // Later shaders and copies see what earlier ones wrote.
     void barrier();
     void stamp(VkPipelineStageFlagBits stage);
-    // What is recorded between the two has this name in a debugger.
+    // Debuggers show this name for what is recorded between the two.
     void beginLabel(const std::string& name);
     void endLabel();
     Result<VkDescriptorSet> descriptorSet(VkDescriptorSetLayout layout);
@@ -31,7 +31,7 @@ public:
 
     std::uint64_t submission() const { return m_submission; } // the last one; 0: none since begin()
     std::uint32_t stamps() const { return m_stamps; }
-    // What the last submission stamped, in that order; it has finished.
+    // The stamps of the last submission, which has finished, in order.
     Result<void> readStamps(std::span<std::uint64_t> ticks) const;
 
 private:

@@ -28,7 +28,7 @@ Result<std::unique_ptr<Device>> Device::open(std::shared_ptr<Instance> instance,
     features.features.sparseBinding = features.features.sparseResidencyBuffer = report.sparseBinding;
     std::vector<const char*> extensions;
     CooperativeMatrixFeatures matrices{.cooperativeMatrix = VK_TRUE};
-    // Not its dot product, which drivers lack.
+    // shaderBFloat16DotProduct is not asked for: drivers lack it.
     Bfloat16Features bfloat16{.type = VK_TRUE, .cooperativeMatrix = VK_TRUE};
     VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes{
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT,
@@ -188,7 +188,7 @@ Result<void> Device::bindSparse(VkBuffer buffer, std::span<const VkSparseMemoryB
     const VkTimelineSemaphoreSubmitInfo timeline{.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
                                                  .signalSemaphoreValueCount = 1,
                                                  .pSignalSemaphoreValues = &value};
-    // Work in flight does not use these parts; the timeline must rise in order nevertheless.
+    // Work in flight does not use these pages, but the timeline semaphore must rise in order.
     CHECK(waitAll());
     const VkSparseBufferMemoryBindInfo part{
         .buffer = buffer, .bindCount = static_cast<std::uint32_t>(binds.size()), .pBinds = binds.data()};

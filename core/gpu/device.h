@@ -35,13 +35,13 @@ public:
     // See chooseMemoryType().
     Result<std::uint32_t> memoryType(std::uint32_t allowedBits, VkMemoryPropertyFlags wanted,
                                      VkMemoryPropertyFlags preferred) const;
-    // Of the device-local heap by the driver's budget; of a CPU device the machine's memory.
+    // Free bytes of the largest device-local heap, by the driver's budget; of a CPU device free memory of the machine.
     std::uint64_t bytesFree() const;
-    // What this process holds of the device-local heap, as the driver counts; nothing where it does not tell.
+    // Bytes of that heap that this process uses, as the driver counts them; nothing where it does not.
     std::optional<std::uint64_t> bytesUsed() const;
 
     // Work is submitted in order; submissions are numbered from 1.
-    Result<std::uint64_t> submit(std::span<Commands* const> commands); // ended, none of them in flight
+    Result<std::uint64_t> submit(std::span<Commands* const> commands); // recording has ended, none is in flight
     Result<std::uint64_t> submit(Commands& commands);
     Result<bool> finished(std::uint64_t submission); // does not wait
     Result<void> wait(std::uint64_t submission);
@@ -71,7 +71,7 @@ private:
     VkCommandPool m_pool = VK_NULL_HANDLE;
     VkSemaphore m_timeline = VK_NULL_HANDLE;
     std::vector<VkCommandBuffer> m_handles;        // of one submission
-    std::uint64_t m_submitted = 0, m_finished = 0; // the latter as far as is known
+    std::uint64_t m_submitted = 0, m_finished = 0; // m_finished: the last that is known to have finished
 };
 
 } // namespace spikescope

@@ -1,5 +1,5 @@
 #pragma once
-// What a Vulkan device is good for, decided from what it says about itself. Instance asks the devices; nothing here
+// Decides from a Vulkan device's own answers what it can be used for. Instance asks the devices; nothing here
 // calls Vulkan, so that tests can write down devices that nobody has at hand.
 
 #include "core/gpu/cooperative_matrix.h"

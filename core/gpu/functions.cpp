@@ -21,7 +21,7 @@ std::string resultName(VkResult result) {
 
 Error vulkanError(VkResult result, std::string_view what) {
     ErrorCode code = ErrorCode::Unsupported;
-    // Too many objects is how a driver says that no further allocation is possible, whatever the size.
+    // VK_ERROR_TOO_MANY_OBJECTS: the driver makes no further allocation of any size.
     if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_TOO_MANY_OBJECTS)
         code = ErrorCode::OutOfDeviceMemory;
     if (result == VK_ERROR_OUT_OF_HOST_MEMORY) code = ErrorCode::OutOfHostMemory;

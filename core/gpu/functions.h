@@ -14,27 +14,67 @@ namespace spikescope {
     X(DestroyInstance)                                                                                                 \
     X(EnumeratePhysicalDevices)                                                                                        \
     X(GetPhysicalDeviceProperties2)                                                                                    \
-    X(GetPhysicalDeviceFeatures2) X(GetPhysicalDeviceMemoryProperties2) X(GetPhysicalDeviceQueueFamilyProperties)      \
-        X(EnumerateDeviceExtensionProperties) X(CreateDevice) X(GetDeviceProcAddr)
+    X(GetPhysicalDeviceFeatures2)                                                                                      \
+    X(GetPhysicalDeviceMemoryProperties2)                                                                              \
+    X(GetPhysicalDeviceQueueFamilyProperties)                                                                          \
+    X(EnumerateDeviceExtensionProperties)                                                                              \
+    X(CreateDevice)                                                                                                    \
+    X(GetDeviceProcAddr)
 
 #define SPIKESCOPE_DEVICE_FUNCTIONS(X)                                                                                 \
     X(DestroyDevice)                                                                                                   \
     X(GetDeviceQueue)                                                                                                  \
     X(DeviceWaitIdle)                                                                                                  \
-    X(QueueSubmit) X(CreateSemaphore) X(DestroySemaphore) X(WaitSemaphores) X(CreateCommandPool) X(DestroyCommandPool) \
-        X(GetSemaphoreCounterValue) X(AllocateCommandBuffers) X(FreeCommandBuffers) X(BeginCommandBuffer)                \
-            X(EndCommandBuffer) X(CreateBuffer) X(DestroyBuffer)                                                       \
-            X(GetBufferMemoryRequirements) X(GetBufferDeviceAddress) X(AllocateMemory) X(FreeMemory)                   \
-                X(BindBufferMemory) X(MapMemory) X(CreateBufferView) X(DestroyBufferView) X(CreateShaderModule)        \
-                    X(DestroyShaderModule) X(CreateComputePipelines) X(DestroyPipeline) X(CreatePipelineCache)         \
-                        X(DestroyPipelineCache) X(GetPipelineCacheData) X(CreatePipelineLayout)                        \
-                            X(DestroyPipelineLayout) X(CreateDescriptorSetLayout) X(DestroyDescriptorSetLayout)        \
-                                X(CreateDescriptorPool) X(DestroyDescriptorPool) X(ResetDescriptorPool)                \
-                                    X(AllocateDescriptorSets) X(UpdateDescriptorSets) X(CreateQueryPool)               \
-                                        X(DestroyQueryPool) X(GetQueryPoolResults) X(CmdResetQueryPool)                \
-                                            X(CmdWriteTimestamp) X(CmdBindPipeline) X(CmdBindDescriptorSets)           \
-                                                X(CmdPushConstants) X(CmdDispatch) X(CmdPipelineBarrier)               \
-                                                    X(CmdCopyBuffer) X(CmdFillBuffer) X(QueueBindSparse)
+    X(QueueSubmit)                                                                                                     \
+    X(CreateSemaphore)                                                                                                 \
+    X(DestroySemaphore)                                                                                                \
+    X(WaitSemaphores)                                                                                                  \
+    X(CreateCommandPool)                                                                                               \
+    X(DestroyCommandPool)                                                                                              \
+    X(GetSemaphoreCounterValue)                                                                                        \
+    X(AllocateCommandBuffers)                                                                                          \
+    X(FreeCommandBuffers)                                                                                              \
+    X(BeginCommandBuffer)                                                                                              \
+    X(EndCommandBuffer)                                                                                                \
+    X(CreateBuffer)                                                                                                    \
+    X(DestroyBuffer)                                                                                                   \
+    X(GetBufferMemoryRequirements)                                                                                     \
+    X(GetBufferDeviceAddress)                                                                                          \
+    X(AllocateMemory)                                                                                                  \
+    X(FreeMemory)                                                                                                      \
+    X(BindBufferMemory)                                                                                                \
+    X(MapMemory)                                                                                                       \
+    X(CreateBufferView)                                                                                                \
+    X(DestroyBufferView)                                                                                               \
+    X(CreateShaderModule)                                                                                              \
+    X(DestroyShaderModule)                                                                                             \
+    X(CreateComputePipelines)                                                                                          \
+    X(DestroyPipeline)                                                                                                 \
+    X(CreatePipelineCache)                                                                                             \
+    X(DestroyPipelineCache)                                                                                            \
+    X(GetPipelineCacheData)                                                                                            \
+    X(CreatePipelineLayout)                                                                                            \
+    X(DestroyPipelineLayout)                                                                                           \
+    X(CreateDescriptorSetLayout)                                                                                       \
+    X(DestroyDescriptorSetLayout)                                                                                      \
+    X(CreateDescriptorPool)                                                                                            \
+    X(DestroyDescriptorPool)                                                                                           \
+    X(ResetDescriptorPool)                                                                                             \
+    X(AllocateDescriptorSets)                                                                                          \
+    X(UpdateDescriptorSets)                                                                                            \
+    X(CreateQueryPool)                                                                                                 \
+    X(DestroyQueryPool)                                                                                                \
+    X(GetQueryPoolResults)                                                                                             \
+    X(CmdResetQueryPool)                                                                                               \
+    X(CmdWriteTimestamp)                                                                                               \
+    X(CmdBindPipeline)                                                                                                 \
+    X(CmdBindDescriptorSets)                                                                                           \
+    X(CmdPushConstants)                                                                                                \
+    X(CmdDispatch)                                                                                                     \
+    X(CmdPipelineBarrier)                                                                                              \
+    X(CmdCopyBuffer)                                                                                                   \
+    X(CmdFillBuffer)                                                                                                   \
+    X(QueueBindSparse)
 // clang-format on
 
 struct VulkanFunctions {
@@ -43,7 +83,7 @@ struct VulkanFunctions {
     PFN_vkEnumerateInstanceVersion EnumerateInstanceVersion = nullptr;
     PFN_vkEnumerateInstanceLayerProperties EnumerateInstanceLayerProperties = nullptr;
     PFN_vkEnumerateInstanceExtensionProperties EnumerateInstanceExtensionProperties = nullptr;
-    PFN_vkCreateDebugUtilsMessengerEXT CreateDebugUtilsMessenger = nullptr; // with validation alone
+    PFN_vkCreateDebugUtilsMessengerEXT CreateDebugUtilsMessenger = nullptr; // only with validation
     PFN_vkDestroyDebugUtilsMessengerEXT DestroyDebugUtilsMessenger = nullptr;
     // Names for debuggers; null where the instance has no VK_EXT_debug_utils.
     PFN_vkSetDebugUtilsObjectNameEXT SetDebugUtilsObjectName = nullptr;

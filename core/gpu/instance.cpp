@@ -114,7 +114,7 @@ Result<std::shared_ptr<Instance>> Instance::create(const InstanceOptions& option
 Instance::~Instance() {
     if (m_messenger) vk.DestroyDebugUtilsMessenger(m_instance, m_messenger, nullptr);
     if (m_instance && vk.DestroyInstance) vk.DestroyInstance(m_instance, nullptr);
-    // Drivers keep threads and thread-local data, so the library stays open.
+    // The library stays open, for drivers keep threads and thread-local data.
 }
 
 Result<std::vector<DeviceReport>> Instance::devices() const {

@@ -56,7 +56,7 @@ bool nameComponentTypes(std::vector<std::uint32_t>& words) {
         if (length == 0 || i + length > words.size()) return false;
         types = types || (op >= opTypeFirst && op <= opTypeLast);
         matrices = matrices || op == opTypeMatrix;
-        // Only bfloat16 names its encoding.
+        // Only the type of bfloat16 has a fourth word, its encoding.
         if (op == opTypeFloat) (length == 4 ? bf16 : words[i + 2] == 32 ? f32 : f16) = words[i + 1];
         std::vector<std::uint32_t>& into = op == opTypeFloat ? floats : types ? rest : preamble;
         into.insert(into.end(), words.begin() + static_cast<std::ptrdiff_t>(i),
@@ -91,8 +91,8 @@ bool parse(glslang::TShader& shader, const char* const* text, const char* preamb
     return shader.parse(GetDefaultResources(), 460, false, messages);
 }
 
-// The first shader makes glslang build its tables of built-in names, behind a lock that it never opens again when
-// memory ends there. So this happens once, on one thread, and if it fails no other shader is tried.
+// With the first shader glslang builds its tables of built-in names under a lock, which it never releases when it runs
+// out of memory there. So this happens once, on one thread, and if it fails no other shader is compiled.
 bool glslangIsReady() {
     static const bool ready = [] {
         const auto parsed = caught([]() -> Result<bool> {

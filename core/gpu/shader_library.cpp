@@ -104,7 +104,7 @@ Result<std::unique_ptr<ShaderLibrary>> ShaderLibrary::create(Device& device, std
 
 ShaderLibrary::~ShaderLibrary() {
     const VulkanFunctions& vk = m_device.vk;
-    // Memory that ends must not leave a destructor; the cache is then only older.
+    // std::bad_alloc must not leave a destructor; the cache on disk stays as it was.
     (void)caught([&]() -> Result<void> {
         std::size_t size = 0;
         if (m_changed && !m_folder.empty() &&
@@ -130,7 +130,7 @@ std::string ShaderLibrary::pipelineCachePath() const {
 }
 
 Result<std::vector<std::uint32_t>> ShaderLibrary::spirv(std::string_view shader, const std::vector<Define>& defines) {
-    // All sources are part of the key: a changed include must not find old words.
+    // The key covers all sources: a changed include must not find old SPIR-V.
     static const std::uint64_t sources = [] {
         std::uint64_t hash = 0xcbf29ce484222325u;
         for (const ShaderSource& source : shaderSources()) hash = fnv1a(source.text, fnv1a(source.name, hash));
@@ -161,7 +161,7 @@ Result<Pipeline> ShaderLibrary::pipeline(std::string_view shader, const std::vec
         if (const auto found = m_pipelines.find(key); found != m_pipelines.end()) {
             made = found->second;
         } else {
-            // As an error: the destructor asks for it too, where nothing may be thrown.
+            // Exceptions become errors: the destructor reads the result too and must not throw.
             task = std::packaged_task<Result<Pipeline>()>(
                 [&] { return caught([&] { return make(key, shader, defines, inputs); }); });
             made = task.get_future().share();
@@ -171,7 +171,7 @@ Result<Pipeline> ShaderLibrary::pipeline(std::string_view shader, const std::vec
     if (task.valid()) {
         task();
         const std::lock_guard lock(m_mutex);
-        if (!made.get()) m_pipelines.erase(key); // it may go the next time
+        if (!made.get()) m_pipelines.erase(key); // the next call tries again
     }
     return made.get();
 }

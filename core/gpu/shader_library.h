@@ -33,12 +33,12 @@ struct Pipeline {
 // Layout of every kernel: 128 bytes of push constants, and up to five uniform texel buffers for kernels that want them.
 constexpr std::uint32_t pushBytes = 128, texelBuffers = 5;
 
-// Whoever has pipelines: a device's shader library, or a test that wants to see what is dispatched without a device.
+// Where kernels get pipelines from: a device's shader library, or a test that looks at dispatches without a device.
 class Pipelines {
 public:
     virtual ~Pipelines() = default;
 
-    // Matrices: addresses, by full subgroups of 32.
+    // Matrices: addresses, and full subgroups of 32 lanes.
     enum class Inputs : std::uint8_t { Addresses, Texels, Matrices };
     virtual Result<Pipeline> pipeline(std::string_view shader, const std::vector<Define>& defines,
                                       Inputs inputs = Inputs::Addresses) = 0;
@@ -50,7 +50,7 @@ public:
     static Result<std::unique_ptr<ShaderLibrary>> create(Device& device, std::string cacheFolder);
     ~ShaderLibrary() override; // writes the pipeline cache if anything is new
 
-    // Made once; any thread may ask, and waits for another one that makes the same.
+    // Each is made once. Any thread may call this; it waits while another one makes the same pipeline.
     Result<Pipeline> pipeline(std::string_view shader, const std::vector<Define>& defines,
                               Inputs inputs = Inputs::Addresses) override;
 

@@ -25,7 +25,7 @@ VkBufferCreateInfo bufferOf(std::uint64_t bytes) {
 } // namespace
 
 Result<std::unique_ptr<VulkanHeap>> VulkanHeap::create(Device& device) {
-    // The smallest buffer tells how the driver rounds; with sizes in multiples of that it rounds no more.
+    // The memory of the smallest buffer is the granularity of the driver; it does not round multiples of it.
     const VkBufferCreateInfo info = bufferOf(1);
     VkBuffer buffer = VK_NULL_HANDLE;
     CHECK_VULKAN(device.vk.CreateBuffer(device.handle(), &info, nullptr, &buffer), "making a buffer");
@@ -35,7 +35,7 @@ Result<std::unique_ptr<VulkanHeap>> VulkanHeap::create(Device& device) {
     HeapTraits traits;
     traits.granularity = std::max({traits.granularity, std::bit_ceil(needs.size), std::bit_ceil(needs.alignment),
                                    std::bit_ceil(device.limits().minTexelBufferOffsetAlignment)});
-    // NVIDIA's driver reports 4 GiB and gives single allocations of at least 40; there the heap is the limit.
+    // NVIDIA's driver reports 4 GiB, but makes single allocations of 40 GiB and more; there the heap is the limit.
     VkPhysicalDeviceProperties2 properties{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
     device.vk.GetPhysicalDeviceProperties2(device.report().handle, &properties);
     traits.largestBlock =

@@ -37,7 +37,7 @@ private:
         VkDeviceMemory memory = VK_NULL_HANDLE;
         std::byte* mapped = nullptr;
         std::unique_ptr<std::byte[]> host; // of a host block
-        // Of a range: one allocation for each page that is mapped, by offset.
+        // One allocation for each mapped page of a range, by offset.
         std::uint64_t page = 0;
         std::uint32_t memoryType = 0;
         std::map<std::uint64_t, VkDeviceMemory> pages;

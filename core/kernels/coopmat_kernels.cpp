@@ -9,17 +9,17 @@ namespace spikescope {
 
 namespace {
 
-// Of CoopmatKernels::convTiles, what the rule takes but for the first one.
+// Indices into CoopmatKernels::convTiles: the tiles that the rule takes besides the first one.
 constexpr std::size_t deepTile = 1, wideTile = 2, narrowTile = 4;
 
-// Shaders count 16 bytes of a picture, or single elements of one of few channels.
+// Shaders index the 16-byte units of one picture, or the elements of a picture with few channels.
 std::uint64_t unitsOf(const Tensor& map) { return map.shape.pixels() * map.stride() * sizeOf(map.dtype) / 16; }
 bool isCountable(const Tensor& map) { return unitsOf(map) <= indexEnd; }
 
 constexpr std::string_view convShader = "conv3x3_coopmat.comp", productShader = "gemm_coopmat.comp";
 
-// Of gemm_coopmat.comp: 16 × 16 blocks of a warp in each direction, warps side by side of four, and steps that blocks
-// of b are asked for ahead.
+// Tiles of gemm_coopmat.comp: 16 × 16 blocks of a warp in each direction, how many of the four warps share rows of c,
+// and how many steps ahead blocks of b are prefetched.
 struct MatrixTile {
     std::string_view name;
     std::uint64_t blocks, warpsN, ahead;
@@ -39,8 +39,7 @@ constexpr MatrixTile matrixTiles[] = {{"128x128", 4, 2, 1},
 // 16 bytes from pixel to pixel.
 std::int32_t strideOf(const Tensor& map) { return narrow<int>(map.stride() * sizeOf(map.dtype) / 16); }
 
-// What workgroups read of a map, in its rows and columns; of one that is read as if doubled in those of the doubled
-// one.
+// Rows and columns that a convolution reads, and its padding; with UPSAMPLE those of the upsampled feature map.
 struct InputWindow {
     std::int32_t rows, columns, top, left;
 };
@@ -53,7 +52,7 @@ InputWindow windowOf(const ConvCall& call, const Tensor& in) {
 
 } // namespace
 
-// Slices of statistics are counted by the smallest of them: see convSlices().
+// A tile makes one slice of statistics; convSlices() reckons with the smallest tiles.
 const CoopmatKernels::ConvTile CoopmatKernels::convTiles[] = {{"8x16 pixels, 128 channels", 8, 2, 2},
                                                               {"8x16 pixels, 128 channels, 64 deep", 8, 2, 4},
                                                               {"4x16 pixels, 256 channels, 64 deep", 4, 4, 4},
@@ -66,7 +65,7 @@ bool CoopmatKernels::multiplies(const Program& program, std::initializer_list<Te
            std::ranges::all_of(tensors, [&](TensorId id) { return program.tensor(id).dtype == type; });
 }
 
-// 3×3, stride 1, through no norm or one that the shaders know, and with no activation or one behind it.
+// 3×3, stride 1, with a norm and an activation that the shaders have.
 bool CoopmatKernels::isPlain3x3(const ConvCall& call, const Program& program) const {
     const Tensor& in = program.tensor(call.in);
     return call.kernel == 3 && call.stride == 1 && call.activation != Activation::Silu &&
@@ -81,7 +80,8 @@ std::optional<CoopmatKernels::ConvTile> CoopmatKernels::tileOf(const ConvCall& c
                       multiplies(program, {call.in, call.out, call.residual.value_or(call.out)}) &&
                       (call.method == ConvMethod::Direct || !call.norm);
     if (!fits) return std::nullopt;
-    // Wide tiles norm each element for more channels. Four taps a stage are few between barriers.
+    // Wide tiles use a normed element for more output channels. A folded convolution has only four taps between
+    // barriers, so that its stages are deeper.
     std::size_t rule = 0;
     if (out.shape.c % 128 != 0)
         rule = narrowTile;
@@ -98,7 +98,7 @@ std::optional<CoopmatKernels::ConvTile> CoopmatKernels::tileOf(const ConvCall& c
     });
 }
 
-// All but those of the tile and of the statistics.
+// All defines but those of the tile and of the statistics.
 std::vector<Define> CoopmatKernels::convDefines(const ConvCall& call, const Program& program) {
     std::vector<Define> defines{{"TYPE", shaderType(program.tensor(call.in).dtype)}};
     if (call.upsample) defines.push_back({call.method == ConvMethod::Folded ? "FOLDED" : "UPSAMPLE", "1"});
@@ -107,7 +107,7 @@ std::vector<Define> CoopmatKernels::convDefines(const ConvCall& call, const Prog
     return defines;
 }
 
-bool CoopmatKernels::makesFew(const ConvCall& call, const Program& program) const {
+bool CoopmatKernels::hasFewOutputChannels(const ConvCall& call, const Program& program) const {
     const Tensor& out = program.tensor(call.out);
     return call.method == ConvMethod::Direct && isPlain3x3(call, program) && call.bias && !call.upsample &&
            !call.residual && call.activation == Activation::None && !call.stats && out.dtype == DType::F32 &&
@@ -140,7 +140,7 @@ std::optional<std::uint64_t> CoopmatKernels::slicesOf(const ConvCall& call, cons
 // 4, and of each the input channels 2 (l % 4) + {0, 1} and 8 more.
 WeightPacking CoopmatKernels::packing(const ConvCall& call, const Program& program) const {
     const std::uint64_t in = program.tensor(call.in).shape.c, out = program.tensor(call.out).shape.c;
-    if (makesFew(call, program)) return {{9, 1}, {out, in * 9}, {in, 9}};
+    if (hasFewOutputChannels(call, program)) return {{9, 1}, {out, in * 9}, {in, 9}};
     const bool folded = call.method == ConvMethod::Folded;
     const std::uint64_t taps = folded ? 4 : call.kernel * call.kernel, toIn = taps, toOut = in * taps;
     const bool product =
@@ -157,7 +157,7 @@ WeightPacking CoopmatKernels::packing(const ConvCall& call, const Program& progr
 }
 
 Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& target) {
-    if (makesFew(call, target.program)) return fewOutputs(call, target);
+    if (hasFewOutputChannels(call, target.program)) return convToFewChannels(call, target);
     const auto tile = tileOf(call, target.program);
     if (!tile) return PortableKernels::directConv(call, target);
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
@@ -185,7 +185,7 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
             .y = target.address(call.out) + n * bytesOf(out),
             .bias = target.address(call.bias),
             .gn = call.norm ? target.address(call.norm->coefficients) + n * in.shape.c * 8 : 0,
-            .part = slices ? target.address(call.stats->partials) + n * *slices * call.stats->groups * 16 : 0,
+            .moments = slices ? target.address(call.stats->partials) + n * *slices * call.stats->groups * 16 : 0,
             .H = narrow<int>(grid.h),
             .W = narrow<int>(grid.w),
             .C = narrow<int>(in.shape.c),
@@ -206,16 +206,16 @@ Result<void> CoopmatKernels::directConv(const ConvCall& call, const Target& targ
     return {};
 }
 
-Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& target) {
+Result<void> CoopmatKernels::convToFewChannels(const ConvCall& call, const Target& target) {
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     std::vector<Define> defines{{"TYPE", shaderType(in.dtype)},
                                 {"CHANNELS", std::to_string(in.shape.c)},
                                 {"OUTPUTS", std::to_string(out.shape.c)}};
-    // Every workgroup reads two rows more than it makes, so many rows are better as long as they leave enough groups.
-    constexpr std::uint64_t mostRows = 32, fewestRows = 8, enoughGroups = 512;
+    // A workgroup reads two rows more than it makes: many rows are better while there are enough workgroups.
+    constexpr std::uint64_t maxRows = 32, minRows = 8, targetGroups = 512;
     const std::uint64_t columnGroups = divideUp<std::uint64_t>(out.shape.w, CONV_FEW_COOPMAT_COLUMNS);
-    std::uint64_t rows = mostRows;
-    while (rows > fewestRows && columnGroups * divideUp(out.shape.h, rows) < enoughGroups) rows /= 2;
+    std::uint64_t rows = maxRows;
+    while (rows > minRows && columnGroups * divideUp(out.shape.h, rows) < targetGroups) rows /= 2;
     addNorm(defines, call.norm);
     constexpr std::string_view shader = "conv3x3_few_coopmat.comp";
     const InputWindow window = windowOf(call, in);
@@ -245,20 +245,20 @@ Result<void> CoopmatKernels::fewOutputs(const ConvCall& call, const Target& targ
 Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define> defines, const Target& target) {
     const bool blocks = p.blockStepN != 0;
     if (!blocks) defines.push_back({"B_ROWS", "1"});
-    // Blocks are best used by four warps side by side; small tiles are for what would leave most of the device idle,
-    // and in long products they have registers to ask for more.
-    constexpr std::uint64_t fewGroups = 128;
-    constexpr std::size_t besides = 1, smaller = 2, ahead = 4; // places from the large tile in matrixTiles
-    std::size_t rule = blocks && (p.n % 256 == 0 || p.blocks) ? besides : 0;
-    const MatrixTile& most = matrixTiles[rule];
+    // Four warps that share rows of c use each block of b once. Small tiles are for products that would leave a large
+    // part of the device idle; with split-K they have registers left to prefetch further ahead.
+    constexpr std::uint64_t minGroups = 128;
+    constexpr std::size_t sharedRows = 1, smaller = 2, ahead = 4; // distances in matrixTiles
+    std::size_t rule = blocks && (p.n % 256 == 0 || p.blocks) ? sharedRows : 0;
+    const MatrixTile& large = matrixTiles[rule];
     const bool small =
-        !p.largeTiles && divideUp(p.m, most.rows()) * divideUp(p.n, most.columns()) * p.parts < fewGroups;
-    if (small) rule += p.parts > 1 ? smaller + ahead : smaller;
+        !p.largeTiles && divideUp(p.m, large.rows()) * divideUp(p.n, large.columns()) * p.splits < minGroups;
+    if (small) rule += p.splits > 1 ? smaller + ahead : smaller;
     const auto fits = [&](const MatrixTile& tile) {
         return (tile.blocks == 4 || !p.largeTiles) && (tile.ahead == 1 || blocks);
     };
     const MatrixTile& tile = m_tiles.choose(
-        matrixTiles, rule, fits, [&] { return TileChoices::keyOf(productShader, defines, p.k, p.n, p.m * p.parts); });
+        matrixTiles, rule, fits, [&] { return TileChoices::keyOf(productShader, defines, p.k, p.n, p.m * p.splits); });
     for (const auto& [name, value] : {std::pair{"BLOCKS", tile.blocks},
                                       {"WARPS_M", 4 / tile.warpsN},
                                       {"WARPS_N", tile.warpsN},
@@ -280,17 +280,17 @@ Result<void> CoopmatKernels::multiply(const MatrixProduct& p, std::vector<Define
                                                   .scales = p.scales,
                                                   .M = narrow<int>(p.m),
                                                   .N = narrow<int>(p.n),
-                                                  .K = narrow<int>(p.partDepth ? p.partDepth : p.k),
-                                                  .inner = narrow<int>(p.k),
+                                                  .K = narrow<int>(p.splitDepth ? p.splitDepth : p.k),
+                                                  .kTotal = narrow<int>(p.k),
                                                   .lda = narrow<int>(p.lda),
                                                   .ldc = narrow<int>(p.ldc),
-                                                  .partStep = narrow<int>(p.n),
+                                                  .splitStride = narrow<int>(p.n),
                                                   .bStepK = narrow<int>(p.blockStepK),
                                                   .bStepN = narrow<int>(p.blockStepN),
                                                   .bBlocks = narrow<int>(p.blocks),
                                                   .alpha = p.alpha},
                                 Pipelines::Inputs::Matrices));
-    dispatch.groups = {narrow<uint>(columnGroups), narrow<uint>(rowGroups), narrow<uint>(p.parts)};
+    dispatch.groups = {narrow<uint>(columnGroups), narrow<uint>(rowGroups), narrow<uint>(p.splits)};
     if (rowsFirst) std::swap(dispatch.groups[0], dispatch.groups[1]);
     target.dispatches.push_back(std::move(dispatch));
     return {};
@@ -314,16 +314,16 @@ Result<void> CoopmatKernels::matmul(const Matmul& m, const Target& target) {
     addEpilogue(defines, m, target.program);
     const std::uint64_t ldc = m.inPlace ? out.stride() : m.columns, inBytes = m.inner * sizeOf(a.dtype),
                         outBytes = ldc * sizeOf(out.dtype);
-    // Shaders count 16 bytes in an int, and workgroups in a row are limited.
-    const std::uint64_t atOnce =
+    // Shaders index 16-byte units with an int, and the workgroups of one axis are limited.
+    const std::uint64_t maxRows =
         std::min((std::uint64_t{1} << 34) / std::max(inBytes, outBytes), std::uint64_t{1} << 20);
-    for (std::uint64_t done = 0; done < m.rows; done += atOnce)
+    for (std::uint64_t done = 0; done < m.rows; done += maxRows)
         CHECK(multiply({.a = target.address(m.a) + (m.aRow + done) * inBytes,
                         .b = target.address(m.b) + m.bRow * m.columns * sizeOf(out.dtype),
                         .c = target.address(m.out) + (m.outRow + done) * outBytes,
                         .residual = m.residual ? target.address(*m.residual) + (m.outRow + done) * outBytes : 0,
                         .bias = target.address(m.bias),
-                        .m = std::min(atOnce, m.rows - done),
+                        .m = std::min(maxRows, m.rows - done),
                         .n = m.columns,
                         .k = m.inner,
                         .lda = m.inner,
@@ -343,121 +343,171 @@ Result<void> CoopmatKernels::matmulPlanes(const Matmul& first, std::uint64_t pla
 
 namespace {
 
-// What of an attention exists at a time, in the workspace for the scores: weights of some queries, factors of tiles and
-// of rows, the last strips of keys and values, and parts of the products with the values. Those have few rows and
-// columns and are long: parts side by side keep a GPU busy.
-struct AttentionBlock {
+// Layout of an attention's workspace, which has the size of the scores: the weights of some rows of queries, factors of
+// tiles and of rows, the last strips of keys and values, and the splits (split-K) of the products with the values.
+// These products have few rows and columns and a long inner extent, so that only splits give a GPU enough workgroups.
+struct AttentionWorkspace {
     static constexpr std::uint64_t tileKeys = 64, strip = 16;
-    std::uint64_t rows = 0, parts = 1; // rows 0: there is no room
-    std::uint64_t tilesAt = 0, scalesAt = 0, keysTail = 0, valuesTail = 0, partsAt = 0, bytes = 0;
+    std::uint64_t rows = 0, splits = 1; // rows of queries at a time; 0: the workspace is too small
+    std::uint64_t tilesAt = 0, scalesAt = 0, keysTail = 0, valuesTail = 0, splitsAt = 0, bytes = 0; // offsets in bytes
 
-    AttentionBlock(std::uint64_t pixels, std::uint64_t channels, std::uint64_t blockRows, std::uint64_t mostParts)
-        : rows(blockRows) {
-        constexpr std::uint64_t enoughGroups = 256, alignment = 256;
+    AttentionWorkspace(std::uint64_t pixels, std::uint64_t channels, std::uint64_t queryRows, std::uint64_t maxSplits)
+        : rows(queryRows) {
+        constexpr std::uint64_t targetGroups = 256, alignment = 256;
         const std::uint64_t keys = roundUp(pixels, tileKeys), tiles = keys / tileKeys,
                             groups = divideUp<std::uint64_t>(rows, 64) * divideUp<std::uint64_t>(channels, 256);
-        while (groups * parts < enoughGroups && 2 * parts <= std::min(tiles, mostParts)) parts *= 2;
+        while (groups * splits < targetGroups && 2 * splits <= std::min(tiles, maxSplits)) splits *= 2;
         tilesAt = roundUp(rows * keys * 2, alignment);
         scalesAt = tilesAt + roundUp(rows * tiles * 8, alignment);
         keysTail = scalesAt + roundUp(rows * 4, alignment);
         valuesTail = keysTail + strip * channels * 2;
-        partsAt = valuesTail + strip * channels * 2;
-        bytes = partsAt + (parts > 1 ? rows * parts * channels * 4 : 0);
+        splitsAt = valuesTail + strip * channels * 2;
+        bytes = splitsAt + (splits > 1 ? rows * splits * channels * 4 : 0);
     }
 };
-// Weights are half as large as scores, so there is room for more rows. Powers of two fill whole waves of groups: 4096
-// rows reach 312 TFLOP/s on an H200, 3328 reach 266.
-AttentionBlock attentionBlock(std::uint64_t pixels, std::uint64_t channels, std::uint64_t scoreRows,
-                              std::uint64_t room) {
+// Weights are half as large as scores, so that more rows fit into the workspace than of scores. Powers of two fill
+// whole waves of workgroups: 4096 rows reach 312 TFLOP/s on an H200, 3328 reach 266.
+AttentionWorkspace attentionWorkspace(std::uint64_t pixels, std::uint64_t channels, std::uint64_t scoreRows,
+                                      std::uint64_t availableBytes) {
     for (std::uint64_t rows = std::bit_ceil(pixels); rows > scoreRows; rows /= 2)
-        if (const AttentionBlock block(pixels, channels, std::min(rows, pixels), pixels); block.bytes <= room)
-            return block;
+        if (const AttentionWorkspace layout(pixels, channels, std::min(rows, pixels), pixels);
+            layout.bytes <= availableBytes)
+            return layout;
     const std::uint64_t rows = std::max(std::bit_floor(scoreRows), std::min<std::uint64_t>(scoreRows, 64));
-    for (std::uint64_t parts = pixels; parts > 0; parts /= 2)
-        if (const AttentionBlock block(pixels, channels, rows, parts); block.bytes <= room) return block;
+    for (std::uint64_t maxSplits = pixels; maxSplits > 0; maxSplits /= 2)
+        if (const AttentionWorkspace layout(pixels, channels, rows, maxSplits); layout.bytes <= availableBytes)
+            return layout;
     return {pixels, channels, 0, 1};
 }
 
 } // namespace
 
-// Products of queries and keys by rows become weights in 16 bits at once, each over the largest score of its tile of 64
-// keys; what is left of the softmax are powers of two by tiles, which the products with the values take on the way in,
-// and a factor for each row. The workspace for the scores holds the weights, these factors, and parts of the second
-// product.
-Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& target) {
+struct CoopmatKernels::Attention {
+    Define type;
+    float scale = 1.0f;
+    std::uint64_t pixels = 0, channels = 0;        // of a picture
+    std::uint64_t keys = 0, tiles = 0, strips = 0; // keys: pixels rounded up to whole tiles of 64
+    std::uint64_t rows = 0;                        // of queries at a time
+    std::uint64_t splits = 1, splitDepth = 0;      // of the products with the values; in keys
+    std::uint64_t weightsAt = 0, tilesAt = 0, scalesAt = 0, keysTail = 0, valuesTail = 0, splitsAt = 0; // addresses
+};
+
+// Nothing where the portable kernels have to do it.
+std::optional<CoopmatKernels::Attention> CoopmatKernels::planAttention(const AttentionCall& call,
+                                                                       const Target& target) const {
     const Tensor &q = target.tensor(call.q), &scores = target.tensor(call.scores);
-    const Define element{"TYPE", shaderType(q.dtype)};
-    const std::uint64_t pixels = q.shape.pixels(), channels = q.shape.c, rowBytes = channels * sizeOf(q.dtype);
-    constexpr std::uint64_t tileKeys = AttentionBlock::tileKeys, strip = AttentionBlock::strip;
-    constexpr float log2e = 1.44269504f;
-    const std::uint64_t keys = roundUp(pixels, tileKeys), tiles = keys / tileKeys, strips = divideUp(pixels, strip);
-    const AttentionBlock block = attentionBlock(pixels, channels, call.chunkRows, scores.bytes);
-    const std::uint64_t weightsAt = target.address(call.scores), tilesAt = weightsAt + block.tilesAt,
-                        scalesAt = weightsAt + block.scalesAt, keysTail = weightsAt + block.keysTail,
-                        valuesTail = weightsAt + block.valuesTail, partsAt = weightsAt + block.partsAt;
+    const std::uint64_t pixels = q.shape.pixels(), channels = q.shape.c,
+                        keys = roundUp(pixels, AttentionWorkspace::tileKeys),
+                        tiles = keys / AttentionWorkspace::tileKeys;
+    const AttentionWorkspace layout = attentionWorkspace(pixels, channels, call.chunkRows, scores.bytes);
     const bool fits =
         call.usesUp && multiplies(target.program, {call.q, call.k, call.v, call.out}) && channels % 256 == 0 &&
-        block.rows > 0 &&
-        std::max(std::max(block.rows, channels) * keys, block.rows * block.parts * channels) / 4 <= indexEnd;
-    if (!fits) return PortableKernels::attention(call, target);
-    const std::uint64_t partDepth = divideUp(tiles, block.parts) * tileKeys,
-                        parts = divideUp(keys, partDepth); // none of them empty
-    const auto arrange = [&](std::uint64_t rows, std::uint64_t tail, std::vector<Define> defines) {
-        defines.push_back({"CHANNELS", std::to_string(channels)});
-        return add(target, "attention_blocks.comp", defines, push::AttentionBlocks{rows, tail, narrow<uint>(pixels)},
-                   strips, 1);
-    };
+        layout.rows > 0 &&
+        std::max(std::max(layout.rows, channels) * keys, layout.rows * layout.splits * channels) / 4 <= indexEnd;
+    if (!fits) return std::nullopt;
+    const std::uint64_t workspace = target.address(call.scores),
+                        splitDepth = divideUp(tiles, layout.splits) * AttentionWorkspace::tileKeys;
+    return Attention{.type = {"TYPE", shaderType(q.dtype)},
+                     .scale = call.scale,
+                     .pixels = pixels,
+                     .channels = channels,
+                     .keys = keys,
+                     .tiles = tiles,
+                     .strips = divideUp(pixels, AttentionWorkspace::strip),
+                     .rows = layout.rows,
+                     .splits = divideUp(keys, splitDepth), // none of them is empty
+                     .splitDepth = splitDepth,
+                     .weightsAt = workspace,
+                     .tilesAt = workspace + layout.tilesAt,
+                     .scalesAt = workspace + layout.scalesAt,
+                     .keysTail = workspace + layout.keysTail,
+                     .valuesTail = workspace + layout.valuesTail,
+                     .splitsAt = workspace + layout.splitsAt};
+}
+
+// The products of queries and keys become 16-bit weights at once: powers of two, relative to the largest score of each
+// row in a tile of 64 keys. The rest of the softmax are a factor for each row and tile, by which the product with the
+// values multiplies the weights as it loads them, and a factor for each row of its result.
+Result<void> CoopmatKernels::attention(const AttentionCall& call, const Target& target) {
+    const std::optional<Attention> attention = planAttention(call, target);
+    if (!attention) return PortableKernels::attention(call, target);
+    const Tensor& q = target.tensor(call.q);
+    const std::uint64_t rowBytes = attention->channels * sizeOf(q.dtype);
     for (std::uint64_t picture = 0; picture < q.shape.n; ++picture) {
-        const std::uint64_t base = picture * pixels * rowBytes, keyRows = target.address(call.k) + base,
-                            valueRows = target.address(call.v) + base;
-        CHECK(arrange(keyRows, keysTail, {{"KEYS", "1"}}));
-        CHECK(arrange(valueRows, valuesTail, {}));
-        for (std::uint64_t first = 0; first < pixels; first += block.rows) {
-            const std::uint64_t rows = std::min(block.rows, pixels - first);
-            CHECK(multiply({.a = target.address(call.q) + base + first * rowBytes,
-                            .b = keyRows,
-                            .c = weightsAt,
-                            .tiles = tilesAt,
-                            .m = rows,
-                            .n = pixels,
-                            .k = channels,
-                            .lda = channels,
-                            .ldc = keys,
-                            .blockStepK = 32,
-                            .blockStepN = 2 * channels,
-                            .blocks = strips,
-                            .tail = keysTail,
-                            .alpha = call.scale * log2e,
-                            .largeTiles = true},
-                           {element, {"SCORES", "1"}, {"TAIL_N", "1"}}, target));
-            CHECK(add(target, "attention_weights.comp", {},
-                      push::AttentionWeights{tilesAt, scalesAt, narrow<uint>(rows), narrow<uint>(tiles)}, rows, 1));
-            const std::uint64_t outAddress = target.address(call.out) + base + first * rowBytes;
-            const MatrixProduct values{.a = weightsAt,
-                                       .b = valueRows,
-                                       .c = parts > 1 ? partsAt : outAddress,
-                                       .tiles = tilesAt,
-                                       .scales = scalesAt,
-                                       .m = rows,
-                                       .n = channels,
-                                       .k = keys,
-                                       .lda = keys,
-                                       .ldc = parts * channels,
-                                       .parts = parts,
-                                       .partDepth = partDepth,
-                                       .blockStepK = 2 * channels,
-                                       .blockStepN = 32,
-                                       .blocks = strips,
-                                       .tail = valuesTail};
-            if (parts == 1) {
-                CHECK(multiply(values, {element, {"WEIGHTED", "1"}, {"TAIL_K", "1"}}, target));
-                continue;
-            }
-            CHECK(multiply(values, {element, {"WEIGHTED", "1"}, {"TAIL_K", "1"}, {"OUT", "F32"}}, target));
-            CHECK(sumParts(partsAt, call.out, outAddress, rows, parts, target));
+        const std::uint64_t base = picture * attention->pixels * rowBytes, keys = target.address(call.k) + base,
+                            values = target.address(call.v) + base;
+        CHECK(arrangeAsBlocks(*attention, keys, attention->keysTail, {{"KEYS", "1"}}, target));
+        CHECK(arrangeAsBlocks(*attention, values, attention->valuesTail, {}, target));
+        for (std::uint64_t first = 0; first < attention->pixels; first += attention->rows) {
+            const std::uint64_t rows = std::min(attention->rows, attention->pixels - first),
+                                offset = base + first * rowBytes;
+            CHECK(multiplyByKeys(*attention, target.address(call.q) + offset, keys, rows, target));
+            CHECK(finishSoftmax(*attention, rows, target));
+            CHECK(multiplyByValues(*attention, values, call.out, target.address(call.out) + offset, rows, target));
         }
     }
     return {};
+}
+
+// Keys or values of a picture, in place; the last 16 rows, which may be incomplete, go to `tail`.
+Result<void> CoopmatKernels::arrangeAsBlocks(const Attention& attention, std::uint64_t matrix, std::uint64_t tail,
+                                             std::vector<Define> defines, const Target& target) {
+    defines.push_back({"CHANNELS", std::to_string(attention.channels)});
+    return add(target, "attention_blocks.comp", defines,
+               push::AttentionBlocks{matrix, tail, narrow<uint>(attention.pixels)}, attention.strips, 1);
+}
+
+Result<void> CoopmatKernels::multiplyByKeys(const Attention& attention, std::uint64_t queries, std::uint64_t keys,
+                                            std::uint64_t rows, const Target& target) {
+    constexpr float log2e = 1.44269504f;
+    return multiply({.a = queries,
+                     .b = keys,
+                     .c = attention.weightsAt,
+                     .tiles = attention.tilesAt,
+                     .m = rows,
+                     .n = attention.pixels,
+                     .k = attention.channels,
+                     .lda = attention.channels,
+                     .ldc = attention.keys,
+                     .blockStepK = 32,
+                     .blockStepN = 2 * attention.channels,
+                     .blocks = attention.strips,
+                     .tail = attention.keysTail,
+                     .alpha = attention.scale * log2e,
+                     .largeTiles = true},
+                    {attention.type, {"SCORES", "1"}, {"TAIL_N", "1"}}, target);
+}
+
+Result<void> CoopmatKernels::finishSoftmax(const Attention& attention, std::uint64_t rows, const Target& target) {
+    return add(target, "attention_weights.comp", {},
+               push::AttentionWeights{attention.tilesAt, attention.scalesAt, narrow<uint>(rows),
+                                      narrow<uint>(attention.tiles)},
+               rows, 1);
+}
+
+Result<void> CoopmatKernels::multiplyByValues(const Attention& attention, std::uint64_t values, TensorId out,
+                                              std::uint64_t outAddress, std::uint64_t rows, const Target& target) {
+    const bool isSplit = attention.splits > 1;
+    std::vector<Define> defines{attention.type, {"WEIGHTED", "1"}, {"TAIL_K", "1"}};
+    if (isSplit) defines.push_back({"OUT", "F32"});
+    CHECK(multiply({.a = attention.weightsAt,
+                    .b = values,
+                    .c = isSplit ? attention.splitsAt : outAddress,
+                    .tiles = attention.tilesAt,
+                    .scales = attention.scalesAt,
+                    .m = rows,
+                    .n = attention.channels,
+                    .k = attention.keys,
+                    .lda = attention.keys,
+                    .ldc = attention.splits * attention.channels,
+                    .splits = attention.splits,
+                    .splitDepth = attention.splitDepth,
+                    .blockStepK = 2 * attention.channels,
+                    .blockStepN = 32,
+                    .blocks = attention.strips,
+                    .tail = attention.valuesTail},
+                   std::move(defines), target));
+    return isSplit ? sumSplits(attention.splitsAt, out, outAddress, rows, attention.splits, target) : Result<void>{};
 }
 
 } // namespace spikescope

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint32_t lanes = CPU_LANES;
 
-// Output channels of a tile of conv3x3_cpu.comp: the most that divides them.
+// Output channels of a tile of conv3x3_cpu.comp: the largest that divides them.
 std::uint64_t convTile(std::uint64_t outChannels) {
     for (const std::uint64_t tile : {16, 8, 4})
         if (outChannels % tile == 0) return tile;
@@ -20,10 +20,10 @@ std::uint64_t convColumns(std::uint64_t tile) { return tile > 8 ? 4 : 6; } // pi
 
 constexpr std::uint64_t gemmRows = GEMM_CPU_ROWS, gemmColumns = GEMM_CPU_COLUMNS;
 
-// Rows of a group that makes Winograd's products: those that leave the fewest over.
+// Rows of a workgroup of Winograd's products: of two sizes the one with less padding.
 std::uint64_t winogradRows(std::uint64_t tiles) {
-    constexpr std::uint64_t most = lanes * gemmRows, fewer = most - lanes;
-    return divideUp(tiles, fewer) * fewer < divideUp(tiles, most) * most ? fewer : most;
+    constexpr std::uint64_t large = lanes * gemmRows, small = large - lanes;
+    return roundUp(tiles, small) < roundUp(tiles, large) ? small : large;
 }
 
 std::uint64_t gemmGroups(std::uint64_t m, std::uint64_t n) {
@@ -32,10 +32,10 @@ std::uint64_t gemmGroups(std::uint64_t m, std::uint64_t n) {
 
 } // namespace
 
-bool CpuKernels::viewable(const Tensor& tensor) const { return texels(tensor) <= m_mostTexels; }
+bool CpuKernels::viewable(const Tensor& tensor) const { return texels(tensor) <= m_maxTexels; }
 
-// Four elements each, those between the pixels of a map within another one among them. What a tensor of three elements
-// has behind it is padding of its block.
+// Texels of four elements. A tensor within another one is strided: its view includes the gaps between its pixels. The
+// last texel may reach into the padding that every block has.
 std::uint64_t CpuKernels::texels(const Tensor& tensor) {
     const std::uint64_t elements = tensor.within
                                        ? (tensor.shape.n * tensor.shape.pixels() - 1) * tensor.stride() + tensor.shape.c
@@ -63,7 +63,7 @@ Result<Dispatch> CpuKernels::makeTexel(std::string_view shader, const std::vecto
     return dispatch;
 }
 
-// What conv3x3_cpu.comp can do.
+// Whether conv3x3_cpu.comp makes this convolution.
 bool CpuKernels::hasTile(const ConvCall& call, const Program& program) const {
     const Tensor &in = program.tensor(call.in), &out = program.tensor(call.out);
     if (call.kernel != 3 || in.shape.c % 4 != 0 || call.activation == Activation::Silu) return false;
@@ -86,7 +86,7 @@ WeightPacking CpuKernels::packing(const ConvCall& call, const Program& program) 
 
 Result<void> CpuKernels::directConv(const ConvCall& given, const Target& target) {
     ConvCall call = given;
-    // Norming an element for every tile that reads it costs as much as the products.
+    // Several tiles read each element, and norming it for each of them costs as much as the products.
     if (call.norm && call.norm->usesUp && !target.tensor(call.in).within && target.tensor(call.out).shape.c > 4) {
         CHECK(normApply({.in = call.in,
                          .coefficients = call.norm->coefficients,
@@ -137,12 +137,12 @@ Result<void> CpuKernels::conv3x3(const ConvCall& call, const Target& target) {
     return {};
 }
 
-// Tiles, filters and products lie in their workspaces as these shaders stream through them, and not by planes. The
-// padded copy, which the plan has because MLX makes one, stays unwritten: tiles are read from the map itself.
+// Tiles, filters and products are stored in the order in which these shaders read them, not by planes. The padded copy,
+// which the plan has because MLX makes one, is not written: tiles are read from the input.
 Result<void> CpuKernels::winograd(const ConvCall& call, const Target& target) {
     const ConvCall::Winograd& w = *call.winograd;
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out), &padded = target.tensor(w.padded);
-    // The maps and the weights have fewer elements than these.
+    // The input, the output and the weights have fewer elements than these.
     const bool fits = out.shape.c % gemmColumns == 0 && call.activation != Activation::Silu &&
                       viewable(target.tensor(w.filters)) && viewable(target.tensor(w.inputs)) &&
                       viewable(target.tensor(w.products)) &&
@@ -210,17 +210,17 @@ Result<void> CpuKernels::matmul(const Matmul& m, const Target& target) {
         viewable(b) &&
         (!m.residual || (viewable(target.tensor(*m.residual)) && target.tensor(*m.residual).dtype == out.dtype)) &&
         outBlocks * (m.outRow + m.rows) < std::uint64_t{1} << 31;
-    // A view reaches so many rows; where that is not all of them, views begin at a multiple of 64 rows, whose bytes are
-    // a multiple of every alignment.
-    const std::uint64_t reach = m_mostTexels / std::max<std::uint64_t>(inBlocks, 1) / 64 * 64;
-    if (!fits || reach == 0 || (!viewable(a) && m.aRow % 64 != 0)) return PortableKernels::matmul(m, target);
+    // Rows that one view holds. Where these are not all rows, views begin at multiples of 64 rows, whose bytes are
+    // multiples of every alignment.
+    const std::uint64_t viewRows = m_maxTexels / std::max<std::uint64_t>(inBlocks, 1) / 64 * 64;
+    if (!fits || viewRows == 0 || (!viewable(a) && m.aRow % 64 != 0)) return PortableKernels::matmul(m, target);
     std::vector<Define> defines{
         {"IN", shaderType(a.dtype)}, {"OUT", shaderType(out.dtype)}, {"WEIGHT", shaderType(b.dtype)}, {"B_KN", "1"}};
     addEpilogue(defines, m, target.program);
     if (m.inPlace) defines.insert(defines.end(), {{"IN_PLACE", "1"}, {"COLUMNS", std::to_string(m.columns)}});
-    const std::uint64_t atOnce = viewable(a) ? m.rows : reach;
-    for (std::uint64_t done = 0; done < m.rows; done += atOnce) {
-        const std::uint64_t rows = std::min(atOnce, m.rows - done);
+    const std::uint64_t maxRows = viewable(a) ? m.rows : viewRows;
+    for (std::uint64_t done = 0; done < m.rows; done += maxRows) {
+        const std::uint64_t rows = std::min(maxRows, m.rows - done);
         std::uint64_t aRow = m.aRow + done;
         TexelView aView = view(target, m.a);
         if (!viewable(a)) {
@@ -311,8 +311,8 @@ Result<void> CpuKernels::normStats(const GroupNormStatsCall& call, const Target&
                                                              .slices = narrow<int>(call.slices),
                                                              .stride = narrow<int>(in.stride())},
                                      {view(target, call.in)}));
-    const std::uint64_t channelsAtOnce = 32 % perGroup == 0 ? 32 : perGroup;
-    dispatch.groups = {narrow<uint>(call.slices), narrow<uint>(divideUp(in.shape.c, channelsAtOnce)),
+    const std::uint64_t groupChannels = 32 % perGroup == 0 ? 32 : perGroup;
+    dispatch.groups = {narrow<uint>(call.slices), narrow<uint>(divideUp(in.shape.c, groupChannels)),
                        narrow<uint>(in.shape.n)};
     target.dispatches.push_back(std::move(dispatch));
     return {};
@@ -321,8 +321,8 @@ Result<void> CpuKernels::normStats(const GroupNormStatsCall& call, const Target&
 Result<void> CpuKernels::normApply(const GroupNormApplyCall& call, const Target& target) {
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     if (!viewable(in)) return PortableKernels::normApply(call, target);
-    constexpr std::uint64_t channelsAtOnce = 128, fewestPixels = 64, mostGroups = 65535;
-    const std::uint64_t pixels = in.shape.pixels(), perGroup = std::max(fewestPixels, divideUp(pixels, mostGroups));
+    constexpr std::uint64_t groupChannels = 128, minPixels = 64, maxGroups = 65535;
+    const std::uint64_t pixels = in.shape.pixels(), perGroup = std::max(minPixels, divideUp(pixels, maxGroups));
     std::vector<Define> defines{{"IN", shaderType(in.dtype)}, {"OUT", shaderType(out.dtype)}};
     addActivation(defines, call.activation);
     TRY(Dispatch dispatch, makeTexel("group_norm_apply_cpu.comp", defines,
@@ -331,7 +331,7 @@ Result<void> CpuKernels::normApply(const GroupNormApplyCall& call, const Target&
                                                              .c = narrow<int>(in.shape.c),
                                                              .perGroup = narrow<int>(perGroup)},
                                      {view(target, call.in), view(target, call.coefficients)}));
-    dispatch.groups = {narrow<uint>(divideUp(in.shape.c, channelsAtOnce)), narrow<uint>(divideUp(pixels, perGroup)),
+    dispatch.groups = {narrow<uint>(divideUp(in.shape.c, groupChannels)), narrow<uint>(divideUp(pixels, perGroup)),
                        narrow<uint>(in.shape.n)};
     target.dispatches.push_back(std::move(dispatch));
     return {};

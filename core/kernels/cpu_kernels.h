@@ -1,6 +1,6 @@
 #pragma once
 // Kernels for Mesa's CPU device: subgroups of 8 lanes, inputs through texel buffers (see bench/CPU_KERNELS.md for why).
-// What they cannot do goes to the portable kernels.
+// The portable kernels do everything else.
 
 #include "core/kernels/portable_kernels.h"
 
@@ -8,10 +8,10 @@ namespace spikescope {
 
 class CpuKernels final : public PortableKernels {
 public:
-    // mostTexels: of one buffer view, a limit of the device.
-    CpuKernels(Pipelines& pipelines, std::uint64_t mostTexels)
+    // maxTexels: of one buffer view, a limit of the device.
+    CpuKernels(Pipelines& pipelines, std::uint64_t maxTexels)
         : PortableKernels(pipelines)
-        , m_mostTexels(mostTexels) {}
+        , m_maxTexels(maxTexels) {}
 
     std::string_view name() const override { return "cpu"; }
     WeightPacking packing(const ConvCall& call, const Program& program) const override;
@@ -39,7 +39,7 @@ private:
     Result<Dispatch> makeTexel(std::string_view shader, const std::vector<Define>& defines, const Push& push,
                                std::vector<TexelView> views);
 
-    std::uint64_t m_mostTexels;
+    std::uint64_t m_maxTexels;
 };
 
 } // namespace spikescope

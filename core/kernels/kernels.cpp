@@ -5,18 +5,18 @@ namespace spikescope {
 Result<void> recordDispatch(Commands& commands, const Dispatch& dispatch) {
     const Device& device = commands.device();
     const VulkanFunctions& vk = device.vk;
-    // Drivers take more for none, and the run would go on with what memory held before.
+    // Drivers skip a dispatch with more groups than this, and the run would go on with what memory held before.
     for (std::size_t i = 0; i < 3; ++i)
-        if (const std::uint32_t most = device.limits().maxComputeWorkGroupCount[i]; dispatch.groups[i] > most)
+        if (const std::uint32_t maximum = device.limits().maxComputeWorkGroupCount[i]; dispatch.groups[i] > maximum)
             return fail(ErrorCode::Unsupported, "{} workgroups in a row for one kernel; {} takes {}",
-                        dispatch.groups[i], device.report().name, most);
+                        dispatch.groups[i], device.report().name, maximum);
     vk.CmdBindPipeline(commands.handle(), VK_PIPELINE_BIND_POINT_COMPUTE, dispatch.pipeline.handle);
     if (!dispatch.views.empty()) {
         TRY(const VkDescriptorSet set, commands.descriptorSet(dispatch.pipeline.texelSet));
         std::array<VkBufferView, texelBuffers> views{};
         std::array<VkWriteDescriptorSet, texelBuffers> writes{};
         for (std::uint32_t i = 0; i < texelBuffers; ++i) {
-            // Bindings that a kernel does not use repeat its first one.
+            // Every binding needs a view: those that a kernel does not use get its first one.
             if (i < dispatch.views.size()) {
                 const TexelView& view = dispatch.views[i];
                 TRY(views[i], commands.view({.sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,

@@ -1,6 +1,6 @@
 #pragma once
-// From a Program's calls to dispatches of shaders on one device: which variant, with which push constants, over how
-// many workgroups. Kernels take exactly the tensors that the Program names and nothing else.
+// Encodes a Program's calls as dispatches of shaders on one device: which variant, with which push constants, over how
+// many workgroups. Kernels use the tensors that the Program names and no other memory.
 
 #include "core/gpu/commands.h"
 #include "core/gpu/shader_library.h"
@@ -13,12 +13,12 @@
 
 namespace spikescope {
 
-// Where a live tensor lies.
+// The memory of a live tensor.
 struct BoundTensor {
     VkBuffer buffer = VK_NULL_HANDLE;
     std::uint64_t offset = 0;  // in the buffer, bytes
     std::uint64_t address = 0; // on the device
-    std::uint64_t block = 0;   // of the heap: a later buffer can have the handle of one that is gone
+    std::uint64_t block = 0;   // of the heap: tells a buffer from a later one with the same handle
     bool operator==(const BoundTensor&) const = default;
 };
 using Bindings = std::vector<BoundTensor>; // by TensorId
@@ -44,11 +44,11 @@ Result<void> recordDispatch(Commands& commands, const Dispatch& dispatch);
 
 enum class KernelChoice : std::uint8_t { Best, Portable };
 
-// One way of computing every call.
+// One implementation of every call.
 class Kernels {
 public:
-    // Mesa's CPU device and devices with cooperative matrices get kernels of their own unless the portable ones are
-    // asked for. A device whose matrices answer wrongly, or not at all, has the portable ones, which say so by name.
+    // Mesa's CPU device and devices with cooperative matrices get kernels of their own unless `choice` is Portable. A
+    // device whose matrices fail the self-check gets the portable ones, and their name says so.
     static std::unique_ptr<Kernels> create(Device& device, ShaderLibrary& library, KernelChoice choice);
     virtual ~Kernels() = default;
 
@@ -63,7 +63,7 @@ public:
     const TileChoices& tiles() const { return m_tiles; }
 
 protected:
-    TileChoices m_tiles; // of all shaders that have more than one
+    TileChoices m_tiles; // of all shaders with several tiles
 };
 
 } // namespace spikescope

@@ -98,7 +98,7 @@ Result<void> PortableKernels::directConv(const ConvCall& call, const Target& tar
                     .residualAddress = target.address(call.residual),
                     .outAddress = target.address(call.out),
                     .coefficientsAddress = call.norm ? target.address(call.norm->coefficients) : 0,
-                    .inApart = in.shape.pixels() * in.stride(),
+                    .batchStrideA = in.shape.pixels() * in.stride(),
                     .pictures = narrow<uint>(in.shape.n),
                     .rows = narrow<uint>(out.shape.pixels() / (folded ? 4 : 1)),
                     .columns = narrow<uint>(out.shape.c),
@@ -161,11 +161,11 @@ Result<void> PortableKernels::im2col(const ConvCall& call, const Target& target)
     const Shape& out = target.tensor(call.out).shape;
     std::vector<Define> defines{{"TYPE", shaderType(in.dtype)}, {"STRIDE", std::to_string(call.stride)}};
     if (call.upsample) defines.push_back({"UPSAMPLE", "1"});
-    const bool few = in.shape.c % 4 != 0;
-    if (few && in.dtype != DType::F32)
+    const bool hasFewInputs = in.shape.c % 4 != 0;
+    if (hasFewInputs && in.dtype != DType::F32)
         return fail(ErrorCode::Unsupported, "no kernel makes columns of {} channels of {}", in.shape.c,
                     spikescope::name(in.dtype));
-    if (few) defines.push_back({"FEW_INPUTS", "1"});
+    if (hasFewInputs) defines.push_back({"FEW_INPUTS", "1"});
     Matmul product = productOf(call, target);
     product.a = *call.columns;
     product.inner = 9 * in.shape.c;
@@ -184,7 +184,7 @@ Result<void> PortableKernels::im2col(const ConvCall& call, const Target& target)
                                .outWidth = narrow<uint>(out.w),
                                .padTop = call.padTop,
                                .padLeft = call.padLeft},
-                  rows * out.w * 9 * (few ? in.shape.c : in.shape.c / 4), 64));
+                  rows * out.w * 9 * (hasFewInputs ? in.shape.c : in.shape.c / 4), 64));
         product.outRow = first * out.w;
         product.rows = rows * out.w;
         CHECK(matmul(product, target));
@@ -211,7 +211,7 @@ Result<void> PortableKernels::winograd(const ConvCall& call, const Target& targe
               push::WinogradFilter{target.address(call.weight), target.address(w.filters), narrow<uint>(in.shape.c),
                                    narrow<uint>(outBlocks)},
               in.shape.c * outBlocks, 64));
-    // Threads of the transforms take channels one by one; 16-bit ones lie by two in a word.
+    // A thread of the transforms takes one channel, or two 16-bit channels, which share a word.
     const auto valuesOf = [](std::uint64_t channels, bool pairs) { return channels / (pairs ? 2 : 1); };
     const auto groupsOf = [&](std::uint64_t values) {
         return divideUp<std::uint64_t>(tiles, WINOGRAD_GROUP_TILES) *
@@ -245,14 +245,14 @@ Result<void> PortableKernels::winograd(const ConvCall& call, const Target& targe
 Result<void> PortableKernels::copy(const CopyCall& call, const Target& target) {
     const Tensor &in = target.tensor(call.in), &out = target.tensor(call.out);
     if (!call.upsample) {
-        // The last word may reach over the tensor's end into the padding that every tensor has up to 256 bytes.
+        // The last word may reach beyond the tensor, into the padding to 256 bytes that every tensor has.
         const std::uint64_t words = divideUp<std::uint64_t>(in.bytes, 16);
         return add(
             target, "copy.comp", {},
             push::Copy{.inAddress = target.address(call.in), .outAddress = target.address(call.out), .items = words},
             words, 64);
     }
-    if (out.shape.c % 4 != 0) return fail(ErrorCode::Unsupported, "no kernel doubles maps of {} channels", out.shape.c);
+    if (out.shape.c % 4 != 0) return fail(ErrorCode::Unsupported, "no kernel upsamples {} channels", out.shape.c);
     const std::uint64_t items = out.shape.elements() / 4;
     return add(target, "copy.comp", {{"UPSAMPLE", "1"}, {"TYPE", shaderType(out.dtype)}},
                push::Copy{.inAddress = target.address(call.in),

@@ -23,7 +23,7 @@ public:
                         std::vector<Dispatch>& dispatches) override;
 
 protected:
-    // What every kernel's encoding needs at hand.
+    // The program, its memory and the dispatches that a call appends to.
     struct Target {
         const Program& program;
         const Bindings& bindings;
@@ -35,9 +35,9 @@ protected:
         std::uint64_t address(std::optional<TensorId> id) const { return id ? address(*id) : 0; }
     };
 
-    // out = activation(a b + bias + residual): rows of `a` [.., inner] from aRow on, rows of `b` [.., columns] from
-    // bRow on (with columns that are no multiple of four: b [columns][inner], bRow 0), to rows of `out` from outRow on,
-    // at which the residual is read too.
+    // out = activation(a b + bias + residual). Rows of `a` [rows][inner] begin at aRow, those of `b` [inner][columns]
+    // at bRow, those of `out` and of the residual at outRow. Where `columns` is no multiple of four, b is
+    // [columns][inner] and bRow 0.
     struct Matmul {
         TensorId a, b, out;
         std::optional<TensorId> bias, residual;
@@ -47,11 +47,12 @@ protected:
         bool inPlace = false; // rows of `out` are the first columns of rows of `a`
     };
     virtual Result<void> matmul(const Matmul& product, const Target& target);
-    // `planes` products without bias, residual and activation, rows 0: those of plane i follow the ones of i - 1.
+    // `planes` products without bias, residual and activation. `first` is the first one, with rows 0; the rows of each
+    // plane follow those of the one before.
     virtual Result<void> matmulPlanes(const Matmul& first, std::uint64_t planes, const Target& target);
     Result<void> matmulEach(Matmul plane, std::uint64_t planes, const Target& target); // the same, one by one
 
-    // Of rows that follow each other closely.
+    // Rows without gaps.
     static push::Product denseProduct(const Matmul& m, const Target& target);
     Result<void> product(const push::Product& product, std::vector<Define> defines, const Target& target,
                          std::uint32_t phases = 1);
@@ -63,12 +64,12 @@ protected:
     virtual Result<void> normStats(const GroupNormStatsCall& call, const Target& target);
     virtual Result<void> normApply(const GroupNormApplyCall& call, const Target& target);
     virtual Result<void> attention(const AttentionCall& call, const Target& target);
-    // Rows of `out` from outAddress on are the sums of [rows][count][channels] of fp32 at `parts`.
-    Result<void> sumParts(std::uint64_t parts, TensorId out, std::uint64_t outAddress, std::uint64_t rows,
-                          std::uint64_t count, const Target& target);
+    // Split-K: rows of `out`, from outAddress on, become the sums over fp32 [rows][count][channels] at `splits`.
+    Result<void> sumSplits(std::uint64_t splits, TensorId out, std::uint64_t outAddress, std::uint64_t rows,
+                           std::uint64_t count, const Target& target);
     virtual Result<void> softmax(const Target& target, TensorId scores, std::uint32_t rows, std::uint32_t keys,
                                  std::uint32_t stride);
-    // Convolutions from or to so few channels that they are no multiple of four.
+    // Convolutions from or to a number of channels that is no multiple of four.
     struct FewChannelsTypes {
         DType in, weight, out;
     };
@@ -83,13 +84,13 @@ protected:
     static bool isProduct(const ConvCall& call); // 1×1, pixel by pixel
     static Matmul productOf(const ConvCall& call, const Target& target);
     Result<void> matmulInPlace(const Matmul& product, const Target& target);
-    // From so many slices of partials to coefficients.
+    // Merges the moments of `slices` slices to the coefficients of a norm.
     Result<void> gatherStats(const GroupNormStatsCall& call, std::uint64_t slices, const Target& target);
     Result<void> tanhClamp(const TanhClampCall& call, const Target& target);
     Result<void> blend(const BlendCall& call, const Target& target);
 
-    // The largest index that a shader forms in 32 bits before it widens it to an address, for each base that may have a
-    // large one; Unsupported where it does not fit, for the picture would be wrong.
+    // `end`: the largest index that a shader computes in 32 bits before it widens it to an address, for each of its
+    // tensors that may be large. Unsupported where it does not fit, for the picture would be wrong.
     struct Index {
         std::string_view of;
         std::uint64_t end;
@@ -115,7 +116,7 @@ protected:
             bytes && roundUp(bytes, 8u) != roundUp<std::uint32_t>(sizeof push, 8))
             return fail(ErrorCode::Unsupported, "shader {} takes {} bytes of push constants, not {}", shader, bytes,
                         sizeof push);
-        // Not what fills a struct up behind its last member, which is never the same: dispatches are compared.
+        // Without the padding after the last member, whose value is undefined: dispatches are compared.
         const std::size_t known = dispatch.pipeline.pushSize;
         std::memcpy(dispatch.push.data(), &push, known ? known : sizeof push);
         dispatch.pushSize = sizeof push;
@@ -133,13 +134,13 @@ private:
 std::string shaderType(DType dtype);
 void addActivation(std::vector<Define>& defines, Activation activation);
 void addNorm(std::vector<Define>& defines, const std::optional<ConvCall::NormOnLoad>& norm);
-// What a convolution or a product does with its sums before it stores them.
+// Defines of the epilogue of a convolution or a product: bias, residual, activation.
 template <class Call> void addEpilogue(std::vector<Define>& defines, const Call& call, const Program& program) {
     if (call.bias) defines.push_back({"BIAS", "1"});
     if (call.residual) defines.push_back({"RESIDUAL", shaderType(program.tensor(*call.residual).dtype)});
     addActivation(defines, call.activation);
 }
-// What is outside of the stored map of a convolution that folds its doubling, from what is outside of the doubled one.
+// Padding before the stored feature map of a folded convolution, from the padding before the upsampled one.
 inline std::int32_t foldedPad(std::int32_t pad) { return (pad + 1) / 2; }
 // Shaders count in ints.
 constexpr std::uint64_t indexEnd = std::uint64_t{1} << 31;

@@ -10,15 +10,15 @@ namespace spikescope {
 
 namespace {
 
-constexpr std::uint64_t rowsAtOnce = std::uint64_t{1} << 30; // of a product: shaders count them in 32 bits
+constexpr std::uint64_t maxProductRows = std::uint64_t{1} << 30; // of a product: shaders count them in 32 bits
 
-// Rows and columns that a group makes of a product, those that one of its threads makes, inner elements at a time, and
-// 2 buffers where the next are stored while these are read.
+// Rows and columns of a product that a workgroup makes, those that one of its threads makes, and the inner elements in
+// shared memory at a time; with 2 buffers the next ones are stored while these are read.
 struct ProductTile {
     std::string_view name;
     std::uint32_t rows, columns, threadRows, threadColumns, depth = 8, buffers = 2;
 };
-enum : std::size_t { largeTile, narrowTile, fineTile }; // what the rule takes
+enum : std::size_t { largeTile, narrowTile, fineTile }; // indices of those that the rule takes
 constexpr ProductTile productTiles[] = {
     {"128x128", 128, 128, 8, 8},
     {"128x64", 128, 64, 8, 8},
@@ -27,33 +27,33 @@ constexpr ProductTile productTiles[] = {
     {"64x64 by 64 threads", 64, 64, 8, 8},
     {"128x128 16 deep, one buffer", 128, 128, 8, 8, 16, 1},
 };
-constexpr std::uint32_t productDepth = productTiles[largeTile].depth; // suits all parts of an inner extent
+constexpr std::uint32_t productDepth = productTiles[largeTile].depth; // splits of an inner extent are multiples of it
 
-// Fewer groups than these leave part of a device idle, more than enough do not help.
-constexpr std::uint64_t fewGroups = 192, enoughGroups = 256;
+// Workgroups: fewer than the first leave a part of a device idle, more than the second do not help.
+constexpr std::uint64_t minGroups = 192, targetGroups = 256;
 
-// Queries of an attention whose scores exist at a time, and parts of the keys whose products with the values are made
-// side by side, for these have few rows and columns and are long. The parts lie behind the scores in their workspace:
-// fewer rows than it has make room for them.
-struct AttentionBlock {
-    std::uint64_t rows, parts = 1;
+// Rows of queries whose scores exist at a time, and the splits of the keys (split-K) of their products with the values,
+// which have few rows and columns and a long inner extent. The splits are stored behind the scores in the same
+// workspace, so that more splits leave less space for rows.
+struct QueryBlock {
+    std::uint64_t rows, splits = 1;
 };
-AttentionBlock attentionBlock(std::uint64_t mostRows, std::uint64_t keys, std::uint64_t channels) {
-    constexpr std::uint64_t shortest = 128; // part
+QueryBlock queryBlock(std::uint64_t maxRows, std::uint64_t keys, std::uint64_t channels) {
+    constexpr std::uint64_t minSplitKeys = 128;
     constexpr std::uint32_t side = productTiles[largeTile].rows;
     const auto tilesOf = [&](std::uint64_t rows) {
         return divideUp<std::uint64_t>(rows, side) * divideUp<std::uint64_t>(channels, side);
     };
-    AttentionBlock best{mostRows};
+    QueryBlock best{maxRows};
     if (keys % productDepth != 0) return best;
-    std::uint64_t most = tilesOf(mostRows);
-    for (std::uint64_t rows = mostRows / side * side; most < fewGroups && 2 * rows >= mostRows && rows > 0;
+    std::uint64_t bestGroups = tilesOf(maxRows);
+    for (std::uint64_t rows = maxRows / side * side; bestGroups < minGroups && 2 * rows >= maxRows && rows > 0;
          rows -= side) {
-        const std::uint64_t room = (mostRows - rows) * keys / (rows * channels),
-                            parts = std::min({room, enoughGroups / tilesOf(rows), keys / shortest});
-        if (parts < 2 || tilesOf(rows) * parts <= most) continue;
-        most = tilesOf(rows) * parts;
-        best = {rows, parts};
+        const std::uint64_t spaceFor = (maxRows - rows) * keys / (rows * channels),
+                            splits = std::min({spaceFor, targetGroups / tilesOf(rows), keys / minSplitKeys});
+        if (splits < 2 || tilesOf(rows) * splits <= bestGroups) continue;
+        bestGroups = tilesOf(rows) * splits;
+        best = {rows, splits};
     }
     return best;
 }
@@ -68,10 +68,10 @@ Result<void> PortableKernels::product(const push::Product& p, std::vector<Define
     };
     const std::uint32_t over = p.columns % productTiles[largeTile].columns;
     std::size_t rule = over > 0 && over <= productTiles[narrowTile].columns ? narrowTile : largeTile;
-    if (groupsOf(productTiles[rule]) < fewGroups) rule = fineTile;
-    // Parts end where the inner extent does only if all of them are whole.
+    if (groupsOf(productTiles[rule]) < minGroups) rule = fineTile;
+    // With split-K both the whole inner extent and that of a split are multiples of the depth.
     const auto fits = [&](const ProductTile& t) {
-        return p.innerAll % t.depth == 0 && (p.innerAll == 0 || p.inner % t.depth == 0);
+        return p.kTotal % t.depth == 0 && (p.kTotal == 0 || p.inner % t.depth == 0);
     };
     const ProductTile& tile = m_tiles.choose(productTiles, rule, fits, [&] {
         return TileChoices::keyOf(shader, defines, p.inner, p.columns, std::uint64_t{p.rows} * p.pictures * phases);
@@ -84,8 +84,8 @@ Result<void> PortableKernels::product(const push::Product& p, std::vector<Define
                                       {"BUFFERS", tile.buffers}})
         defines.push_back({name, std::to_string(value)});
     if (p.inner % tile.depth != 0) defines.push_back({"RAGGED", "1"});
-    // A group begins at an address of its own and counts bytes from there: rows of a tile, or the rows of a map that
-    // its pixels read.
+    // A workgroup has a base address of its own and counts bytes from there: over the rows of its tile, or over the
+    // rows of the feature map that its pixels read.
     constexpr std::uint64_t largestElement = sizeof(float), largestStride = 2, largestKernel = 3;
     const bool convolves = p.outWidth > 0;
     const std::uint64_t outRows = convolves ? tile.rows / (p.outWidth / (phases > 1 ? 2 : 1)) + 2 : 0, // of a tile
@@ -121,18 +121,18 @@ push::Product PortableKernels::denseProduct(const Matmul& m, const Target& targe
 Result<void> PortableKernels::matmul(const Matmul& m, const Target& target) {
     const DType a = target.tensor(m.a).dtype, b = target.tensor(m.b).dtype, out = target.tensor(m.out).dtype;
     if (m.inPlace) return matmulInPlace(m, target);
-    const bool few = m.columns % 4 != 0 || m.inner % 4 != 0;
-    if (few && m.residual)
+    const bool hasFewChannels = m.columns % 4 != 0 || m.inner % 4 != 0;
+    if (hasFewChannels && m.residual)
         return fail(ErrorCode::Unsupported, "no kernel makes {} channels of {} this way", m.columns, m.inner);
     std::vector<Define> defines{{"IN", shaderType(a)}, {"WEIGHT", shaderType(b)}, {"OUT", shaderType(out)}};
     addEpilogue(defines, m, target.program);
-    for (std::uint64_t done = 0; done < m.rows; done += rowsAtOnce) {
-        Matmul piece = m;
-        piece.aRow += done;
-        piece.outRow += done;
-        piece.rows = std::min(rowsAtOnce, m.rows - done);
-        const push::Product p = denseProduct(piece, target);
-        if (!few) {
+    for (std::uint64_t done = 0; done < m.rows; done += maxProductRows) {
+        Matmul block = m;
+        block.aRow += done;
+        block.outRow += done;
+        block.rows = std::min(maxProductRows, m.rows - done);
+        const push::Product p = denseProduct(block, target);
+        if (!hasFewChannels) {
             CHECK(product(p, defines, target));
             continue;
         }
@@ -156,10 +156,10 @@ Result<void> PortableKernels::matmul(const Matmul& m, const Target& target) {
 }
 
 Result<void> PortableKernels::matmulPlanes(const Matmul& m, std::uint64_t planes, const Target& target) {
-    if (m.rows > rowsAtOnce || m.columns % 4 != 0 || m.inner % 4 != 0) return matmulEach(m, planes, target);
+    if (m.rows > maxProductRows || m.columns % 4 != 0 || m.inner % 4 != 0) return matmulEach(m, planes, target);
     push::Product all = denseProduct(m, target);
-    all.inApart = m.rows * m.inner;
-    all.weightsApart = m.inner * m.columns;
+    all.batchStrideA = m.rows * m.inner;
+    all.batchStrideB = m.inner * m.columns;
     all.pictures = narrow<uint>(planes);
     const auto typeOf = [&](TensorId id) { return shaderType(target.tensor(id).dtype); };
     return product(all, {{"IN", typeOf(m.a)}, {"WEIGHT", typeOf(m.b)}, {"OUT", typeOf(m.out)}}, target);
@@ -182,11 +182,11 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
     const std::string type = shaderType(q.dtype);
     const std::uint32_t keys = narrow<uint>(pixels), channels = narrow<uint>(q.shape.c), stride = roundUp(keys, 4u);
     const std::uint64_t scores = target.address(call.scores);
-    const AttentionBlock block = attentionBlock(call.chunkRows, keys, channels);
-    const std::uint64_t parts = scores + block.rows * stride * sizeof(float);
-    const std::uint32_t partKeys = narrow<uint>(
-                            roundUp(divideUp<std::uint64_t>(keys, block.parts), std::uint64_t{productDepth})),
-                        partCount = divideUp(keys, partKeys);
+    const QueryBlock block = queryBlock(call.chunkRows, keys, channels);
+    const std::uint64_t splits = scores + block.rows * stride * sizeof(float);
+    const std::uint32_t splitKeys = narrow<uint>(
+                            roundUp(divideUp<std::uint64_t>(keys, block.splits), std::uint64_t{productDepth})),
+                        splitCount = divideUp(keys, splitKeys);
     for (std::uint64_t picture = 0; picture < q.shape.n; ++picture) {
         const std::uint64_t base = picture * pictureBytes;
         for (std::uint64_t first = 0; first < pixels; first += block.rows) {
@@ -204,7 +204,7 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
                            .scale = call.scale},
                           {{"IN", type}, {"WEIGHT", type}, {"OUT", "F32"}, {"B_NK", "1"}}, target));
             CHECK(softmax(target, call.scores, rows, keys, stride));
-            // Behind the last key softmax leaves zeros.
+            // Softmax leaves zeros after the last key.
             const std::uint64_t outAddress = target.address(call.out) + base + first * rowBytes;
             push::Product values{.inAddress = scores,
                                  .weightAddress = target.address(call.v) + base,
@@ -217,30 +217,30 @@ Result<void> PortableKernels::attention(const AttentionCall& call, const Target&
                                  .weightStride = channels,
                                  .outStride = channels,
                                  .scale = 1.0f};
-            if (partCount == 1) {
+            if (splitCount == 1) {
                 CHECK(product(values, {{"IN", "F32"}, {"WEIGHT", type}, {"OUT", shaderType(out.dtype)}}, target));
                 continue;
             }
-            values.outAddress = parts;
-            values.inApart = partKeys;
-            values.weightsApart = std::uint64_t{partKeys} * channels;
-            values.pictures = partCount;
-            values.inner = partKeys;
-            values.innerAll = keys;
-            CHECK(product(values, {{"IN", "F32"}, {"WEIGHT", type}, {"OUT", "F32"}, {"PARTS", "1"}}, target));
-            CHECK(sumParts(parts, call.out, outAddress, rows, partCount, target));
+            values.outAddress = splits;
+            values.batchStrideA = splitKeys;
+            values.batchStrideB = std::uint64_t{splitKeys} * channels;
+            values.pictures = splitCount;
+            values.inner = splitKeys;
+            values.kTotal = keys;
+            CHECK(product(values, {{"IN", "F32"}, {"WEIGHT", type}, {"OUT", "F32"}, {"SPLIT_K", "1"}}, target));
+            CHECK(sumSplits(splits, call.out, outAddress, rows, splitCount, target));
         }
     }
     return {};
 }
 
-Result<void> PortableKernels::sumParts(std::uint64_t parts, TensorId out, std::uint64_t outAddress, std::uint64_t rows,
-                                       std::uint64_t count, const Target& target) {
+Result<void> PortableKernels::sumSplits(std::uint64_t splits, TensorId out, std::uint64_t outAddress,
+                                        std::uint64_t rows, std::uint64_t count, const Target& target) {
     const Tensor& tensor = target.tensor(out);
-    CHECK(checkIndices("attention_sum.comp", {{"fours of the sums", rows * tensor.shape.c / 4}}));
+    CHECK(checkIndices("attention_sum.comp", {{"vec4s of the sums", rows * tensor.shape.c / 4}}));
     return add(
         target, "attention_sum.comp", {{"TYPE", shaderType(tensor.dtype)}},
-        push::AttentionSum{parts, outAddress, narrow<uint>(rows), narrow<uint>(tensor.shape.c), narrow<uint>(count)},
+        push::AttentionSum{splits, outAddress, narrow<uint>(rows), narrow<uint>(tensor.shape.c), narrow<uint>(count)},
         rows * tensor.shape.c / 4, 64);
 }
 

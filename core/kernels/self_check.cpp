@@ -42,7 +42,7 @@ public:
         return {};
     }
 
-    // Of two: to many channels with a residual, and to few.
+    // which: 0, to many channels with a residual; 1, to few.
     Result<std::vector<float>> conv(std::size_t which, Kernels& kernels) {
         const auto& [call, weights] = m_convs[which];
         for (const TensorId id : {call.in, *call.bias, call.residual.value_or(call.in)}) fill(id);

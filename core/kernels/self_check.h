@@ -1,13 +1,13 @@
 #pragma once
-// Whether two sets of kernels make the same of small calls.
+// Whether two sets of kernels give the same results for small calls.
 
 #include "core/kernels/kernels.h"
 
 namespace spikescope {
 
-// Two convolutions, one with a residual and one to few channels, at a size that is no multiple of a tile, and one
-// attention, over maps and weights of `type`. In which order lanes hold a cooperative matrix is the driver's own
-// affair, and this is how one finds out that it is another than the kernels take for granted.
+// Runs two convolutions, one with a residual and one to few channels, at a size that is no multiple of a tile, and one
+// attention, with feature maps and weights of `type`. Vulkan leaves the order in which lanes hold a cooperative matrix
+// to the driver; the kernels rely on one order, and this check finds drivers with another one.
 Result<bool> agree(Device& device, Kernels& expected, Kernels& found, DType type);
 
 } // namespace spikescope

@@ -1,7 +1,7 @@
 #pragma once
-// Which of its tiles a shader takes. A rule of the kernels decides unless a choice was made for such a call, by
-// measuring (core/run/tuning.h). The tiles of a shader differ in time alone: not in what they read, what they write or
-// how weights are to be packed for them, so choices may change between a plan and its run.
+// Which of its tiles a shader uses for a call: the one that tuning (core/run/tuning.h) measured to be the fastest, else
+// the one that the rule of the kernels names. Tiles of a shader differ in time only: they read and write the same
+// tensors and take the same packed weights, so choices may change between a plan and its run.
 
 #include "core/gpu/shader_library.h"
 
@@ -13,7 +13,7 @@
 
 namespace spikescope {
 
-// What a call asked: tiles by name, those that it can take.
+// A call that had to choose, and the names of the tiles that fit it.
 struct TileQuestion {
     std::string key, rule;
     std::vector<std::string> tiles;
@@ -21,7 +21,7 @@ struct TileQuestion {
 
 class TileChoices {
 public:
-    // The one of `tiles` that was chosen for what `key()` says, if it `fits`; else the rule's.
+    // The tile that was chosen for key(), if it fits; else the one at index `rule`.
     template <class Tile, std::size_t count, class Fits, class Key>
     const Tile& choose(const Tile (&tiles)[count], std::size_t rule, Fits fits, Key key) const {
         if (m_chosen.empty() && !m_questions) return tiles[rule];
@@ -38,14 +38,14 @@ public:
             std::ranges::find_if(tiles, [&](const Tile& tile) { return tile.name == chosen->second && fits(tile); });
         return found == std::end(tiles) ? tiles[rule] : *found;
     }
-    // A shader and its defines, extents that it takes as they are, and rows, which count by powers of two.
+    // Shader, defines and extents; rows only by their power of two, so that similar sizes share a choice.
     static std::string keyOf(std::string_view shader, std::span<const Define> defines, std::uint64_t inner,
                              std::uint64_t columns, std::uint64_t rows);
 
     void set(const std::string& key, std::string tile) { m_chosen[key] = std::move(tile); }
     void forget(const std::string& key) { m_chosen.erase(key); }
     std::size_t size() const { return m_chosen.size(); }
-    // Until nullptr is given, whatever is asked goes there too.
+    // Appends every question to `questions`; nullptr ends that.
     void listen(std::vector<TileQuestion>* questions) { m_questions = questions; }
 
     std::string toJson() const;

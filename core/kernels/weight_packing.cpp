@@ -72,7 +72,8 @@ private:
     struct Range {
         std::uint64_t first, last;
     };
-    // The taps of three that fall on the same input: of an even output {0} and {1, 2}, of an odd one {0, 1} and {2}.
+    // The taps of a 3×3 kernel that read the same stored pixel: {0} and {1, 2} for even outputs, {0, 1} and {2} for odd
+    // ones.
     static Range range(std::uint64_t odd, std::uint64_t tap) {
         if (tap == 0) return {0, odd};
         return {1 + odd, 2};

@@ -1,6 +1,6 @@
 #pragma once
-// The order in which a kernel wants a convolution's weights. Packing permutes and never pads: every order takes the
-// same bytes, so memory does not depend on the kernels.
+// The order in which a kernel takes a convolution's weights. Packing permutes and never pads: every order has the same
+// size, so memory does not depend on the kernels.
 
 #include "core/graph/dtype.h"
 #include "core/model/parameters.h"
@@ -21,9 +21,10 @@ WeightPacking packAsStored(std::uint64_t elements);
 WeightPacking packTapInOut(std::uint64_t out, std::uint64_t in, std::uint64_t taps); // [tap][in][out]
 WeightPacking packOutTapIn(std::uint64_t out, std::uint64_t in, std::uint64_t taps); // [out][tap][in]
 
-// As packWeights(), of the four 2×2 kernels into which a 3×3 convolution after a doubling by nearest neighbour folds:
-// the virtual array [2 · odd row + odd column][pair][2][2] of `pairs` kernels (out × in). Along each axis the even
-// output takes {w0, w1 + w2} at input offsets -1 and 0, the odd one {w0 + w1, w2} at 0 and 1; sums in fp32.
+// The same for a folded convolution: a 3×3 convolution of an upsampled feature map is four 2×2 ones of the stored map.
+// `packing` permutes their weights [2 · odd row + odd column][pair][2][2] for `pairs` of output and input channels.
+// Along each axis the even output takes {w0, w1 + w2} at input offsets -1 and 0, the odd one {w0 + w1, w2} at 0 and 1;
+// the sums are in fp32.
 void packFoldedWeights(const ParameterValues& values, std::uint64_t pairs, const WeightPacking& packing, DType dtype,
                        std::uint64_t begin, std::uint64_t count, std::byte* out);
 
