@@ -4,9 +4,10 @@
 //   decode_bench --sizes 256 512 1024 --preset fastest --runs 9
 
 #include "app/cli/control_options.h"
+#include "core/backend/run_job.h"
 #include "core/base/text.h"
-#include "core/run/session.h"
 #include "core/timeline/peak.h"
+#include "core/vulkan/vulkan_backend.h"
 
 #include <nlohmann/json.hpp>
 
@@ -37,18 +38,18 @@ double median(std::vector<double> values) {
 // A GPU that was idle takes a while to reach its clock: so many runs come before those that count.
 std::uint64_t warmRuns(double msEach) { return static_cast<std::uint64_t>(std::clamp(1000.0 / msEach, 1.0, 500.0)); }
 
-Result<RunOutcome> runs(Session& session, Controls controls, std::uint64_t count) {
+Result<RunOutcome> runs(VulkanBackend& backend, Controls controls, std::uint64_t count) {
     controls.repeat = count;
-    TRY(const Job job, prepare(controls, InputChoice(std::uint64_t{7})));
-    RunOutcome outcome = session.run(job, {}, CancelFlag{});
+    TRY(const Job job, makeJob(controls, InputChoice(std::uint64_t{7})));
+    RunOutcome outcome = runJob(backend, job, {}, CancelFlag{});
     if (outcome.error) return tl::unexpected<Error>(*outcome.error);
     return outcome;
 }
 
-Result<void> bench(Session& session, const Controls& controls, const Options& options) {
-    TRY(const RunOutcome first, runs(session, controls, 2));
+Result<void> bench(VulkanBackend& backend, const Controls& controls, const Options& options) {
+    TRY(const RunOutcome first, runs(backend, controls, 2));
     const std::uint64_t warm = warmRuns(first.recording.durationMs);
-    TRY(const RunOutcome outcome, runs(session, controls, warm + static_cast<std::uint64_t>(options.runs)));
+    TRY(const RunOutcome outcome, runs(backend, controls, warm + static_cast<std::uint64_t>(options.runs)));
     const Recording& recording = outcome.recording;
     const Peak peak = findPeak(recording);
     std::vector<double> times = recording.opTimes();
@@ -76,10 +77,10 @@ Result<void> bench(Session& session, const Controls& controls, const Options& op
     const auto [least, most] = std::ranges::minmax(times);
     if (options.json) {
         nlohmann::ordered_json line;
-        line["device"] = session.device().report().name;
-        line["driver"] = session.device().report().driver;
-        line["kernels_of"] = session.kernelSet();
-        line["tuned_tiles"] = session.tunedTiles();
+        line["device"] = backend.device().report().name;
+        line["driver"] = backend.device().report().driver;
+        line["kernels_of"] = backend.facts().device.kernels;
+        line["tuned_tiles"] = backend.kernels().tiles().size();
         line["family"] = controls.model;
         line["size"] = controls.width;
         line["ms"] = median(times);
@@ -110,15 +111,17 @@ Result<void> bench(Session& session, const Controls& controls, const Options& op
 
 Result<void> benchAll(const Options& options) {
     TRY(Controls controls, options.controls.controls());
-    TRY(const auto session, Session::open({.device = controls.device,
-                                           .kernels = options.portable ? KernelChoice::Portable : KernelChoice::Best}));
+    TRY(const auto backend,
+        VulkanBackend::open(
+            {.device = controls.device, .kernels = options.portable ? KernelChoice::Portable : KernelChoice::Best}));
     if (!options.json)
-        fmt::print("{}, driver {}, kernels: {}, {} tiles tuned\n", session->device().report().name,
-                   session->device().report().driver, session->kernelSet(), session->tunedTiles());
+        fmt::print("{}, driver {}, kernels: {}, {} tiles tuned\n", backend->device().report().name,
+                   backend->device().report().driver, backend->facts().device.kernels,
+                   backend->kernels().tiles().size());
     for (const std::uint64_t size : options.sizes) {
         controls.width = controls.height = size;
         if (controls.model.empty()) controls.model = families().front().name;
-        CHECK(bench(*session, controls, options));
+        CHECK(bench(*backend, controls, options));
     }
     return {};
 }

@@ -2,7 +2,8 @@
 // set). Times are the device's own. Floor to pass on two CPU cores with Mesa's CPU device: flux1 256×256 fp32 in 12 s.
 // Single kernels are kernel_bench's.
 
-#include "core/run/session.h"
+#include "core/backend/run_job.h"
+#include "core/vulkan/vulkan_backend.h"
 
 #include <benchmark/benchmark.h>
 
@@ -11,14 +12,14 @@
 namespace spikescope {
 namespace {
 
-Session& session() {
-    static const std::unique_ptr<Session> opened = [] {
+VulkanBackend& backend() {
+    static const std::unique_ptr<VulkanBackend> opened = [] {
         const char* device = std::getenv("SPIKESCOPE_DEVICE");
         const char* kernels = std::getenv("SPIKESCOPE_KERNELS");
         auto result =
-            Session::open({.device = device ? device : "",
-                           .kernels = kernels && std::string_view(kernels) == "portable" ? KernelChoice::Portable
-                                                                                         : KernelChoice::Best});
+            VulkanBackend::open({.device = device ? device : "",
+                                 .kernels = kernels && std::string_view(kernels) == "portable" ? KernelChoice::Portable
+                                                                                               : KernelChoice::Best});
         if (!result) {
             fmt::print(stderr, "{}\n", result.error().message);
             std::exit(3);
@@ -33,10 +34,10 @@ void decode(benchmark::State& state, const char* family, std::uint64_t side, DTy
     controls.model = family;
     controls.activations = dtype;
     controls.width = controls.height = side;
-    auto job = prepare(controls, std::uint64_t{7});
+    auto job = makeJob(controls, std::uint64_t{7});
     const CancelFlag cancel;
     for (auto _ : state) {
-        const RunOutcome outcome = session().run(*job, {}, cancel);
+        const RunOutcome outcome = runJob(backend(), *job, {}, cancel);
         if (outcome.error) return state.SkipWithError(outcome.error->message.c_str());
         state.SetIterationTime(outcome.recording.durationMs / 1e3);
     }

@@ -11,8 +11,8 @@
 #include "core/kernels/portable_kernels.h"
 #include "core/program/lower.h"
 #include "core/program/presets.h"
-#include "core/run/call_timer.h"
-#include "core/run/session.h"
+#include "core/vulkan/call_timer.h"
+#include "core/vulkan/vulkan_backend.h"
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -150,8 +150,8 @@ double hostCopyRate() {
     return best;
 }
 
-Result<Ceilings> ceilings(Session& session, CallTimer& timer, std::optional<DType> matrices) {
-    Device& device = session.device();
+Result<Ceilings> ceilings(VulkanBackend& backend, CallTimer& timer, std::optional<DType> matrices) {
+    Device& device = backend.device();
     TRY(const auto shaders, ShaderLibrary::create(device, defaultCacheFolder()));
     const bool cpu = device.report().cpu;
     const auto dispatch = [&]<class P>(std::string_view shader, const std::vector<Define>& defines, const P& push,
@@ -168,7 +168,7 @@ Result<Ceilings> ceilings(Session& session, CallTimer& timer, std::optional<DTyp
     } else {
         constexpr std::uint64_t wordsOfGroup = 1024;
         TRY(const Calls large, copyCalls({.kind = Case::Copy, .side = 1448, .in = 128, .out = 128}, DType::BF16));
-        TRY(const auto memory, CallMemory::create(device, session.heap(), large.program, large.calls));
+        TRY(const auto memory, CallMemory::create(device, backend.heap(), large.program, large.calls));
         const std::uint64_t bytes = large.program.tensors[0].bytes; // 512 MiB, more than any cache
         TRY(Dispatch copy, dispatch("ceiling.comp", {{"COPY", "1"}},
                                     push::Ceiling{.inAddress = memory->bindings()[0].address,
@@ -207,19 +207,20 @@ Result<void> bench(const Options& options) {
     if (options.conv != "direct") controls.upsample = UpsampleLowering::Fused;
     if (!options.upsample.empty()) CHECK(setControl(controls, "upsample", options.upsample));
     CHECK(checkControls(controls));
-    TRY(const auto session, Session::open({.device = options.device,
-                                           .kernels = options.portable ? KernelChoice::Portable : KernelChoice::Best}));
-    const DeviceReport& report = session->device().report();
+    TRY(const auto backend,
+        VulkanBackend::open(
+            {.device = options.device, .kernels = options.portable ? KernelChoice::Portable : KernelChoice::Best}));
+    const DeviceReport& report = backend->device().report();
     const DType dtype = controls.activations;
     const bool multiplies =
         (dtype == DType::BF16 && report.bf16Matrices) || (dtype == DType::F16 && report.fp16Matrices);
     std::optional<DType> matrices;
-    if (multiplies && !session->kernelSet().starts_with("portable")) matrices = dtype;
-    TRY(const auto timer, CallTimer::create(session->device()));
-    TRY(const Ceilings most, ceilings(*session, *timer, matrices));
+    if (multiplies && !backend->facts().device.kernels.starts_with("portable")) matrices = dtype;
+    TRY(const auto timer, CallTimer::create(backend->device()));
+    TRY(const Ceilings most, ceilings(*backend, *timer, matrices));
     if (!options.json) {
-        fmt::print("{}, driver {}, kernels: {}, {} tiles tuned\n", report.name, report.driver, session->kernelSet(),
-                   session->tunedTiles());
+        fmt::print("{}, driver {}, kernels: {}, {} tiles tuned\n", report.name, report.driver,
+                   backend->facts().device.kernels, backend->kernels().tiles().size());
         fmt::print("ceilings: copy {:.1f} GB/s, fp32 fma {:.2f} TFLOP/s", most.bytes, most.fma / 1e3);
         if (matrices) fmt::print(", {} matrices {:.2f} TFLOP/s", name(*matrices), most.matrices / 1e3);
         fmt::print("\n");
@@ -227,11 +228,11 @@ Result<void> bench(const Options& options) {
     for (const Case& c : cases(options.small)) {
         if (c.name().find(options.only) == std::string::npos) continue;
         TRY(const Calls one, calls(c, controls));
-        TRY(const auto memory, CallMemory::create(session->device(), session->heap(), one.program, one.calls));
+        TRY(const auto memory, CallMemory::create(backend->device(), backend->heap(), one.program, one.calls));
         std::vector<Dispatch> dispatches;
         double operations = 0, bytes = 0;
         for (const KernelCall& call : one.calls) {
-            CHECK(session->kernels().encode(call, one.program, memory->bindings(), dispatches));
+            CHECK(backend->kernels().encode(call, one.program, memory->bindings(), dispatches));
             operations += static_cast<double>(flops(call, one.program));
             bytes += static_cast<double>(traffic(call, one.program));
         }
@@ -241,8 +242,8 @@ Result<void> bench(const Options& options) {
             nlohmann::ordered_json line;
             line["device"] = report.name;
             line["driver"] = report.driver;
-            line["kernels_of"] = session->kernelSet();
-            line["tuned_tiles"] = session->tunedTiles();
+            line["kernels_of"] = backend->facts().device.kernels;
+            line["tuned_tiles"] = backend->kernels().tiles().size();
             line["kernel"] = kernelName(one.calls.back());
             line["case"] = c.name();
             line["dtype"] = name(dtype);

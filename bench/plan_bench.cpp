@@ -1,6 +1,6 @@
 // How long a plan takes: from controls to a complete Recording, no device. Floor to pass: flux1 at 8192×8192 in 20 ms.
 
-#include "core/run/session.h"
+#include "core/job/job.h"
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
 
@@ -14,7 +14,7 @@ void planDecode(benchmark::State& state, const char* family, std::uint64_t side)
     controls.model = family;
     controls.width = controls.height = side;
     for (auto _ : state) {
-        auto job = prepare(controls, std::monostate{});
+        auto job = makeJob(controls, std::monostate{});
         const Recording recording = planJob(*job);
         benchmark::DoNotOptimize(findPeak(recording));
         benchmark::DoNotOptimize(layerTable(recording));

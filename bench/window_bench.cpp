@@ -5,9 +5,10 @@
 #include "app/widgets/theme.h"
 #include "app/widgets/timeline_chart.h"
 
+#include "core/backend/run_job.h"
 #include "core/memory/recorder.h"
-#include "core/run/session.h"
 #include "core/timeline/export.h"
+#include "core/vulkan/vulkan_backend.h"
 
 #include <benchmark/benchmark.h>
 
@@ -177,9 +178,9 @@ void liveRun(benchmark::State& state) {
     controls.width = controls.height = 256;
     controls.device = qEnvironmentVariable("SPIKESCOPE_DEVICE").toStdString();
     w.after(&Workspace::planChanged, [&] { w.workspace.restore(controls, {}); });
-    auto session = Session::open({.device = controls.device});
-    auto job = prepare(controls, std::uint64_t{7});
-    if (!session || !job) {
+    auto backend = VulkanBackend::open({.device = controls.device});
+    auto job = makeJob(controls, std::uint64_t{7});
+    if (!backend || !job) {
         state.SkipWithError("no device");
         return;
     }
@@ -194,7 +195,7 @@ void liveRun(benchmark::State& state) {
     std::vector<double> alone, watched;
     for (auto _ : state) {
         const CancelFlag cancel;
-        alone.push_back((*session)->run(*job, {}, cancel).recording.durationMs);
+        alone.push_back(runJob(**backend, *job, {}, cancel).recording.durationMs);
         pulse.start(beatMs);
         beat.start();
         QEventLoop loop;

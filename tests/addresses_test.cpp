@@ -41,7 +41,7 @@ TEST(Indices, ofEveryPresetFamilyAndSizeFitInto32Bits) {
         for (const std::string_view family : {"sd15", "flux1", "flux2", "taesd"})
             for (const auto& [width, height] :
                  {std::pair<std::uint64_t, std::uint64_t>{1536, 2304}, {4096, 4096}, {16384, 512}, {16384, 16384}})
-                for (const VaeOp op : {VaeOp::Decode, VaeOp::Encode})
+                for (const VaeTask op : {VaeTask::Decode, VaeTask::Encode})
                     for (const std::string_view activations : {"", "fp32"}) {
                         Controls controls;
                         ASSERT_TRUE(applyPreset(controls, preset.name));
@@ -52,20 +52,20 @@ TEST(Indices, ofEveryPresetFamilyAndSizeFitInto32Bits) {
                         if (!activations.empty()) {
                             ASSERT_TRUE(setControl(controls, "activations", activations));
                         }
-                        const auto job = prepare(controls, std::monostate{});
+                        const auto job = makeJob(controls, std::monostate{});
                         if (!job) continue; // what contradicts is refused with its reason
                         ASSERT_NO_FATAL_FAILURE(
                             encodeAll(*job, fmt::format("{} {} {}x{} {} {}", preset.name, family, width, height,
-                                                        op == VaeOp::Decode ? "decode" : "encode", activations)));
+                                                        op == VaeTask::Decode ? "decode" : "encode", activations)));
                     }
 }
 
 // Decodes on both; what contradicts, as a preset's values may another dtype, is skipped.
-void expectSamePicture(Session& expected, Session& found, const NamedValues& values) {
+void expectSamePicture(VulkanBackend& expected, VulkanBackend& found, const NamedValues& values) {
     const Controls controls = controlsOf(values);
-    const auto job = prepare(controls, std::uint64_t{7});
+    const auto job = makeJob(controls, std::uint64_t{7});
     if (!job) return;
-    const Ran first = runJob(expected, *job), second = runJob(found, *job);
+    const Ran first = runToMemory(expected, *job), second = runToMemory(found, *job);
     ASSERT_FALSE(first.outcome.error) << describe(values) << first.outcome.error->message;
     ASSERT_FALSE(second.outcome.error) << describe(values) << second.outcome.error->message;
     EXPECT_TRUE(first.output == second.output)
@@ -73,10 +73,10 @@ void expectSamePicture(Session& expected, Session& found, const NamedValues& val
 }
 
 // On a CPU device those that have calls of their own, for pipelines take long to make there.
-std::vector<NamedValues> configurations(const Session& session) {
+std::vector<NamedValues> configurations(const VulkanBackend& backend) {
     std::vector<NamedValues> all;
     for (const Preset& preset : presets())
-        if (!session.device().report().cpu || preset.name == "mlx-today" || preset.name == "torch-compile" ||
+        if (!backend.device().report().cpu || preset.name == "mlx-today" || preset.name == "torch-compile" ||
             preset.name == "leanest" || preset.name == "comfyui-tiled")
             all.push_back({{"preset", std::string(preset.name)}});
     all.push_back({{"preset", "mlx-today"}, {"attention", "naive"}, {"repeat", "3"}});
@@ -86,8 +86,8 @@ std::vector<NamedValues> configurations(const Session& session) {
 }
 
 TEST(Poison, memoryThatBeginsAsNaNChangesNoPicture) {
-    auto clean = Session::open({.device = testDevice()}),
-         poisoned = Session::open({.device = testDevice(), .poison = true});
+    auto clean = VulkanBackend::open({.device = testDevice()}),
+         poisoned = VulkanBackend::open({.device = testDevice(), .poison = true});
     ASSERT_TRUE(clean && poisoned);
     for (NamedValues values : configurations(**clean)) {
         values.insert(values.end(),
@@ -105,8 +105,9 @@ TEST(Poison, reachesEveryElementOfATensorAndNothingElse) {
         const Parameters parameters(7);
         const Input input;
         const CancelFlag cancel;
-        auto executor = Executor::create(one.session->device(), *one.heap, *one.kernels, one.program,
-                                         {parameters, input, {}, cancel, {}, true});
+        const RunIo io{.parameters = parameters, .input = input, .sinks = {}, .cancel = cancel, .progress = {}};
+        auto executor = Executor::create(one.backend->device(), *one.heap, *one.kernels, one.program, io,
+                                         {.submit = {}, .poison = true});
         ASSERT_TRUE(executor);
         ASSERT_TRUE((*executor)->bind(id, one.placements[id.index]));
         ASSERT_TRUE((*executor)->evaluate(0));
@@ -116,24 +117,24 @@ TEST(Poison, reachesEveryElementOfATensorAndNothingElse) {
 }
 
 TEST(Addresses, ofTensorsFarApartChangeNoPicture) {
-    auto session = Session::open({.device = testDevice()});
-    ASSERT_TRUE(session) << session.error().message;
-    if (!(*session)->device().report().sparseBinding)
+    auto backend = VulkanBackend::open({.device = testDevice()});
+    ASSERT_TRUE(backend) << backend.error().message;
+    if (!(*backend)->device().report().sparseBinding)
         GTEST_SKIP() << "needs a device with sparse binding to lay tensors far apart";
     for (const AddressOrder order : {AddressOrder::Rising, AddressOrder::Falling}) {
-        auto spread = Session::open({.device = testDevice(), .heap = [order](Device& device) {
-                                         return SpreadHeap::create(device, order).map([](auto heap) {
-                                             return std::unique_ptr<VulkanHeap>(std::move(heap));
-                                         });
-                                     }});
+        auto spread = VulkanBackend::open({.device = testDevice(), .heap = [order](Device& device) {
+                                               return SpreadHeap::create(device, order).map([](auto heap) {
+                                                   return std::unique_ptr<VulkanHeap>(std::move(heap));
+                                               });
+                                           }});
         ASSERT_TRUE(spread) << spread.error().message;
-        for (const NamedValues& preset : configurations(**session))
+        for (const NamedValues& preset : configurations(**backend))
             for (const char* dtype : {"bf16", "fp32"}) {
                 NamedValues values = preset;
                 values.insert(
                     values.end(),
                     {{"model", "flux1"}, {"size", "256x256"}, {"activations", dtype}, {"allocator", "caching"}});
-                expectSamePicture(**session, **spread, values);
+                expectSamePicture(**backend, **spread, values);
             }
     }
 }

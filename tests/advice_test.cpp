@@ -1,7 +1,7 @@
 // What advice stands on: rates that come out of runs as they went in, tables that survive damage, the driver's word
 // beside ours, and presets that are what they claim.
 
-#include "core/run/advice.h"
+#include "core/advise/advice.h"
 #include "core/timeline/driver_truth.h"
 #include "tests/support/job_support.h"
 

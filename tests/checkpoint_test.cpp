@@ -22,8 +22,8 @@ struct StoredTensor {
 
 std::vector<Weight> weightsOf(const Family& family, bool decoder = true, bool encoder = true) {
     std::vector<Weight> all;
-    for (const VaeOp op : {VaeOp::Encode, VaeOp::Decode}) {
-        if (!(op == VaeOp::Decode ? decoder : encoder)) continue;
+    for (const VaeTask op : {VaeTask::Encode, VaeTask::Decode}) {
+        if (!(op == VaeTask::Decode ? decoder : encoder)) continue;
         auto graph = buildGraph(family, op, sizeMultiple(family), sizeMultiple(family), 1);
         all.insert(all.end(), graph->weights.begin(), graph->weights.end());
     }

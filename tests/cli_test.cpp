@@ -2,9 +2,9 @@
 // built spikescope-cli at the smallest sizes.
 
 #include "core/graph/dtype.h"
+#include "core/io/picture.h"
 #include "core/model/family.h"
 #include "core/model/safetensors_writer.h"
-#include "core/run/picture.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -101,7 +101,7 @@ protected:
     std::string checkpoint(const std::string& name) const {
         using namespace spikescope;
         std::vector<SafetensorsWriter::Tensor> tensors;
-        for (const VaeOp op : {VaeOp::Decode, VaeOp::Encode}) {
+        for (const VaeTask op : {VaeTask::Decode, VaeTask::Encode}) {
             const auto graph = buildGraph(*findFamily("taesd"), op, 8, 8, 1);
             for (const Weight& weight : graph->weights)
                 tensors.push_back({.name = weight.name, .dtype = DType::F16, .shape = weight.dims});

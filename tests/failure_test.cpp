@@ -1,7 +1,7 @@
 // Out of memory, a lost device and a cancel at every possible point: the run ends with a cause, everything is freed,
-// all of it stands in the Recording, and the session can run again.
+// all of it stands in the Recording, and the backend can run again.
 
-#include "core/run/advice.h"
+#include "core/advise/advice.h"
 #include "core/timeline/peak.h"
 #include "tests/support/job_support.h"
 #include "tests/support/run_support.h"
@@ -36,9 +36,9 @@ struct Faults {
 class FailureTest : public testing::TestWithParam<std::pair<const char*, const char*>> {
 protected:
     void SetUp() override {
-        session = openCpu();
-        ASSERT_TRUE(session);
-        VulkanFunctions& vk = session->device().vk;
+        backend = openCpu();
+        ASSERT_TRUE(backend);
+        VulkanFunctions& vk = backend->device().vk;
         Faults::realAllocate = std::exchange(vk.AllocateMemory, Faults::allocate);
         Faults::realSubmit = std::exchange(vk.QueueSubmit, Faults::submit);
         Faults::allocationsLeft = Faults::submitsLeft = -1;
@@ -49,7 +49,7 @@ protected:
                                         {"ahead", "1"},
                                         {"resident", "text=0.001"},
                                         {"offload", "never"}}));
-        reference = runJob(*session, job).output;
+        reference = runToMemory(*backend, job).output;
         ASSERT_FALSE(reference.empty());
     }
 
@@ -58,14 +58,14 @@ protected:
         EXPECT_EQ(ran.outcome.error->code, code) << what << ": " << ran.outcome.error->message;
         const Recording& recording = ran.outcome.recording;
         ASSERT_TRUE(recording.failure) << what;
-        EXPECT_EQ(session->heap().liveBlocks(), 0u) << what;
+        EXPECT_EQ(backend->heap().liveBlocks(), 0u) << what;
         if (!recording.events.empty()) {
             EXPECT_EQ(recording.events.back().allocated, 0u) << what;
             EXPECT_EQ(recording.events.back().reserved, 0u) << what;
         }
     }
 
-    std::unique_ptr<Session> session;
+    std::unique_ptr<VulkanBackend> backend;
     Job job;
     std::vector<float> reference;
 };
@@ -73,7 +73,7 @@ protected:
 TEST_P(FailureTest, outOfDeviceMemoryAtEveryAllocation) {
     for (int k = 0;; ++k) {
         Faults::allocationsLeft = k;
-        const Ran ran = runJob(*session, job);
+        const Ran ran = runToMemory(*backend, job);
         const bool enough = Faults::allocationsLeft > 0 || !ran.outcome.error;
         Faults::allocationsLeft = -1;
         if (enough) {
@@ -85,27 +85,27 @@ TEST_P(FailureTest, outOfDeviceMemoryAtEveryAllocation) {
         EXPECT_FALSE(ran.outcome.recording.failure->layer.empty());
         EXPECT_GT(ran.outcome.recording.failure->bytesWanted, 0u);
     }
-    EXPECT_EQ(runJob(*session, job).output, reference);
+    EXPECT_EQ(runToMemory(*backend, job).output, reference);
 }
 
 TEST_P(FailureTest, cancelAtEveryOp) {
-    const std::size_t ops = runJob(*session, job).outcome.recording.ops.size();
+    const std::size_t ops = runToMemory(*backend, job).outcome.recording.ops.size();
     for (std::uint32_t at = 0; at < ops; ++at) {
         CancelFlag cancel;
         Ran ran;
-        ran.outcome = session->run(job, {}, cancel, [&](const Progress& p) {
+        ran.outcome = runJob(*backend, job, {}, cancel, [&](const Progress& p) {
             if (p.done == at) cancel.raise();
         });
         expectCleanEnd(ran, ErrorCode::Cancelled, fmt::format("op {}", at));
         EXPECT_LE(ran.outcome.recording.ops.size(), at + 1u); // nothing was begun after the op in which it was asked
     }
-    EXPECT_EQ(runJob(*session, job).output, reference);
+    EXPECT_EQ(runToMemory(*backend, job).output, reference);
 }
 
 TEST_P(FailureTest, lostDeviceAtEverySubmission) {
     for (int k = 0;; ++k) {
         Faults::submitsLeft = k;
-        const Ran ran = runJob(*session, job);
+        const Ran ran = runToMemory(*backend, job);
         Faults::submitsLeft = -1;
         if (!ran.outcome.error) {
             EXPECT_GT(k, 80);
@@ -117,14 +117,14 @@ TEST_P(FailureTest, lostDeviceAtEverySubmission) {
 
 // The heap refuses beyond a budget: plan and run stop at the same event, for the same reason, and say what would fit.
 TEST_P(FailureTest, enforcedBudgetStopsPlanAndRunAlike) {
-    const std::uint64_t need = findPeak(planJob(job, session->heap().traits())).reserved;
+    const std::uint64_t need = findPeak(planJob(job, backend->heap().traits())).reserved;
     for (int part = 0; part < 12; ++part) {
         Controls controls = job.controls;
         controls.budgetBytes = need * static_cast<std::uint64_t>(part) / 12 + 1;
         controls.enforce = true;
         const Job limited = runnableJobOf(controls);
-        const Recording plan = planJob(limited, session->heap().traits());
-        const Ran ran = runJob(*session, limited);
+        const Recording plan = planJob(limited, backend->heap().traits());
+        const Ran ran = runToMemory(*backend, limited);
         expectCleanEnd(ran, ErrorCode::OutOfDeviceMemory, fmt::format("{} of 12", part));
         ASSERT_TRUE(plan.failure);
         const Failure &planned = *plan.failure, &measured = *ran.outcome.recording.failure;
@@ -135,7 +135,7 @@ TEST_P(FailureTest, enforcedBudgetStopsPlanAndRunAlike) {
         expectSameMemory(plan, ran.outcome.recording, fmt::format("{} of 12", part));
         for (const Event& event : ran.outcome.recording.events) EXPECT_LE(event.reserved, *controls.budgetBytes);
     }
-    EXPECT_EQ(runJob(*session, job).output, reference);
+    EXPECT_EQ(runToMemory(*backend, job).output, reference);
 }
 
 // Maps that go to the host need memory of the driver's there, too; its refusal is not the device's.
@@ -149,7 +149,7 @@ TEST_P(FailureTest, outOfHostMemoryIsSaidToBeThat) {
     std::set<ErrorCode> refusals;
     for (int k = 0;; ++k) {
         Faults::allocationsLeft = k;
-        const Ran ran = runJob(*session, job);
+        const Ran ran = runToMemory(*backend, job);
         Faults::allocationsLeft = -1;
         if (!ran.outcome.error) break;
         const ErrorCode code = ran.outcome.error->code;

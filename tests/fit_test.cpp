@@ -1,7 +1,7 @@
 // What fit chooses runs: it never needs more than the budget, gives up what it may before what it may not, and where it
 // says that nothing fits, nothing does.
 
-#include "core/run/fit.h"
+#include "core/advise/fit.h"
 #include "tests/support/job_support.h"
 #include "tests/support/run_support.h"
 
@@ -13,15 +13,15 @@ namespace {
 
 constexpr std::uint64_t mib = std::uint64_t{1} << 20, gib = mib << 10;
 
-Fit fitted(const NamedValues& values, std::uint64_t room, const FitOptions& options = {},
+Fit fitted(const NamedValues& values, std::uint64_t availableBytes, const FitOptions& options = {},
            const HeapTraits& traits = {}) {
-    auto result = fit(controlsOf(values), traits, room, nullptr, options);
+    auto result = fit(controlsOf(values), traits, availableBytes, nullptr, options);
     EXPECT_TRUE(result) << result.error().message;
     return result ? std::move(*result) : Fit{};
 }
 
-std::string describe(const Fit& fit, std::uint64_t room) {
-    std::string text = fmt::format("{} B:", room);
+std::string describe(const Fit& fit, std::uint64_t availableBytes) {
+    std::string text = fmt::format("{} B:", availableBytes);
     for (const FitStep& step : fit.steps)
         for (const FitStep::Change& change : step.changes) text += fmt::format(" {} {}", change.control, change.to);
     return text;
@@ -32,11 +32,11 @@ const NamedValues large{{"model", "flux1"}, {"size", "2048x2048"}};
 TEST(Fit, takesTimeBeforeMemoryAndMemoryBeforeNothing) {
     // The smaller the budget, the slower; never over it.
     double last = 0;
-    for (const std::uint64_t room : {40 * gib, 4 * gib, 3 * gib, 2 * gib, 3 * gib / 2, 5 * gib / 4}) {
-        const Fit fit = fitted(large, room);
-        ASSERT_TRUE(fit.chosen) << room;
-        EXPECT_LE(fit.chosen->peak.reserved, room);
-        EXPECT_GE(*fit.chosen->ms, last) << describe(fit, room);
+    for (const std::uint64_t availableBytes : {40 * gib, 4 * gib, 3 * gib, 2 * gib, 3 * gib / 2, 5 * gib / 4}) {
+        const Fit fit = fitted(large, availableBytes);
+        ASSERT_TRUE(fit.chosen) << availableBytes;
+        EXPECT_LE(fit.chosen->peak.reserved, availableBytes);
+        EXPECT_GE(*fit.chosen->ms, last) << describe(fit, availableBytes);
         last = *fit.chosen->ms;
         EXPECT_EQ(fit.chosen->controls.activations, DType::BF16);
         EXPECT_NE(fit.chosen->controls.conv, ConvLowering::Winograd); // it costs 16-bit maps bits
@@ -62,13 +62,14 @@ TEST(Fit, changesNothingThatIsForNothing) {
 
 TEST(Fit, givesUpBitsOnlyWhereThatIsAllowed) {
     const NamedValues exact{{"model", "flux1"}, {"size", "2048x2048"}, {"activations", "fp32"}};
-    const std::uint64_t room = 2 * gib;
+    const std::uint64_t availableBytes = 2 * gib;
     // In the machine's memory maps of any size would do.
-    const Fit refused = fitted(exact, room, {.kept = {"activations"}, .hostRoom = 0});
+    const Fit refused = fitted(exact, availableBytes, {.kept = {"activations"}, .availableHostBytes = 0});
     EXPECT_FALSE(refused.chosen);
-    EXPECT_GT(refused.leanest.peak.reserved, room);
+    EXPECT_GT(refused.leanest.peak.reserved, availableBytes);
     EXPECT_FALSE(refused.refusal.empty());
-    const Fit rounded = fitted(exact, room, {.kept = {"activations"}, .dtype = true, .hostRoom = 0});
+    const Fit rounded =
+        fitted(exact, availableBytes, {.kept = {"activations"}, .dtype = true, .availableHostBytes = 0});
     ASSERT_TRUE(rounded.chosen);
     EXPECT_EQ(rounded.chosen->controls.activations, DType::F16); // the smaller loss
     EXPECT_TRUE(rounded.released.empty());
@@ -78,31 +79,31 @@ TEST(Fit, givesUpBitsOnlyWhereThatIsAllowed) {
     EXPECT_EQ(roomy.chosen->controls.activations, DType::F32);
     EXPECT_EQ(roomy.chosen->controls.weightType(), DType::F32);
     // Scalars need not promote; maps of SDXL do not go into fp16.
-    const Fit plain = fitted({{"model", "flux1"}, {"size", "2048x2048"}, {"promote", "on"}}, room,
-                             {.kept = {}, .dtype = true, .hostRoom = 0});
+    const Fit plain = fitted({{"model", "flux1"}, {"size", "2048x2048"}, {"promote", "on"}}, availableBytes,
+                             {.kept = {}, .dtype = true, .availableHostBytes = 0});
     ASSERT_TRUE(plain.chosen);
     EXPECT_FALSE(plain.chosen->controls.promote);
     EXPECT_EQ(plain.chosen->controls.activations, DType::BF16);
-    const Fit sdxl = fitted({{"model", "sdxl"}, {"size", "2048x2048"}, {"activations", "fp32"}}, room,
-                            {.dtype = true, .hostRoom = 0});
+    const Fit sdxl = fitted({{"model", "sdxl"}, {"size", "2048x2048"}, {"activations", "fp32"}}, availableBytes,
+                            {.dtype = true, .availableHostBytes = 0});
     ASSERT_TRUE(sdxl.chosen);
     EXPECT_EQ(sdxl.chosen->controls.activations, DType::BF16);
 }
 
 TEST(Fit, goesToTheHostWhereNothingElseThatIsExactFits) {
-    const std::uint64_t room = 700 * mib;
-    const Fit fit = fitted(large, room, {.approximate = true});
+    const std::uint64_t availableBytes = 700 * mib;
+    const Fit fit = fitted(large, availableBytes, {.approximate = true});
     ASSERT_TRUE(fit.chosen);
     EXPECT_EQ(fit.chosen->controls.spill, Spill::Host);
     EXPECT_TRUE(fit.chosen->controls.isExactlyTiled());
     EXPECT_GT(fit.chosen->peak.host, gib);
-    // Not where the host lacks the room, and not where attention is to stay within the bands.
-    const FitOptions small{.approximate = true, .hostRoom = gib};
-    EXPECT_EQ(fitted(large, room, small).chosen->controls.tileNorm, TileNorm::Own);
+    // Not where the host lacks the availableBytes, and not where attention is to stay within the bands.
+    const FitOptions small{.approximate = true, .availableHostBytes = gib};
+    EXPECT_EQ(fitted(large, availableBytes, small).chosen->controls.tileNorm, TileNorm::Own);
     NamedValues own = large;
     own.emplace_back("tile-attention", "own");
-    EXPECT_FALSE(fitted(own, room, {.kept = {"tile-attention"}, .hostRoom = 0}).chosen);
-    EXPECT_FALSE(fitted(large, room, {.hostRoom = gib}).chosen);
+    EXPECT_FALSE(fitted(own, availableBytes, {.kept = {"tile-attention"}, .availableHostBytes = 0}).chosen);
+    EXPECT_FALSE(fitted(large, availableBytes, {.availableHostBytes = gib}).chosen);
 }
 
 TEST(Fit, keepsWhatWasGivenAsLongAsThatFits) {
@@ -151,9 +152,9 @@ TEST(Fit, leavesWhatContradictsItselfToItsRefusal) {
 
 // The heap refuses beyond the budget: what was chosen runs all the same.
 TEST(Fit, whatIsChosenRuns) {
-    const auto session = openCpu();
-    ASSERT_TRUE(session);
-    const HeapTraits traits = session->heap().traits();
+    const auto backend = openCpu();
+    ASSERT_TRUE(backend);
+    const HeapTraits traits = backend->heap().traits();
     const std::vector<NamedValues> cases{
         {{"model", "taef1"}, {"size", "64x64"}, {"activations", "fp32"}},
         {{"model", "taef1"}, {"size", "96x64"}, {"conv", "im2col"}, {"lifetime", "stream"}},
@@ -171,23 +172,23 @@ TEST(Fit, whatIsChosenRuns) {
         // Around what is needed, so that both ends are met.
         const double low = 0.9 * static_cast<double>(whole.asked.weights),
                      high = 1.2 * static_cast<double>(whole.asked.peak.reserved);
-        const auto room = static_cast<std::uint64_t>(low + (high - low) * std::pow(part(random), 2));
-        const auto result = fit(asked, traits, room, nullptr, {.kept = {}, .dtype = i % 3 == 0});
+        const auto availableBytes = static_cast<std::uint64_t>(low + (high - low) * std::pow(part(random), 2));
+        const auto result = fit(asked, traits, availableBytes, nullptr, {.kept = {}, .dtype = i % 3 == 0});
         ASSERT_TRUE(result) << result.error().message;
         if (!result->chosen) {
-            EXPECT_GT(result->leanest.peak.reserved, room);
+            EXPECT_GT(result->leanest.peak.reserved, availableBytes);
             ++refused;
             continue;
         }
         Controls controls = result->chosen->controls;
-        controls.budgetBytes = room;
+        controls.budgetBytes = availableBytes;
         controls.enforce = true;
-        const Ran run = runJob(*session, runnableJobOf(controls));
-        EXPECT_FALSE(run.outcome.error) << describe(*result, room) << ": " << run.outcome.error->message;
+        const Ran run = runToMemory(*backend, runnableJobOf(controls));
+        EXPECT_FALSE(run.outcome.error) << describe(*result, availableBytes) << ": " << run.outcome.error->message;
         const Peak peak = findPeak(run.outcome.recording);
-        EXPECT_LE(peak.reserved, room) << describe(*result, room);
-        EXPECT_EQ(peak.reserved, result->chosen->peak.reserved) << describe(*result, room);
-        EXPECT_EQ(peak.allocated, result->chosen->peak.allocated) << describe(*result, room);
+        EXPECT_LE(peak.reserved, availableBytes) << describe(*result, availableBytes);
+        EXPECT_EQ(peak.reserved, result->chosen->peak.reserved) << describe(*result, availableBytes);
+        EXPECT_EQ(peak.allocated, result->chosen->peak.allocated) << describe(*result, availableBytes);
         ++ran;
         banded += controls.tile.kind != TileChoice::Kind::Off;
     }

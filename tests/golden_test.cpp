@@ -1,7 +1,7 @@
 // Whole decodes and encodes against references computed in double precision, and the tiny models on a real picture.
 // Protects: graphs, weights' names, scaling, and the accuracy that a storage type allows.
 
-#include "core/run/tensor_file.h"
+#include "core/io/tensor_file.h"
 #include "tests/support/run_support.h"
 
 #include <nlohmann/json.hpp>
@@ -17,8 +17,8 @@ protected:
         if (!haveSharedData()) GTEST_SKIP() << "the reference data is not beside this checkout";
         std::ifstream file(sharedData("golden/golden.json"));
         facts = nlohmann::json::parse(file);
-        session = openCpu();
-        ASSERT_TRUE(session);
+        backend = openCpu();
+        ASSERT_TRUE(backend);
     }
 
     static std::vector<float> tensor(const std::string& file, const std::string& key) {
@@ -28,11 +28,11 @@ protected:
     }
 
     Ran run(Controls controls, const InputChoice& input) {
-        auto job = prepare(std::move(controls), input);
+        auto job = makeJob(std::move(controls), input);
         EXPECT_TRUE(job) << job.error().message;
-        Ran ran = runJob(*session, *job);
+        Ran ran = runToMemory(*backend, *job);
         EXPECT_FALSE(ran.outcome.error) << ran.outcome.error->message;
-        EXPECT_EQ(session->heap().liveBlocks(), 0u);
+        EXPECT_EQ(backend->heap().liveBlocks(), 0u);
         return ran;
     }
 
@@ -47,7 +47,7 @@ protected:
     }
 
     nlohmann::json facts;
-    std::unique_ptr<Session> session;
+    std::unique_ptr<VulkanBackend> backend;
 };
 
 constexpr const char* klFamilies[] = {"sd15", "sdxl", "sd3", "flux1", "flux2"};
@@ -60,7 +60,7 @@ TEST_F(GoldenTest, encodesInFp32) {
     for (const std::string family : klFamilies) {
         Controls controls;
         controls.model = family;
-        controls.op = VaeOp::Encode;
+        controls.op = VaeTask::Encode;
         controls.activations = DType::F32;
         const Ran ran =
             run(controls, InputFile{sharedData("golden/kl_and_video.safetensors"), family + ".image", true});
@@ -107,20 +107,20 @@ TEST_F(GoldenTest, tinyModelsEncodeAndDecodeTheShiba) {
     ASSERT_TRUE(picture) << picture.error().message;
     for (const std::string model : {"taesd", "taef1", "taef2"}) {
         Controls controls;
-        controls.op = VaeOp::Encode;
+        controls.op = VaeTask::Encode;
         controls.activations = DType::F32;
         controls.weights = sharedData("models/" + model + "_encoder.safetensors");
         const Ran encoded = run(controls, InputFile{sharedData("images/shiba_512.png"), std::nullopt, true});
 
-        controls.op = VaeOp::Decode;
+        controls.op = VaeTask::Decode;
         controls.weights = sharedData("models/" + model + "_decoder.safetensors");
         controls.width = controls.height = 512;
-        auto job = prepare(controls, std::uint64_t{0});
+        auto job = makeJob(controls, std::uint64_t{0});
         ASSERT_TRUE(job) << job.error().message;
         job->input->read = [&](std::uint64_t begin, std::span<float> out) {
             std::copy_n(encoded.output.begin() + static_cast<std::ptrdiff_t>(begin), out.size(), out.begin());
         };
-        const Ran decoded = runJob(*session, *job);
+        const Ran decoded = runToMemory(*backend, *job);
         ASSERT_FALSE(decoded.outcome.error) << decoded.outcome.error->message;
         double squares = 0;
         for (std::size_t i = 0; i < decoded.output.size(); ++i) {

@@ -1,7 +1,7 @@
 // What compare-images says of two pictures: known errors come out as computed by hand, a seam stands in the bin beside
 // its edge, and nothing that is not a number passes for a small error.
 
-#include "core/run/image_difference.h"
+#include "core/io/image_difference.h"
 
 #include <gtest/gtest.h>
 

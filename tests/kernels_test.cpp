@@ -430,8 +430,14 @@ TEST_P(AttentionTest, agreesWithTheReference) {
         const reference::Map mq{shape, one.fill(q, 1.5)}, mk{shape, one.fill(k, 1.5)}, mv{shape, one.fill(v, 1.0)};
         const reference::Map expected = reference::attention(mq, mk, mv, scale);
         // The output over the queries, as the lowering may place it.
-        one.run(AttentionCall{
-            .q = q, .k = k, .v = v, .scores = scores, .out = q, .usesUp = true, .chunkRows = c.chunk, .scale = scale});
+        one.run(AttentionCall{.q = q,
+                              .k = k,
+                              .v = v,
+                              .scores = scores,
+                              .out = q,
+                              .isLastUse = true,
+                              .chunkRows = c.chunk,
+                              .scale = scale});
         EXPECT_LE(reference::relativeError(one.read(q), expected.values), 2 * tolerance(c.dtype));
     }
 }
@@ -464,7 +470,7 @@ INSTANTIATE_TEST_SUITE_P(Kernels, AttentionTest,
 // Threads that ask at the same time get the same pipeline, one that cannot be made does not stop the others.
 TEST(Pipelines, areMadeOnceForAllThreads) {
     OneCall one(KernelChoice::Portable);
-    const auto library = std::move(*ShaderLibrary::create(one.session->device(), {}));
+    const auto library = std::move(*ShaderLibrary::create(one.backend->device(), {}));
     std::vector<std::future<std::vector<Result<Pipeline>>>> threads;
     for (int i = 0; i < 8; ++i)
         threads.push_back(std::async(std::launch::async, [&] {

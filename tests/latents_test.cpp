@@ -1,6 +1,6 @@
 // What pipelines hand over becomes what the decoder takes: scaling, shift, FLUX.2's packing, and the device's order.
 
-#include "core/run/latents.h"
+#include "core/io/latents.h"
 
 #include <gtest/gtest.h>
 

@@ -24,7 +24,7 @@ TEST(LoadMemory, staysWithinStagingAndTheDevice) {
     controls.activations = DType::F32;
     std::vector<SafetensorsWriter::Tensor> tensors;
     std::uint64_t bytes = 0;
-    for (const VaeOp op : {VaeOp::Decode, VaeOp::Encode}) {
+    for (const VaeTask op : {VaeTask::Decode, VaeTask::Encode}) {
         auto graph = buildGraph(*findFamily("flux1"), op, 8, 8, 1);
         for (const Weight& weight : graph->weights)
             tensors.push_back({.name = weight.name, .dtype = DType::F32, .shape = weight.dims});
@@ -45,15 +45,15 @@ TEST(LoadMemory, staysWithinStagingAndTheDevice) {
 
     controls.weights = path;
     controls.width = controls.height = 8;
-    const auto session = openCpu();
-    ASSERT_TRUE(session);
+    const auto backend = openCpu();
+    ASSERT_TRUE(backend);
     const std::uint64_t before = anonymousBytes();
-    auto job = prepare(controls, std::uint64_t{1});
+    auto job = makeJob(controls, std::uint64_t{1});
     ASSERT_TRUE(job) << job.error().message;
     std::uint64_t peak = 0;
     const CancelFlag cancel;
     const RunOutcome outcome =
-        session->run(*job, {}, cancel, [&](const Progress&) { peak = std::max(peak, anonymousBytes()); });
+        runJob(*backend, *job, {}, cancel, [&](const Progress&) { peak = std::max(peak, anonymousBytes()); });
     ASSERT_FALSE(outcome.error) << outcome.error->message;
     std::filesystem::remove(path);
     // On a CPU device the device's memory is the process's too.

@@ -33,17 +33,17 @@ const std::vector<NamedValues> lowerings{
     {{"upsample", "folded"}, {"apply", "dictionary"}},
 };
 
-std::vector<float> outputOf(Session& session, const NamedValues& common, const NamedValues& more) {
+std::vector<float> outputOf(VulkanBackend& backend, const NamedValues& common, const NamedValues& more) {
     NamedValues values = common;
     values.insert(values.end(), more.begin(), more.end());
-    const Ran ran = runJob(session, runnableJobOf(controlsOf(values)));
+    const Ran ran = runToMemory(backend, runnableJobOf(controlsOf(values)));
     EXPECT_FALSE(ran.outcome.error) << describe(values) << ran.outcome.error->message;
     return ran.output;
 }
 
 TEST(Lowerings, makeTheSamePicture) {
-    const auto session = openCpu();
-    ASSERT_TRUE(session);
+    const auto backend = openCpu();
+    ASSERT_TRUE(backend);
     const std::vector<NamedValues> cases{
         {{"model", "sd15"}, {"size", "64x64"}, {"activations", "fp32"}},
         {{"model", "taef2"}, {"size", "48x32"}, {"activations", "fp32"}},
@@ -51,7 +51,7 @@ TEST(Lowerings, makeTheSamePicture) {
     };
     for (const NamedValues& common : cases) {
         std::vector<std::vector<float>> outputs;
-        for (const NamedValues& lowering : lowerings) outputs.push_back(outputOf(*session, common, lowering));
+        for (const NamedValues& lowering : lowerings) outputs.push_back(outputOf(*backend, common, lowering));
         double worst = 0;
         for (std::size_t i = 0; i < outputs.size(); ++i)
             for (std::size_t j = 0; j < i; ++j) {
@@ -65,26 +65,26 @@ TEST(Lowerings, makeTheSamePicture) {
 }
 
 TEST(Lowerings, promotedMapsAreAsExactAsFp32) {
-    const auto session = openCpu();
-    ASSERT_TRUE(session);
+    const auto backend = openCpu();
+    ASSERT_TRUE(backend);
     const NamedValues common{{"model", "sd15"}, {"size", "64x64"}};
-    const auto exact = outputOf(*session, common, {{"activations", "fp32"}, {"weights-dtype", "bf16"}}),
-               promoted = outputOf(*session, common, {{"activations", "bf16"}, {"promote", "on"}});
+    const auto exact = outputOf(*backend, common, {{"activations", "fp32"}, {"weights-dtype", "bf16"}}),
+               promoted = outputOf(*backend, common, {{"activations", "bf16"}, {"promote", "on"}});
     EXPECT_EQ(exact, promoted);
 }
 
 TEST(Lowerings, staysNearInSixteenBits) {
-    const auto session = openCpu();
-    ASSERT_TRUE(session);
+    const auto backend = openCpu();
+    ASSERT_TRUE(backend);
     const NamedValues common{{"model", "sd15"}, {"size", "64x64"}};
-    const std::vector<float> exact = outputOf(*session, common, {{"activations", "fp32"}});
+    const std::vector<float> exact = outputOf(*backend, common, {{"activations", "fp32"}});
     for (const char* dtype : {"bf16", "fp16"}) {
-        const double plain = relativeL2(outputOf(*session, common, {{"activations", dtype}}), exact);
+        const double plain = relativeL2(outputOf(*backend, common, {{"activations", dtype}}), exact);
         for (const NamedValues& lowering : {NamedValues{{"conv", "im2col"}}, NamedValues{{"upsample", "folded"}},
                                             NamedValues{{"norm", "separate"}, {"upsample", "nearest"}}}) {
             NamedValues values = lowering;
             values.emplace_back("activations", dtype);
-            EXPECT_LE(relativeL2(outputOf(*session, common, values), exact), 1.5 * plain) << describe(values);
+            EXPECT_LE(relativeL2(outputOf(*backend, common, values), exact), 1.5 * plain) << describe(values);
         }
     }
 }

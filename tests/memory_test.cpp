@@ -48,7 +48,8 @@ TEST(ArenaLayout, keepsLiveTensorsApart) {
     }
 }
 
-// What lives more than once, as the tensors of tiles do, shares room with what it never meets, and with nothing else.
+// What lives more than once, as the tensors of tiles do, shares availableBytes with what it never meets, and with
+// nothing else.
 TEST(ArenaLayout, sharesRoomBetweenWhatNeverMeets) {
     std::mt19937 engine(11);
     const auto random = [&] { return static_cast<std::uint32_t>(engine()); };
@@ -79,7 +80,7 @@ TEST(ArenaLayout, sharesRoomBetweenWhatNeverMeets) {
         for (std::uint32_t i = 0; i < count; ++i)
             for (std::uint32_t j = 0; j < i; ++j) {
                 const bool last = lives[i].begin < lives[j].end && lives[j].begin < lives[i].end;
-                EXPECT_EQ(last || earlier.met(i, j), meet[i][j]);
+                EXPECT_EQ(last || earlier.overlapped(i, j), meet[i][j]);
                 const std::uint64_t a = layout->spots[i].offset, b = layout->spots[j].offset;
                 EXPECT_FALSE(meet[i][j] && a < b + lives[j].bytes && b < a + lives[i].bytes);
             }
@@ -87,7 +88,7 @@ TEST(ArenaLayout, sharesRoomBetweenWhatNeverMeets) {
     // Two that take turns, and two that met once.
     const std::vector<Lifetime> lives{{.begin = 0, .end = 6, .bytes = 512}, {.begin = 6, .end = 8, .bytes = 512}};
     EXPECT_EQ(layOutArena(lives, {.granularity = 256})->chunkBytes, std::vector<std::uint64_t>{512});
-    EarlierMeetings earlier;
+    EarlierOverlaps earlier;
     earlier.add(0, 1);
     EXPECT_EQ(layOutArena(lives, {.granularity = 256}, earlier)->chunkBytes, std::vector<std::uint64_t>{1024});
 }
@@ -101,7 +102,7 @@ TEST(ArenaLayout, refusesATensorLargerThanABlock) {
 
 TEST(Plan, isBalancedForEveryFamily) {
     for (const Family& family : families())
-        for (const VaeOp op : {VaeOp::Decode, VaeOp::Encode})
+        for (const VaeTask op : {VaeTask::Decode, VaeTask::Encode})
             for (const DType dtype : {DType::BF16, DType::F16, DType::F32})
                 for (const LifetimePolicy lifetime :
                      {LifetimePolicy::Planned, LifetimePolicy::Stream, LifetimePolicy::Lazy}) {
@@ -131,7 +132,7 @@ TEST(Plan, isBalancedForEveryFamily) {
 
 TEST(Plan, endsCleanlyAtEveryLimit) {
     for (const LifetimePolicy lifetime : {LifetimePolicy::Planned, LifetimePolicy::Stream, LifetimePolicy::Lazy}) {
-        const Job job = jobOf(familyControls("taesd", VaeOp::Decode, DType::BF16, lifetime, 32));
+        const Job job = jobOf(familyControls("taesd", VaeTask::Decode, DType::BF16, lifetime, 32));
         VirtualHeap unlimited;
         const Peak peak = findPeak(plan(job.program, job.controls, unlimited));
         const std::uint64_t need = peak.reserved;
@@ -158,7 +159,7 @@ TEST(Plan, endsCleanlyAtEveryLimit) {
 TEST(Plan, needs640ElementsPerPixel) {
     for (const std::uint64_t side : {512u, 1024u, 2048u, 8192u}) {
         const Peak peak = findPeak(
-            planJob(jobOf(familyControls("flux1", VaeOp::Decode, DType::BF16, LifetimePolicy::Planned, side))));
+            planJob(jobOf(familyControls("flux1", VaeTask::Decode, DType::BF16, LifetimePolicy::Planned, side))));
         EXPECT_EQ(peak.layer, "decoder.up_blocks.3.resnets.0.conv1");
         EXPECT_EQ(peak.working, 640 * side * side * 2);
         EXPECT_EQ(peak.byCategory[static_cast<std::size_t>(Category::Activation)], peak.working);
@@ -168,7 +169,7 @@ TEST(Plan, needs640ElementsPerPixel) {
 TEST(Plan, arenaTakesNoMoreThanThePeakAndStaging) {
     for (const Family& family : families()) {
         const Peak peak = findPeak(
-            planJob(jobOf(familyControls(family.name, VaeOp::Decode, DType::BF16, LifetimePolicy::Planned, 512))));
+            planJob(jobOf(familyControls(family.name, VaeTask::Decode, DType::BF16, LifetimePolicy::Planned, 512))));
         EXPECT_LE(peak.reserved, peak.allocated + (std::uint64_t{9} << 20)) << family.name;
     }
 }

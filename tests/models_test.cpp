@@ -7,8 +7,8 @@
 #include "app/models/session_file.h"
 #include "app/models/tile_layout.h"
 #include "app/models/workspace.h"
+#include "core/job/job.h"
 #include "core/program/presets.h"
-#include "core/run/session.h"
 #include "core/timeline/export.h"
 
 #include <QAbstractItemModelTester>
@@ -26,7 +26,7 @@ Recording planned(const char* preset, std::uint64_t side = 256) {
     controls.model = "flux1";
     controls.width = controls.height = side;
     EXPECT_TRUE(applyPreset(controls, preset));
-    auto job = prepare(controls, std::monostate{});
+    auto job = makeJob(controls, std::monostate{});
     return planJob(*job);
 }
 TimelinePtr timelineOf(const char* preset) { return std::make_shared<const Timeline>(planned(preset)); }
@@ -308,7 +308,7 @@ TEST(Workspace, fitSetsTheControlsAndSaysWhatItGaveUp) {
         << nothing.toStdString();
     EXPECT_EQ(desk.workspace.controls().activations, DType::F32);
     const QString fewer = fit("0.125", {.dtype = true});
-    EXPECT_TRUE(fewer.contains(QStringLiteral("Given up: bits of maps or weights"))) << fewer.toStdString();
+    EXPECT_TRUE(fewer.contains(QStringLiteral("Given up: bits of activations or weights"))) << fewer.toStdString();
     EXPECT_EQ(desk.errors.size(), 1) << desk.errors.join('\n').toStdString();
     EXPECT_NE(desk.workspace.controls().weightType(), DType::F32);
     // A search is for the controls that it began with.

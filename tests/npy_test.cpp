@@ -1,5 +1,5 @@
-#include "core/run/npy.h"
-#include "core/run/tensor_file.h"
+#include "core/io/npy.h"
+#include "core/io/tensor_file.h"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
 // Plans of many equal parts: one stands for all of them, and nothing that is said of memory or work changes. What would
 // be too much even so, and runs, whose events are all kept, are refused before anything is lowered, with what is not.
 
-#include "core/run/cost_model.h"
-#include "core/run/fit.h"
+#include "core/advise/fit.h"
+#include "core/advise/rates.h"
 #include "core/timeline/export.h"
 #include "core/timeline/import.h"
 #include "core/timeline/layer_table.h"
@@ -16,7 +16,7 @@ namespace spikescope {
 namespace {
 
 Job merged(const Controls& controls) {
-    auto job = prepare(controls, std::monostate{}, {.detailed = 0});
+    auto job = makeJob(controls, std::monostate{}, {.detailed = 0});
     EXPECT_TRUE(job) << job.error().message;
     return std::move(*job);
 }
@@ -140,11 +140,12 @@ TEST(MergedPlans, areRefusedWhereFullOnesAre) {
                                  {"tile-grid", "cut"}, {"allocator", allocator}};
         const Job full = jobOf(controlsOf(values)), once = merged(controlsOf(values));
         const Peak peak = findPeak(planJob(full));
-        for (const std::uint64_t room : {peak.reserved, peak.reserved - 256, (peak.reserved + peak.allocated) / 2,
-                                         peak.allocated + 4096, peak.allocated - 1}) {
-            VirtualHeap heap({}, room), same({}, room);
+        for (const std::uint64_t availableBytes :
+             {peak.reserved, peak.reserved - 256, (peak.reserved + peak.allocated) / 2, peak.allocated + 4096,
+              peak.allocated - 1}) {
+            VirtualHeap heap({}, availableBytes), same({}, availableBytes);
             const Recording a = plan(full.program, full.controls, heap), b = plan(once.program, once.controls, same);
-            const std::string what = fmt::format("{} room {}", allocator, room);
+            const std::string what = fmt::format("{} availableBytes {}", allocator, availableBytes);
             EXPECT_EQ(a.refusals, b.refusals) << what;
             ASSERT_EQ(a.failure.has_value(), b.failure.has_value()) << what;
             if (!a.failure) continue;
@@ -202,14 +203,14 @@ TEST(Counts, areThoseOfTheOps) {
                 for (const RecordedOp& op : planJob(job).ops)
                     ops += op.phase == Phase::Decode && op.name != "download" && op.layer != noIndex;
                 // The weights of the blend come once for each run.
-                if (controls.isTiled() && !controls.isBanded()) ops -= controls.repeat;
+                if (controls.isTiled() && !controls.isStriped()) ops -= controls.repeat;
                 EXPECT_EQ(countOps(*graph, job.controls).ops, ops) << describe(values);
             }
 }
 
 // The refusal of what is too much; it names a tile or a number of runs that is accepted, of which the next is not.
 std::string refusalOf(const NamedValues& values, const OpLimits& limits) {
-    const auto job = prepare(controlsOf(values), std::monostate{}, limits);
+    const auto job = makeJob(controlsOf(values), std::monostate{}, limits);
     EXPECT_FALSE(job) << describe(values);
     return job ? "" : job.error().message;
 }
@@ -221,7 +222,7 @@ std::string valueIn(const std::string& refusal, const std::string& option) {
 }
 bool isAccepted(NamedValues values, const std::string& control, const std::string& value, const OpLimits& limits) {
     values.emplace_back(control, value);
-    return prepare(controlsOf(values), std::monostate{}, limits).has_value();
+    return makeJob(controlsOf(values), std::monostate{}, limits).has_value();
 }
 
 TEST(Refusals, nameTheSmallestTileThatIsNotTooMany) {
@@ -277,7 +278,7 @@ TEST(Refusals, sayHowManyThereAre) {
 TEST(Refusals, areAtOnceAndOfRunsToo) {
     const auto begin = std::chrono::steady_clock::now();
     const NamedValues values{{"model", "taesd"}, {"size", "65536x65536"}, {"tile", "64"}, {"overlap", "56"}};
-    const auto run = prepare(controlsOf(values), std::uint64_t{3});
+    const auto run = makeJob(controlsOf(values), std::uint64_t{3});
     ASSERT_FALSE(run);
     EXPECT_EQ(run.error().code, ErrorCode::BadUsage);
     const NamedValues sizes{

@@ -104,8 +104,8 @@ std::vector<Row> coveringRows() {
 }
 
 TEST(Pairwise, planEqualsRunToTheByte) {
-    const auto session = openCpu();
-    ASSERT_TRUE(session);
+    const auto backend = openCpu();
+    ASSERT_TRUE(backend);
     const std::vector<Row> rows = coveringRows();
     EXPECT_GE(rows.size(), 56u); // as many as the two longest axes have pairs
     RecordProperty("runs", std::to_string(rows.size()));
@@ -115,11 +115,11 @@ TEST(Pairwise, planEqualsRunToTheByte) {
         std::string what;
         for (const auto& [control, value] : controlValues(controls)) what += control + " " + value + ", ";
         const Job job = runnableJobOf(controls);
-        const Ran ran = runJob(*session, job);
+        const Ran ran = runToMemory(*backend, job);
         ASSERT_FALSE(ran.outcome.error) << what << ran.outcome.error->message;
-        const Recording plan = planJob(job, session->heap().traits());
+        const Recording plan = planJob(job, backend->heap().traits());
         expectSameMemory(plan, ran.outcome.recording, what);
-        EXPECT_EQ(session->heap().liveBlocks(), 0u) << what;
+        EXPECT_EQ(backend->heap().liveBlocks(), 0u) << what;
         const Peak peak = findPeak(plan);
         EXPECT_EQ(ran.outcome.recording.predicted, std::pair(peak.allocated, peak.reserved)) << what;
     }

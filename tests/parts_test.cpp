@@ -54,7 +54,7 @@ TEST(Parts, areTheTilesOfTheGrid) {
                                      {"op", op},         {"tile", "128"},    {"overlap", "32"}};
             const Controls controls = controlsOf(values);
             const Recording recording = planJob(jobOf(controls));
-            const std::uint64_t scale = controls.op == VaeOp::Decode ? spatialFactor : 1;
+            const std::uint64_t scale = controls.op == VaeTask::Decode ? spatialFactor : 1;
             std::vector<OutputArea> expected;
             for (std::uint64_t picture = 0; picture < pictures; ++picture)
                 for (const TileGrid& grid : tileGrids(controls, width / spatialFactor, height / spatialFactor, scale))

@@ -1,4 +1,4 @@
-#include "core/run/picture.h"
+#include "core/io/picture.h"
 
 #include <gtest/gtest.h>
 

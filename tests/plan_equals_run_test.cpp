@@ -11,21 +11,21 @@ namespace {
 class PlanEqualsRun : public testing::TestWithParam<const char*> {};
 
 TEST_P(PlanEqualsRun, forOpsDtypesAndLifetimes) {
-    const auto session = openCpu();
-    ASSERT_TRUE(session);
-    for (const VaeOp op : {VaeOp::Decode, VaeOp::Encode})
+    const auto backend = openCpu();
+    ASSERT_TRUE(backend);
+    for (const VaeTask op : {VaeTask::Decode, VaeTask::Encode})
         for (const DType dtype : {DType::BF16, DType::F16, DType::F32})
             for (const LifetimePolicy lifetime : {LifetimePolicy::Planned, LifetimePolicy::Stream}) {
                 Controls controls = familyControls(GetParam(), op, dtype, lifetime, 32);
                 controls.height = 48 / sizeMultiple(*findFamily(GetParam())) * sizeMultiple(*findFamily(GetParam()));
                 controls.batch = dtype == DType::F16 ? 2 : 1;
                 const Job job = runnableJobOf(controls);
-                const Ran ran = runJob(*session, job);
+                const Ran ran = runToMemory(*backend, job);
                 const std::string what = fmt::format("{} op {} {} lifetime {}", GetParam(), static_cast<int>(op),
                                                      name(dtype), static_cast<int>(lifetime));
                 ASSERT_FALSE(ran.outcome.error) << what << ": " << ran.outcome.error->message;
-                expectSameMemory(planJob(job, session->heap().traits()), ran.outcome.recording, what);
-                EXPECT_EQ(session->heap().liveBlocks(), 0u) << what;
+                expectSameMemory(planJob(job, backend->heap().traits()), ran.outcome.recording, what);
+                EXPECT_EQ(backend->heap().liveBlocks(), 0u) << what;
                 // A plan without a device knows the same numbers.
                 EXPECT_EQ(findPeak(planJob(job)).allocated, findPeak(ran.outcome.recording).allocated) << what;
             }
@@ -43,9 +43,9 @@ TEST(KernelSets, agreeAndSatisfyTheValidationLayer) {
     const auto portable = openCpu(KernelChoice::Portable, true), best = openCpu();
     ASSERT_TRUE(portable && best);
     for (const char* family : {"taef2", "flux1"})
-        for (const VaeOp op : {VaeOp::Decode, VaeOp::Encode}) {
+        for (const VaeTask op : {VaeTask::Decode, VaeTask::Encode}) {
             const Job job = runnableJobOf(familyControls(family, op, DType::F32, LifetimePolicy::Planned, 16));
-            const Ran a = runJob(*portable, job), b = runJob(*best, job);
+            const Ran a = runToMemory(*portable, job), b = runToMemory(*best, job);
             ASSERT_FALSE(a.outcome.error || b.outcome.error) << family;
             EXPECT_LE(relativeL2(a.output, b.output), 2e-5) << family;
             expectSameMemory(b.outcome.recording, a.outcome.recording, family);
@@ -54,13 +54,13 @@ TEST(KernelSets, agreeAndSatisfyTheValidationLayer) {
 }
 
 TEST(Lifetimes, makeTheSamePicture) {
-    const auto session = openCpu();
-    ASSERT_TRUE(session);
+    const auto backend = openCpu();
+    ASSERT_TRUE(backend);
     for (const char* family : {"taef2", "sd15"}) {
         std::vector<std::vector<float>> outputs;
         for (const LifetimePolicy lifetime : {LifetimePolicy::Planned, LifetimePolicy::Stream, LifetimePolicy::Lazy}) {
-            const Job job = runnableJobOf(familyControls(family, VaeOp::Decode, DType::F32, lifetime, 32));
-            outputs.push_back(runJob(*session, job).output);
+            const Job job = runnableJobOf(familyControls(family, VaeTask::Decode, DType::F32, lifetime, 32));
+            outputs.push_back(runToMemory(*backend, job).output);
         }
         // The same kernels in the same order: the same bits.
         EXPECT_EQ(outputs[0], outputs[1]) << family;
@@ -69,10 +69,10 @@ TEST(Lifetimes, makeTheSamePicture) {
 }
 
 TEST(Runs, areDeterministic) {
-    const auto session = openCpu();
-    ASSERT_TRUE(session);
-    const Job job = runnableJobOf(familyControls("flux1", VaeOp::Decode, DType::BF16, LifetimePolicy::Planned, 32));
-    EXPECT_EQ(runJob(*session, job).output, runJob(*session, job).output);
+    const auto backend = openCpu();
+    ASSERT_TRUE(backend);
+    const Job job = runnableJobOf(familyControls("flux1", VaeTask::Decode, DType::BF16, LifetimePolicy::Planned, 32));
+    EXPECT_EQ(runToMemory(*backend, job).output, runToMemory(*backend, job).output);
 }
 
 } // namespace

@@ -45,8 +45,8 @@ struct Watched {
         ++copies;
         realFill(commands, buffer, offset, bytes, value);
     }
-    static void watch(Session& session) {
-        VulkanFunctions& vk = session.device().vk;
+    static void watch(VulkanBackend& backend) {
+        VulkanFunctions& vk = backend.device().vk;
         realCopy = std::exchange(vk.CmdCopyBuffer, copy);
         realFill = std::exchange(vk.CmdFillBuffer, fill);
         realBegin = std::exchange(vk.BeginCommandBuffer, begin);
@@ -54,9 +54,6 @@ struct Watched {
         beginsLeft = submitsLeft = -1;
     }
 };
-
-// The CPU device is waited for after every op. It need not be: then it is driven as a GPU is.
-void keepInFlight(Session& session) { const_cast<DeviceReport&>(session.device().report()).cpu = false; }
 
 void expectTimes(const Recording& recording, const std::string& what) {
     std::int64_t begin = 0, end = 0;
@@ -71,29 +68,28 @@ void expectTimes(const Recording& recording, const std::string& what) {
     EXPECT_LT(end, 600'000'000'000) << what; // since the first one, not since the machine was started
 }
 
-// Whether work stays in flight.
+// Whether work stays in flight, as on a GPU; a CPU device is waited for after every op unless a test asks otherwise.
 class Resubmission : public testing::TestWithParam<bool> {
 protected:
     void SetUp() override { open(KernelChoice::Best); }
     void open(KernelChoice kernels) {
-        session = openCpu(kernels, true);
-        ASSERT_TRUE(session);
-        Watched::watch(*session);
-        if (GetParam()) keepInFlight(*session);
+        backend = openCpu(kernels, true, SubmitPolicy{.waitForEachOp = !GetParam()});
+        ASSERT_TRUE(backend);
+        Watched::watch(*backend);
     }
-    void TearDown() override { EXPECT_EQ(session->validationMessages(), 0); }
+    void TearDown() override { EXPECT_EQ(backend->validationMessages(), 0); }
 
     Ran run(const NamedValues& values) {
         Watched::begun = Watched::submitted = Watched::copies = 0;
         const Job job = runnableJobOf(controlsOf(values));
-        Ran ran = runJob(*session, job);
+        Ran ran = runToMemory(*backend, job);
         EXPECT_FALSE(ran.outcome.error) << describe(values) << ran.outcome.error->message;
         expectTimes(ran.outcome.recording, describe(values));
-        expectSameMemory(planJob(job, session->heap().traits()), ran.outcome.recording, describe(values));
+        expectSameMemory(planJob(job, backend->heap().traits()), ran.outcome.recording, describe(values));
         return ran;
     }
 
-    std::unique_ptr<Session> session;
+    std::unique_ptr<VulkanBackend> backend;
 };
 
 // Names of what is recorded, as a debugger gets them.
@@ -113,13 +109,13 @@ struct Labels {
 
 // Protects: that RenderDoc and Nsight show layers and ops.
 TEST(Names, ofEveryOpAreItsLayerAndItsKernel) {
-    const std::unique_ptr<Session> session = openCpu();
-    ASSERT_TRUE(session);
-    VulkanFunctions& vk = session->device().vk;
+    const std::unique_ptr<VulkanBackend> backend = openCpu();
+    ASSERT_TRUE(backend);
+    VulkanFunctions& vk = backend->device().vk;
     if (!vk.CmdBeginDebugUtilsLabel) GTEST_SKIP() << "the loader has no VK_EXT_debug_utils";
     vk.CmdBeginDebugUtilsLabel = Labels::begin;
     vk.CmdEndDebugUtilsLabel = Labels::end;
-    const Ran ran = runJob(*session, runnableJobOf(controlsOf({{"model", "taesd"}, {"size", "16x16"}})));
+    const Ran ran = runToMemory(*backend, runnableJobOf(controlsOf({{"model", "taesd"}, {"size", "16x16"}})));
     ASSERT_FALSE(ran.outcome.error) << ran.outcome.error->message;
     EXPECT_EQ(Labels::open, 0);
     for (const RecordedOp& op : ran.outcome.recording.ops) {
@@ -196,7 +192,7 @@ TEST_P(Resubmission, ofTilesOfOneRun) {
 TEST_P(Resubmission, tellsTimesInTheMidst) {
     const Job job = runnableJobOf(controlsOf(repeated(whole, 3)));
     std::size_t told = 0;
-    const RunOutcome outcome = session->run(job, {}, CancelFlag{}, [&](const Progress& progress) {
+    const RunOutcome outcome = runJob(*backend, job, {}, CancelFlag{}, [&](const Progress& progress) {
         if (progress.done % 7 != 0) return;
         const Recording soFar = progress.recordingSoFar();
         std::int64_t last = 0;
@@ -221,21 +217,21 @@ TEST_P(Resubmission, canEndAnywhere) {
     const auto expectEnd = [&](const RunOutcome& outcome, ErrorCode code, std::uint64_t at) {
         ASSERT_TRUE(outcome.error) << at;
         EXPECT_EQ(outcome.error->code, code) << at << outcome.error->message;
-        EXPECT_EQ(session->heap().liveBlocks(), 0u) << at;
+        EXPECT_EQ(backend->heap().liveBlocks(), 0u) << at;
         EXPECT_EQ(outcome.recording.events.back().allocated, 0u) << at;
     };
     for (std::uint32_t at = ops / 2; at < ops; at += 5) {
         CancelFlag cancel;
-        expectEnd(session->run(job, {}, cancel,
-                               [&](const Progress& p) {
-                                   if (p.done == at) cancel.raise();
-                               }),
+        expectEnd(runJob(*backend, job, {}, cancel,
+                         [&](const Progress& p) {
+                             if (p.done == at) cancel.raise();
+                         }),
                   ErrorCode::Cancelled, at);
     }
     const auto failing = [&](int& left, ErrorCode code) {
         for (int k = 0;; k += 3) {
             left = k;
-            const RunOutcome outcome = session->run(job, {}, CancelFlag{});
+            const RunOutcome outcome = runJob(*backend, job, {}, CancelFlag{});
             left = -1;
             if (!outcome.error) break;
             expectEnd(outcome, code, static_cast<std::uint64_t>(k));
@@ -243,7 +239,7 @@ TEST_P(Resubmission, canEndAnywhere) {
     };
     failing(Watched::submitsLeft, ErrorCode::DeviceLost);
     failing(Watched::beginsLeft, ErrorCode::OutOfHostMemory);
-    EXPECT_EQ(runJob(*session, job).output, reference.output);
+    EXPECT_EQ(runToMemory(*backend, job).output, reference.output);
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, Resubmission, testing::Bool(),
@@ -270,11 +266,10 @@ TEST(CommandStream, timesOpsThatAreCut) {
     for (std::uint32_t i = 0; i < runs; ++i)
         for (const std::uint32_t call : {0u, 1u}) program.steps.emplace_back(DispatchStep{call});
     const CancelFlag cancel;
-    Watched::watch(*one.session);
+    Watched::watch(*one.backend);
     for (const std::uint64_t width : {1, 3}) { // ops beside each other have as many dispatches
-        keepInFlight(*one.session);
         Watched::begun = Watched::submitted = 0;
-        CommandStream stream(one.session->device(), program, cancel);
+        CommandStream stream(one.backend->device(), program, {.waitForEachOp = false}, cancel);
         std::vector<Dispatch> few(width, dispatches.front()), many(5, dispatches.front());
         ASSERT_TRUE(stream.define(0, many));
         ASSERT_TRUE(stream.define(1, few));
@@ -284,7 +279,7 @@ TEST(CommandStream, timesOpsThatAreCut) {
             ASSERT_TRUE(stream.dispatch(1, false, op++));
         }
         ASSERT_TRUE(stream.submit());
-        ASSERT_TRUE(one.session->device().waitAll());
+        ASSERT_TRUE(one.backend->device().waitAll());
         Recording recording;
         recording.ops.resize(op);
         ASSERT_TRUE(stream.readTimes(recording.ops));

@@ -55,10 +55,11 @@ public:
         return {};
     }
     void unbind(TensorId tensor) override {
-        EXPECT_TRUE(m_wave.empty()) << "released within a wave";
+        EXPECT_TRUE(m_group.empty()) << "released within a concurrent group";
         m_places[tensor.index] = {};
     }
-    Result<void> dispatch(const Call& call, bool besideNext, std::uint32_t) override {
+    Result<void> dispatch(std::uint32_t index, bool concurrentWithNext, std::uint32_t) override {
+        const Call& call = m_program.calls[index];
         std::vector<Range> touched;
         for (const auto& tensors : {reads(call.kernel), writes(call.kernel)})
             for (const TensorId id : tensors) {
@@ -68,28 +69,28 @@ public:
                 EXPECT_LT(place.begin, place.end) << m_program.tensor(id).name << " is not alive";
                 touched.push_back(place);
             }
-        m_wave.push_back(std::move(touched));
-        if (!besideNext) endWave();
+        m_group.push_back(std::move(touched));
+        if (!concurrentWithNext) endGroup();
         return {};
     }
     std::size_t widest = 0; // dispatches beside each other
 
 private:
-    void endWave() {
-        widest = std::max(widest, m_wave.size());
-        for (std::size_t i = 0; i < m_wave.size(); ++i)
+    void endGroup() {
+        widest = std::max(widest, m_group.size());
+        for (std::size_t i = 0; i < m_group.size(); ++i)
             for (std::size_t j = 0; j < i; ++j)
-                for (const Range& a : m_wave[i])
-                    for (const Range& b : m_wave[j]) EXPECT_TRUE(a.end <= b.begin || b.end <= a.begin);
-        m_wave.clear();
+                for (const Range& a : m_group[i])
+                    for (const Range& b : m_group[j]) EXPECT_TRUE(a.end <= b.begin || b.end <= a.begin);
+        m_group.clear();
     }
 
     const Program& m_program;
-    std::vector<Range> m_places;            // by tensor
-    std::vector<std::vector<Range>> m_wave; // by dispatch
+    std::vector<Range> m_places;             // by tensor
+    std::vector<std::vector<Range>> m_group; // by dispatch
 };
 
-std::size_t widestWave(const Job& job) {
+std::size_t widestGroup(const Job& job) {
     VirtualHeap heap;
     Recording recording;
     describe(job.program, job.controls, recording);
@@ -108,7 +109,7 @@ TEST(TilesInFlight, touchNothingThatOneBesideThemWrites) {
                 for (const std::uint64_t tiles : {1, 2, 3, 4}) {
                     const NamedValues values =
                         inFlight(with(with({{"model", model}, {"activations", "fp16"}}, tiling), memory), tiles);
-                    const std::size_t widest = widestWave(jobOf(controlsOf(values)));
+                    const std::size_t widest = widestGroup(jobOf(controlsOf(values)));
                     ASSERT_FALSE(HasFailure()) << describe(values);
                     EXPECT_LE(widest, tiles) << describe(values);
                     EXPECT_EQ(widest > 1, tiles > 1) << describe(values);
@@ -118,7 +119,7 @@ TEST(TilesInFlight, touchNothingThatOneBesideThemWrites) {
 // As many groups as are needed, of even size: five tiles as three and two.
 TEST(TilesInFlight, shareARowEvenly) {
     const auto widest = [](const char* size, std::uint64_t tiles) {
-        return widestWave(jobOf(
+        return widestGroup(jobOf(
             controlsOf(inFlight({{"model", "taesd"}, {"size", size}, {"tile", "64"}, {"overlap", "16"}}, tiles))));
     };
     EXPECT_EQ(widest("256x112", 4), 3u);
@@ -129,18 +130,18 @@ TEST(TilesInFlight, shareARowEvenly) {
 }
 
 TEST(TilesInFlight, makeTheSamePicture) {
-    const auto session = openCpu();
-    ASSERT_TRUE(session);
+    const auto backend = openCpu();
+    ASSERT_TRUE(backend);
     const auto check = [&](const NamedValues& values, std::initializer_list<std::uint64_t> counts) {
-        const Ran alone = runJob(*session, runnableJobOf(controlsOf(values)));
+        const Ran alone = runToMemory(*backend, runnableJobOf(controlsOf(values)));
         ASSERT_FALSE(alone.outcome.error) << describe(values) << alone.outcome.error->message;
         for (const std::uint64_t tiles : counts) {
             const NamedValues more = inFlight(values, tiles);
             const Job job = runnableJobOf(controlsOf(more));
-            const Ran ran = runJob(*session, job);
+            const Ran ran = runToMemory(*backend, job);
             ASSERT_FALSE(ran.outcome.error) << describe(more) << ran.outcome.error->message;
             EXPECT_EQ(ran.output, alone.output) << describe(more);
-            expectSameMemory(planJob(job, session->heap().traits()), ran.outcome.recording, describe(more));
+            expectSameMemory(planJob(job, backend->heap().traits()), ran.outcome.recording, describe(more));
             const Peak peak = findPeak(ran.outcome.recording);
             EXPECT_EQ(ran.outcome.recording.predicted, std::pair(peak.allocated, peak.reserved)) << describe(more);
         }

@@ -27,8 +27,8 @@ Image imageOf(std::uint64_t h, std::uint64_t w, std::uint64_t c) {
 // A family and an op on one picture, whole or of a part of its input, in latents.
 class Maker {
 public:
-    Maker(Session& session, NamedValues common, std::uint64_t w, std::uint64_t h)
-        : m_session(session)
+    Maker(VulkanBackend& backend, NamedValues common, std::uint64_t w, std::uint64_t h)
+        : m_backend(backend)
         , m_common(std::move(common))
         , m_input(*jobOfSize(w, h).input) {}
 
@@ -48,7 +48,7 @@ public:
                 m_input.read(((y * scale + row) * wholeWidth + x * scale) * in.c + rest, out.subspan(i, 1));
             }
         };
-        const Ran ran = runJob(m_session, job);
+        const Ran ran = runToMemory(m_backend, job);
         EXPECT_FALSE(ran.outcome.error) << ran.outcome.error->message;
         return {ran.shape.h, ran.shape.w, ran.shape.c, {ran.output.begin(), ran.output.end()}};
     }
@@ -56,7 +56,7 @@ public:
     std::uint64_t height() const { return m_input.height / factor; }
 
 private:
-    Session& m_session;
+    VulkanBackend& m_backend;
     NamedValues m_common;
     Input m_input;
 };
@@ -147,16 +147,16 @@ Begins everyStride(std::uint64_t overlap) {
 class Tiles : public testing::Test {
 protected:
     void SetUp() override {
-        session = openCpu();
-        ASSERT_TRUE(session);
+        backend = openCpu();
+        ASSERT_TRUE(backend);
     }
     Maker maker(std::uint64_t w, std::uint64_t h, const std::string& op = "decode") {
-        return {*session, {{"model", "taesd"}, {"op", op}, {"activations", "fp32"}}, w, h};
+        return {*backend, {{"model", "taesd"}, {"op", op}, {"activations", "fp32"}}, w, h};
     }
     Ran tiled(const Maker& maker, const NamedValues& tiling) {
-        return runJob(*session, maker.jobOfSize(maker.width(), maker.height(), tiling));
+        return runToMemory(*backend, maker.jobOfSize(maker.width(), maker.height(), tiling));
     }
-    std::unique_ptr<Session> session;
+    std::unique_ptr<VulkanBackend> backend;
 };
 
 TEST_F(Tiles, ofDiffusersAndInvokeAi) {
@@ -284,7 +284,7 @@ TEST_F(Tiles, addUpToOne) {
                                 for (std::uint64_t x = 0; x < column.length * 8; ++x)
                                     sums[(row.begin * 8 + y) * 184 + column.begin * 8 + x] +=
                                         static_cast<double>(row.weights[y]) *
-                                        (y >= row.crossing ? column.crossed : column.weights)[x];
+                                        (y >= row.nextBlendStart ? column.weightsBelowBlend : column.weights)[x];
                 for (const double sum : sums) ASSERT_NEAR(sum, 1.0, 1e-6) << grid << " " << blend << " " << overlap;
             }
 }
@@ -306,7 +306,7 @@ TEST_F(Tiles, keepTheCeiling) {
     EXPECT_LE(workingAt(16384, 1280), small + (16384 - 1280) * bandRow + weights);
     EXPECT_LE(workingAt(16384, 16384), std::uint64_t{400} << 20);
 
-    const Maker two{*session, {{"model", "taesd"}, {"activations", "fp32"}, {"batch", "2"}}, 14, 9};
+    const Maker two{*backend, {{"model", "taesd"}, {"activations", "fp32"}, {"batch", "2"}}, 14, 9};
     const Ran whole = tiled(two, {{"tile", "off"}}), cut = tiled(two, {{"tile", "stripe:24"}});
     ASSERT_FALSE(cut.outcome.error) << cut.outcome.error->message;
     EXPECT_LE(relativeL2(cut.output, whole.output), 1e-5);

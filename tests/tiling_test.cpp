@@ -4,7 +4,7 @@
 #include "tests/support/job_support.h"
 #include "tests/support/run_support.h"
 
-#include "core/run/cost_model.h"
+#include "core/advise/rates.h"
 #include "core/timeline/peak.h"
 
 namespace spikescope {
@@ -25,25 +25,25 @@ const std::vector<NamedValues> bandings{
 };
 
 TEST(Bands, makeTheSamePicture) {
-    const auto session = openCpu();
-    ASSERT_TRUE(session);
+    const auto backend = openCpu();
+    ASSERT_TRUE(backend);
     const std::vector<NamedValues> cases{
         {{"model", "sd15"}, {"size", "72x88"}, {"activations", "fp32"}},
         {{"model", "taef2"}, {"size", "48x64"}, {"activations", "fp32"}},
         {{"model", "sd15"}, {"op", "encode"}, {"size", "72x88"}, {"activations", "fp32"}},
     };
     for (const NamedValues& common : cases) {
-        const Ran whole = runJob(*session, runnableJobOf(controlsOf(common)));
+        const Ran whole = runToMemory(*backend, runnableJobOf(controlsOf(common)));
         ASSERT_FALSE(whole.outcome.error) << whole.outcome.error->message;
         for (const NamedValues& banding : bandings) {
             NamedValues values = common;
             values.insert(values.end(), banding.begin(), banding.end());
             const Job job = runnableJobOf(controlsOf(values));
-            const Ran ran = runJob(*session, job);
+            const Ran ran = runToMemory(*backend, job);
             ASSERT_FALSE(ran.outcome.error) << describe(values) << ran.outcome.error->message;
             EXPECT_LE(relativeL2(ran.output, whole.output), 1e-5) << describe(values);
             EXPECT_EQ(ran.outcome.recording.tiling, "exact");
-            expectSameMemory(planJob(job, session->heap().traits()), ran.outcome.recording, describe(values));
+            expectSameMemory(planJob(job, backend->heap().traits()), ran.outcome.recording, describe(values));
             const bool moves = job.controls.spill == Spill::Host;
             EXPECT_EQ(ran.outcome.recording.hostTraffic() > 0, moves) << describe(values);
             EXPECT_EQ(findPeak(ran.outcome.recording).host > 0, moves) << describe(values);
@@ -75,8 +75,8 @@ TEST(Bands, onTheHostHoldLessOfTheDevice) {
 
 // Bands that attend to themselves alone make another picture as soon as there is more than one, in less work.
 TEST(Bands, mayAttendToThemselves) {
-    const auto session = openCpu();
-    ASSERT_TRUE(session);
+    const auto backend = openCpu();
+    ASSERT_TRUE(backend);
     const auto run = [&](const char* tile, const char* attention) {
         const Job job = runnableJobOf(controlsOf({{"model", "sd15"},
                                                   {"size", "32x256"},
@@ -84,9 +84,9 @@ TEST(Bands, mayAttendToThemselves) {
                                                   {"tile", tile},
                                                   {"tile-attention", attention},
                                                   {"spill", "recompute"}}));
-        Ran ran = runJob(*session, job);
+        Ran ran = runToMemory(*backend, job);
         EXPECT_FALSE(ran.outcome.error) << ran.outcome.error->message;
-        expectSameMemory(planJob(job, session->heap().traits()), ran.outcome.recording, tile);
+        expectSameMemory(planJob(job, backend->heap().traits()), ran.outcome.recording, tile);
         return ran;
     };
     const auto attentions = [](const Ran& ran) {

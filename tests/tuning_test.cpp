@@ -1,10 +1,11 @@
 // Choices of tiles: that any of them gives what the rule's gives (those of product.comp are product_test's); the table
-// that is kept; and measuring itself, which must leave a session that runs as before.
+// that is kept; and measuring itself, which must leave a backend that runs as before.
 
+#include "core/backend/run_job.h"
 #include "core/base/checked.h"
 #include "core/program/lower.h"
-#include "core/run/tuning.h"
 #include "core/timeline/peak.h"
+#include "core/vulkan/tuning.h"
 #include "tests/support/one_call.h"
 
 #include <unistd.h>
@@ -114,7 +115,7 @@ INSTANTIATE_TEST_SUITE_P(Kernels, TileTest,
 TEST(Tiles, attentionDoesNotDependOnThem) {
     const auto attention = [](Shape map, DType dtype) {
         return [=](OneCall& one) -> KernelCall {
-            AttentionCall call{.usesUp = true, .chunkRows = 256, .scale = 1.0f / 16.0f};
+            AttentionCall call{.isLastUse = true, .chunkRows = 256, .scale = 1.0f / 16.0f};
             for (TensorId* id : {&call.q, &call.k, &call.v}) one.fill(*id = one.add(dtype, map), 1.0);
             call.scores = one.add(DType::F32, {1, 1, call.chunkRows, roundUp<std::uint64_t>(map.pixels(), 4)},
                                   Category::Workspace);
@@ -153,7 +154,7 @@ TEST(Tiles, keyNamesShaderDefinesAndExtents) {
 TEST(Tiles, tuningIsKeptForTheSessionsBehindIt) {
     const fs::path folder = fs::path(testing::TempDir()) / fmt::format("spikescope_tiles_{}", getpid());
     const auto open = [&] {
-        return std::move(*Session::open(
+        return std::move(*VulkanBackend::open(
             {.device = testDevice(), .kernels = KernelChoice::Portable, .cacheFolder = folder.string()}));
     };
     constexpr std::uint64_t side = 8, channels = 16;
@@ -173,30 +174,30 @@ TEST(Tiles, tuningIsKeptForTheSessionsBehindIt) {
                                   side * spatialFactor, 1, 7);
     TileChoices tuned;
     {
-        const auto session = open();
+        const auto backend = open();
         std::set<std::string> heard;
-        const auto done = tune(*session, job.program, [&](const TunedTile& tile) {
+        const auto done = tune(*backend, job.program, [&](const TunedTile& tile) {
             EXPECT_TRUE(heard.insert(tile.call).second) << tile.call;
             EXPECT_GT(tile.ruleMs, 0.0);
             EXPECT_EQ(tile.rule != tile.chosen, tile.chosenMs < tile.ruleMs);
         });
         ASSERT_TRUE(done) << done.error().message;
         EXPECT_EQ(heard.size(), 2u);
-        EXPECT_EQ(session->heap().liveBlocks(), 0u);
+        EXPECT_EQ(backend->heap().liveBlocks(), 0u);
         // Whatever won by measuring: what is kept has something in it.
-        session->kernels().tiles().set("a call", "a tile");
-        tuned = session->kernels().tiles();
-        ASSERT_TRUE(keepTiles(*session, folder.string()));
-        const RunOutcome outcome = session->run(job, {}, CancelFlag{});
+        backend->kernels().tiles().set("a call", "a tile");
+        tuned = backend->kernels().tiles();
+        ASSERT_TRUE(keepTiles(*backend, folder.string()));
+        const RunOutcome outcome = runJob(*backend, job, {}, CancelFlag{});
         EXPECT_FALSE(outcome.error);
         const Peak peak = findPeak(outcome.recording);
         EXPECT_EQ(outcome.recording.predicted, std::pair(peak.allocated, peak.reserved));
     }
     std::string path;
     {
-        const auto session = open();
-        EXPECT_EQ(session->kernels().tiles(), tuned);
-        path = session->cacheFile("tiles", folder.string());
+        const auto backend = open();
+        EXPECT_EQ(backend->kernels().tiles(), tuned);
+        path = backend->cacheFile("tiles", folder.string());
     }
     std::ofstream(path, std::ios::trunc) << "{\"schema\":";
     EXPECT_EQ(open()->kernels().tiles().size(), 0u);

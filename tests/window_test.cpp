@@ -8,7 +8,7 @@
 #include "app/widgets/tables_panel.h"
 #include "app/widgets/theme.h"
 #include "app/widgets/timeline_chart.h"
-#include "core/run/tensor_file.h"
+#include "core/io/tensor_file.h"
 #include "core/timeline/export.h"
 #include "core/timeline/import.h"
 
@@ -115,7 +115,7 @@ TEST(Window, aDropOpensAndAPictureIsEncoded) {
     EXPECT_TRUE(enter.isAccepted());
     QDropEvent drop(QPointF(300, 300), Qt::CopyAction, &mime, Qt::LeftButton, Qt::NoModifier);
     QApplication::sendEvent(&desk.window, &drop);
-    ASSERT_TRUE(wait([&] { return desk.workspace.controls().op == VaeOp::Encode; }))
+    ASSERT_TRUE(wait([&] { return desk.workspace.controls().op == VaeTask::Encode; }))
         << desk.errors.join('\n').toStdString();
     ASSERT_TRUE(desk.run());
     ASSERT_TRUE(desk.errors.isEmpty()) << desk.errors.join('\n').toStdString();

@@ -3,8 +3,10 @@
 #include "app/cli/commands.h"
 #include "app/cli/options.h"
 
+#include "core/advise/advice.h"
+#include "core/backend/measured_rates.h"
+#include "core/base/cache_folder.h"
 #include "core/base/text.h"
-#include "core/run/advice.h"
 #include "core/timeline/layer_table.h"
 
 #include <nlohmann/json.hpp>
@@ -27,16 +29,16 @@ struct AdviseCommand {
         // A device gives the rates for times and the granularity of its blocks. Without one peaks are all the same.
         TRY(DeviceForPlans device, deviceForPlans(chosen));
         std::optional<Rates> rates;
-        if (device.session) {
+        if (device.backend) {
             // What fits is what the budget says: so many GiB of any device, or this one.
             if (chosen.budgetBytes) device.traits.largestBlock = HeapTraits().largestBlock;
-            TRY(rates, ratesOf(*device.session, defaultCacheFolder(), [this] {
+            TRY(rates, ratesOf(*device.backend, defaultCacheFolder(), [this] {
                     if (!quiet) printError("note: measuring this device's rates, once; then they are kept\n");
                 }));
         } else if (!quiet) {
             printError("note: no Vulkan device, so no times\n");
         }
-        TRY(const Advice advice, advise(chosen, device.traits, rates ? &*rates : nullptr, device.room));
+        TRY(const Advice advice, advise(chosen, device.traits, rates ? &*rates : nullptr, device.availableBytes));
         json ? printJson(advice) : printText(advice, chosen.budgetBytes.has_value());
         return 0;
     }

@@ -4,7 +4,7 @@
 #include "app/cli/options.h"
 
 #include "core/base/text.h"
-#include "core/run/image_difference.h"
+#include "core/io/image_difference.h"
 #include "core/timeline/layer_table.h"
 
 #include <nlohmann/json.hpp>

@@ -3,9 +3,11 @@
 #include "app/cli/commands.h"
 #include "app/cli/options.h"
 
+#include "core/advise/fit.h"
+#include "core/backend/measured_rates.h"
+#include "core/base/cache_folder.h"
 #include "core/base/machine_memory.h"
 #include "core/base/text.h"
-#include "core/run/fit.h"
 #include "core/timeline/export.h"
 #include "core/timeline/layer_table.h"
 
@@ -50,7 +52,8 @@ std::string optionsOf(const Controls& controls) {
 }
 
 std::string commandOf(const Controls& controls) {
-    return fmt::format("spikescope-cli {}{}", controls.op == VaeOp::Decode ? "decode" : "encode", optionsOf(controls));
+    return fmt::format("spikescope-cli {}{}", controls.op == VaeTask::Decode ? "decode" : "encode",
+                       optionsOf(controls));
 }
 
 struct FitCommand {
@@ -71,33 +74,33 @@ struct FitCommand {
             {controls.inputFiles(asked), {{.name = "--write", .path = configOut, .role = NamedFile::Role::Output}}},
             json));
         TRY(DeviceForPlans device, deviceForPlans(asked));
-        if (device.session && isBudgetOfOther(asked, device.session->device().report().cpu))
-            device = {.session = nullptr, .traits = {}, .room = asked.budgetBytes};
-        if (device.session) options.hostRoom = availableMachineMemory();
-        if (!device.room)
+        if (device.backend && isBudgetOfOther(asked, device.backend->facts().cpu))
+            device = {.backend = nullptr, .traits = {}, .availableBytes = asked.budgetBytes};
+        if (device.backend) options.availableHostBytes = availableMachineMemory();
+        if (!device.availableBytes)
             return fail(ErrorCode::BadUsage, "fit: no Vulkan device says how much is free; --budget GIB does");
         const std::optional<Rates> rates =
-            device.session ? keptRates(*device.session, defaultCacheFolder()) : std::nullopt;
-        TRY(const Fit result, fit(asked, device.traits, *device.room, rates ? &*rates : nullptr, options));
+            device.backend ? keptRates(*device.backend, defaultCacheFolder()) : std::nullopt;
+        TRY(const Fit result, fit(asked, device.traits, *device.availableBytes, rates ? &*rates : nullptr, options));
         if (result.chosen && !configOut.empty()) CHECK(writeConfig(result.chosen->controls));
         if (json)
-            printJson(result, *device.room);
+            printJson(result, *device.availableBytes);
         else if (result.chosen)
-            printText(result, formatBytes(*device.room) + (device.session ? "" : " of any device"));
-        if (!result.chosen) sayWhatIsNeeded(result, *device.room);
+            printText(result, formatBytes(*device.availableBytes) + (device.backend ? "" : " of any device"));
+        if (!result.chosen) sayWhatIsNeeded(result, *device.availableBytes);
         return result.chosen ? 0 : 2;
     }
 
 private:
-    static void sayWhatIsNeeded(const Fit& fit, std::uint64_t room) {
+    static void sayWhatIsNeeded(const Fit& fit, std::uint64_t availableBytes) {
         const PlannedControls& least = fit.leanest;
-        if (least.weights > room)
+        if (least.weights > availableBytes)
             printError("spikescope-cli: the weights alone are {} ({} B), the budget is {}\n",
-                       formatBytes(least.weights), least.weights, formatBytes(room));
+                       formatBytes(least.weights), least.weights, formatBytes(availableBytes));
         else
             printError("spikescope-cli: nothing fits; the least that was found reserves {} ({} B) with{}{}\n",
                        formatBytes(least.peak.reserved), least.peak.reserved, optionsOf(least.controls),
-                       least.peak.reserved > room ? std::string() : ", but " + fit.refusal);
+                       least.peak.reserved > availableBytes ? std::string() : ", but " + fit.refusal);
     }
 
     Result<void> writeConfig(const Controls& chosen) const try {
@@ -120,7 +123,7 @@ private:
                 {"estimated_ms", planned.ms ? Json(*planned.ms) : Json(nullptr)},
                 {"fits", planned.fits}};
     }
-    static void printJson(const Fit& fit, std::uint64_t room) {
+    static void printJson(const Fit& fit, std::uint64_t availableBytes) {
         Json steps = Json::array();
         for (const FitStep& step : fit.steps) {
             Json changes = Json::array();
@@ -132,7 +135,7 @@ private:
                              {"estimated_ms", step.ms}});
         }
         const Json out{{"schema", "spikescope.fit/1"},
-                       {"budget_bytes", room},
+                       {"budget_bytes", availableBytes},
                        {"times", fit.measured ? "measured rates" : "counted work"},
                        {"asked", jsonOf(fit.asked)},
                        {"chosen", fit.chosen ? jsonOf(*fit.chosen) : Json(nullptr)},
@@ -143,7 +146,7 @@ private:
         outputJson(out);
     }
 
-    static void printText(const Fit& fit, const std::string& room) {
+    static void printText(const Fit& fit, const std::string& available) {
         const auto line = [](const char* what, const PlannedControls& planned) {
             printOutput("{}  reserved {} ({} B), allocated {}, about {}", what, formatBytes(planned.peak.reserved),
                         planned.peak.reserved, formatBytes(planned.peak.allocated), formatDuration(*planned.ms));
@@ -152,7 +155,7 @@ private:
         line("asked ", asked);
         printOutput("{}\n", asked.fits ? "" : ", does not fit");
         line("chosen", chosen);
-        printOutput(", {:.2f} of the time, fits {}\n", *chosen.ms / *asked.ms, room);
+        printOutput(", {:.2f} of the time, fits {}\n", *chosen.ms / *asked.ms, available);
         printOutput("times   {}\n",
                     fit.measured
                         ? "by this device's measured rates"

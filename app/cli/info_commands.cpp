@@ -4,6 +4,7 @@
 #include "app/cli/options.h"
 
 #include "core/base/text.h"
+#include "core/gpu/instance.h"
 #include "core/timeline/compare.h"
 #include "core/timeline/import.h"
 
@@ -77,11 +78,11 @@ Result<int> inspect(const std::string& path, bool json) {
     // Parameters are those that the family's graphs use and the file has.
     const Family& family = *checkpoint.candidates().front();
     std::uint64_t counts[2] = {0, 0}, found = 0;
-    for (const VaeOp op : {VaeOp::Decode, VaeOp::Encode}) {
+    for (const VaeTask op : {VaeTask::Decode, VaeTask::Encode}) {
         TRY(const Graph graph, buildGraph(family, op, sizeMultiple(family), sizeMultiple(family), 1));
         for (const Weight& weight : graph.weights)
             if (const TensorView* tensor = checkpoint.find(weight.name)) {
-                counts[op == VaeOp::Encode] += tensor->elements;
+                counts[op == VaeTask::Encode] += tensor->elements;
                 ++found;
             }
     }

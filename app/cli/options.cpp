@@ -5,6 +5,7 @@
 #include "core/timeline/export.h"
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
+#include "core/vulkan/vulkan_backend.h"
 
 #include <nlohmann/json.hpp>
 
@@ -38,7 +39,7 @@ void printText(const Recording& recording) {
                     phase.host ? fmt::format(", host {}, together {}", formatBytes(phase.host), formatBytes(phase.held))
                                : std::string());
     if (const std::uint64_t moved = recording.hostTraffic())
-        printOutput("bus        {} ({} B) of maps to host memory and back\n", formatBytes(moved), moved);
+        printOutput("bus        {} ({} B) of feature maps to host memory and back\n", formatBytes(moved), moved);
     if (recording.tiling != "off") printOutput("tiling     {}\n", recording.tiling);
     if (recording.predicted) {
         const auto [allocated, reserved] = *recording.predicted;
@@ -133,14 +134,14 @@ InputFile splitKey(const std::string& text) {
 }
 
 Result<DeviceForPlans> deviceForPlans(const Controls& controls) {
-    DeviceForPlans device{.session = nullptr, .traits = {}, .room = controls.budgetBytes};
-    auto session = Session::open({.device = controls.device});
-    if (session) {
-        device.session = std::move(*session);
-        device.traits = device.session->heap().traits();
-        if (!device.room) device.room = device.session->heap().bytesFree();
-    } else if (session.error().code != ErrorCode::NoDevice || !controls.device.empty()) {
-        return tl::unexpected<Error>(session.error());
+    DeviceForPlans device{.backend = nullptr, .traits = {}, .availableBytes = controls.budgetBytes};
+    auto backend = VulkanBackend::open({.device = controls.device});
+    if (backend) {
+        device.backend = std::move(*backend);
+        device.traits = device.backend->heap().traits();
+        if (!device.availableBytes) device.availableBytes = device.backend->heap().bytesFree();
+    } else if (backend.error().code != ErrorCode::NoDevice || !controls.device.empty()) {
+        return tl::unexpected<Error>(backend.error());
     }
     return device;
 }

@@ -3,8 +3,9 @@
 
 #include "app/cli/control_options.h"
 
+#include "core/backend/backend.h"
 #include "core/base/streams.h"
-#include "core/run/session.h"
+#include "core/job/job.h"
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -32,11 +33,11 @@ Result<void> checkFiles(std::initializer_list<std::vector<NamedFile>> files, boo
 // "FILE:KEY" or "FILE". A colon belongs to the name when a file of the whole name exists.
 InputFile splitKey(const std::string& text);
 
-// What of a device goes into plans for it. Without a session there is no device, and none was named.
+// What of a device goes into plans for it. Without a backend there is no device, and none was named.
 struct DeviceForPlans {
-    std::unique_ptr<Session> session;
+    std::unique_ptr<Backend> backend;
     HeapTraits traits;
-    std::optional<std::uint64_t> room; // bytes: the budget, or what the device has free
+    std::optional<std::uint64_t> availableBytes; // bytes: the budget, or what the device has free
 };
 Result<DeviceForPlans> deviceForPlans(const Controls& controls);
 

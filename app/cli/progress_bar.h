@@ -1,7 +1,7 @@
 #pragma once
 // Progress on standard error: a bar that redraws itself on a terminal, a line for every tenth otherwise.
 
-#include "core/run/executor.h"
+#include "core/backend/run_job.h"
 
 namespace spikescope::cli {
 

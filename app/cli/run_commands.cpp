@@ -4,9 +4,11 @@
 #include "app/cli/options.h"
 #include "app/cli/progress_bar.h"
 
+#include "core/advise/advice.h"
+#include "core/backend/run_job.h"
 #include "core/base/text.h"
-#include "core/run/advice.h"
 #include "core/timeline/peak.h"
+#include "core/vulkan/vulkan_backend.h"
 
 #include <csignal>
 #include <filesystem>
@@ -33,17 +35,17 @@ struct PlanCommand {
         TRY(Controls chosen, controls.controls());
         CHECK(checkFiles({controls.inputFiles(chosen), output.files()}, output.json));
         const bool everyEvent = !output.report.empty() || !output.csv.empty() || !output.layers.empty();
-        TRY(const Job job, prepare(std::move(chosen), std::monostate{}, {.everyEvent = everyEvent}));
+        TRY(const Job job, makeJob(std::move(chosen), std::monostate{}, {.everyEvent = everyEvent}));
         sayNotes(job, output.quiet || output.json);
         // A device is opened only when one is named: its block sizes then go into the plan.
         HeapTraits traits;
         DeviceInfo info;
         if (!job.controls.device.empty()) {
-            TRY(const std::unique_ptr<Session> session,
-                Session::open({.device = job.controls.device, .cacheFolder = {}}));
-            traits = session->heap().traits();
-            const DeviceReport& report = session->device().report();
-            info = {.name = report.name, .driver = report.driver, .kernels = {}, .heapBytes = report.heapBytes};
+            TRY(const std::unique_ptr<VulkanBackend> backend,
+                VulkanBackend::open({.device = job.controls.device, .cacheFolder = {}}));
+            traits = backend->heap().traits();
+            info = backend->facts().device;
+            info.kernels.clear(); // nothing ran
         }
         Recording recording = planJob(job, traits);
         recording.device = std::move(info);
@@ -56,7 +58,7 @@ struct PlanCommand {
 };
 
 struct RunCommand {
-    VaeOp op;
+    VaeTask op;
     ControlOptions controls;
     OutputOptions output;
     std::string inputFile, imageOut, tensorOut, kernels = "best";
@@ -69,8 +71,8 @@ struct RunCommand {
         if (seed) return InputChoice(*seed);
         if (inputFile.empty())
             return fail(ErrorCode::BadUsage, "{}",
-                        op == VaeOp::Decode ? "decode needs --latents FILE[:KEY] or --seed N"
-                                            : "encode needs --image FILE");
+                        op == VaeTask::Decode ? "decode needs --latents FILE[:KEY] or --seed N"
+                                              : "encode needs --image FILE");
         InputFile file = splitKey(inputFile);
         file.scaled = !unscaled;
         return InputChoice(std::move(file));
@@ -98,33 +100,33 @@ struct RunCommand {
         TRY(Controls chosen, controls.controls());
         if (chosen.op != op) {
             // A configuration may name the op; the command decides.
-            CHECK(setControl(chosen, "op", op == VaeOp::Decode ? "decode" : "encode"));
+            CHECK(setControl(chosen, "op", op == VaeTask::Decode ? "decode" : "encode"));
         }
         TRY(const InputChoice choice, inputChoice());
         CHECK(checkApart(chosen, chosen.batch));
-        TRY(const Job job, prepare(std::move(chosen), choice));
+        TRY(const Job job, makeJob(std::move(chosen), choice));
         CHECK(checkApart(job.controls, job.outputShape().n)); // the input may hold several pictures
         sayNotes(job, output.quiet);
         // Outputs are opened before the work, so that a folder that cannot be written costs nothing.
         TRY(const auto outputs, sinks(job));
         for (const std::string& path : {output.report, output.csv, output.layers})
             if (!path.empty()) CHECK(checkWritable(path));
-        TRY(const std::unique_ptr<Session> session,
-            Session::open({.device = job.controls.device,
-                           .kernels = kernels == "portable" ? KernelChoice::Portable : KernelChoice::Best,
-                           .validate = validate,
-                           .poison = poison}));
+        TRY(const std::unique_ptr<VulkanBackend> backend,
+            VulkanBackend::open({.device = job.controls.device,
+                                 .kernels = kernels == "portable" ? KernelChoice::Portable : KernelChoice::Best,
+                                 .validate = validate,
+                                 .poison = poison}));
         std::signal(SIGINT, onSignal);
         std::signal(SIGTERM, onSignal);
         RunOutcome outcome;
         {
             ProgressBar bar(output.quiet);
-            outcome = session->run(job, outputs, cancelled, [&](const Progress& p) { bar.show(p); });
+            outcome = runJob(*backend, job, outputs, cancelled, [&](const Progress& p) { bar.show(p); });
         }
         if (outcome.error) {
             const int code = exitWith(*outcome.error);
             if (code != 1) {
-                adviseFailure(outcome.recording, job.controls, session->heap().traits());
+                adviseFailure(outcome.recording, job.controls, backend->heap().traits());
                 CHECK(output.writeFiles(outcome.recording));
                 output.print(outcome.recording);
             }
@@ -134,8 +136,8 @@ struct RunCommand {
         // After the files, so that no picture appears when a report could not be written.
         for (const auto& sink : outputs) CHECK(sink->commit());
         output.print(outcome.recording);
-        if (session->validationMessages() > 0) {
-            printError("spikescope-cli: the validation layer had {} messages\n", session->validationMessages());
+        if (backend->validationMessages() > 0) {
+            printError("spikescope-cli: the validation layer had {} messages\n", backend->validationMessages());
             return 3;
         }
         return checkLimit(outcome.recording, limit, 0);
@@ -145,7 +147,7 @@ private:
     Result<void> checkApart(const Controls& chosen, std::uint64_t pictures) const {
         constexpr auto written = NamedFile::Role::Output;
         std::vector<NamedFile> files{
-            {.name = op == VaeOp::Decode ? "--latents" : "--image", .path = splitKey(inputFile).path},
+            {.name = op == VaeTask::Decode ? "--latents" : "--image", .path = splitKey(inputFile).path},
             {.name = "--tensor-out", .path = tensorOut, .role = written}};
         if (!imageOut.empty())
             for (std::uint64_t i = 0; i < pictures; ++i)
@@ -165,8 +167,8 @@ template <class Command> void whenGiven(CLI::App& sub, std::shared_ptr<Command> 
     });
 }
 
-void addRun(CLI::App& app, int& result, VaeOp op) {
-    const bool decode = op == VaeOp::Decode;
+void addRun(CLI::App& app, int& result, VaeTask op) {
+    const bool decode = op == VaeTask::Decode;
     CLI::App* sub = decode ? app.add_subcommand("decode", "Decode latents to a picture and record memory")
                            : app.add_subcommand("encode", "Encode a picture to latents and record memory");
     auto command = std::make_shared<RunCommand>(RunCommand{.op = op});
@@ -202,7 +204,7 @@ void addPlan(CLI::App& app, int& result) {
     whenGiven(*sub, command, result);
 }
 
-void addDecode(CLI::App& app, int& result) { addRun(app, result, VaeOp::Decode); }
-void addEncode(CLI::App& app, int& result) { addRun(app, result, VaeOp::Encode); }
+void addDecode(CLI::App& app, int& result) { addRun(app, result, VaeTask::Decode); }
+void addEncode(CLI::App& app, int& result) { addRun(app, result, VaeTask::Encode); }
 
 } // namespace spikescope::cli

@@ -4,7 +4,7 @@
 #include "app/cli/options.h"
 
 #include "core/base/text.h"
-#include "core/run/tuning.h"
+#include "core/vulkan/tuning.h"
 
 namespace spikescope::cli {
 
@@ -13,18 +13,18 @@ namespace {
 Result<int> tuneFor(const ControlOptions& options) {
     TRY(const Controls controls, options.controls());
     CHECK(checkFiles({options.inputFiles(controls)}, false));
-    TRY(const Job job, prepare(controls, {}));
-    TRY(const auto session, Session::open({.device = controls.device}));
+    TRY(const Job job, makeJob(controls, {}));
+    TRY(const auto backend, VulkanBackend::open({.device = controls.device}));
     bool any = false;
-    CHECK(tune(*session, job.program, [&](const TunedTile& tuned) {
+    CHECK(tune(*backend, job.program, [&](const TunedTile& tuned) {
         any = true;
         printOutput("{:<16} {}: {} {}", tuned.kernel, tuned.call, tuned.rule, formatDuration(tuned.ruleMs));
         if (tuned.chosen != tuned.rule) printOutput(" → {} {}", tuned.chosen, formatDuration(tuned.chosenMs));
         printOutput("\n");
         flushOutput(); // some take seconds
     }));
-    if (!any) printOutput("the {} kernels have one tile for each of these calls\n", session->kernelSet());
-    CHECK(keepTiles(*session, defaultCacheFolder()));
+    if (!any) printOutput("the {} kernels have one tile for each of these calls\n", backend->facts().device.kernels);
+    CHECK(keepTiles(*backend, defaultCacheFolder()));
     return 0;
 }
 

@@ -4,9 +4,12 @@
 #include "app/engine/preview_sink.h"
 #include "app/engine/worker.h"
 
+#include "core/advise/fit.h"
+#include "core/backend/measured_rates.h"
+#include "core/backend/run_job.h"
 #include "core/base/caught.h"
 #include "core/base/machine_memory.h"
-#include "core/run/fit.h"
+#include "core/vulkan/vulkan_backend.h"
 
 #include <chrono>
 #include <mutex>
@@ -28,20 +31,20 @@ struct DeviceFacts {
     bool known = false, cpu = false;
 };
 
-DeviceFacts factsOf(Session& session, std::optional<Rates> rates) {
-    return {.traits = session.heap().traits(),
+DeviceFacts factsOf(Backend& backend, std::optional<Rates> rates) {
+    return {.traits = backend.heap().traits(),
             .rates = rates ? std::make_shared<const Rates>(std::move(*rates)) : nullptr,
             .known = true,
-            .cpu = session.device().report().cpu};
+            .cpu = backend.facts().cpu};
 }
 
-FitResult fitOf(const Controls& controls, std::uint64_t room, FitWish wish, DeviceFacts facts,
+FitResult fitOf(const Controls& controls, std::uint64_t availableBytes, FitWish wish, DeviceFacts facts,
                 const CancelFlag& cancel) {
     if (isBudgetOfOther(controls, facts.cpu)) facts = {};
-    FitResult result{.room = room};
+    FitResult result{.availableBytes = availableBytes};
     FitOptions options{.kept = {}, .approximate = wish.approximate, .dtype = wish.dtype, .cancel = &cancel};
-    if (facts.known) options.hostRoom = availableMachineMemory();
-    const auto fit = spikescope::fit(controls, facts.traits, room, facts.rates.get(), options);
+    if (facts.known) options.availableHostBytes = availableMachineMemory();
+    const auto fit = spikescope::fit(controls, facts.traits, availableBytes, facts.rates.get(), options);
     if (!fit) {
         result.error = fit.error();
         return result;
@@ -67,7 +70,7 @@ PlanResult planOf(const Controls& controls, std::uint64_t granularity) {
     PlanResult result{.controls = controls, .timeline = {}, .notes = {}, .error = {}};
     Controls planned = controls;
     planned.enforce = false; // the whole spike is to be seen, also where a run would stop
-    auto job = prepare(planned, std::monostate{});
+    auto job = makeJob(planned, std::monostate{});
     if (!job) {
         result.error = job.error();
         return result;
@@ -123,7 +126,7 @@ struct Engine::Threads {
     std::mutex mutex; // of facts
     DeviceFacts facts;
     // Of the run thread alone.
-    std::unique_ptr<Session> session;
+    std::unique_ptr<VulkanBackend> backend;
     std::optional<std::string> selector;
     std::optional<Error> refusal;
 
@@ -142,23 +145,23 @@ struct Engine::Threads {
         facts = std::move(known);
     }
     // On the run thread. The device stays open from run to run.
-    Result<Session*> sessionFor(const std::string& wanted) {
-        if (!session || selector != wanted) {
-            session.reset();
-            auto opened = Session::open({.device = wanted});
+    Result<VulkanBackend*> backendFor(const std::string& wanted) {
+        if (!backend || selector != wanted) {
+            backend.reset();
+            auto opened = VulkanBackend::open({.device = wanted});
             if (!opened) return tl::unexpected<Error>(opened.error());
-            session = std::move(*opened);
+            backend = std::move(*opened);
             selector = wanted;
-            setFacts(factsOf(*session, keptRates(*session, defaultCacheFolder())));
+            setFacts(factsOf(*backend, keptRates(*backend, defaultCacheFolder())));
         }
-        return session.get();
+        return backend.get();
     }
     DeviceSummary summary() const {
-        const DeviceReport& report = session->device().report();
-        return {.name = report.name,
-                .driver = report.driver,
-                .heapBytes = report.heapBytes,
-                .freeBytes = session->device().bytesFree(),
+        const DeviceInfo& device = backend->facts().device;
+        return {.name = device.name,
+                .driver = device.driver,
+                .heapBytes = device.heapBytes,
+                .freeBytes = backend->device().bytesFree(),
                 .known = true,
                 .refusal = {}};
     }
@@ -203,17 +206,17 @@ void Engine::planAll(std::vector<std::pair<std::string, Controls>> labelled) {
     });
 }
 
-std::uint64_t Engine::advise(const Controls& controls, std::optional<std::uint64_t> room) {
+std::uint64_t Engine::advise(const Controls& controls, std::optional<std::uint64_t> availableBytes) {
     const std::uint64_t request = ++m_adviceRequest;
     m_newestAdvice = request; // before the job can look at it
-    m_threads->advising.add([this, controls, room, request] {
+    m_threads->advising.add([this, controls, availableBytes, request] {
         // An older request whose answer nobody waits for any more costs nothing.
         if (request != m_newestAdvice.load()) return;
         const DeviceFacts facts = m_threads->knownFacts();
         const AdviceResult nothing{.request = request, .controls = controls, .timed = facts.rates != nullptr};
         AdviceResult result = answerOf(nothing, [&] {
             AdviceResult made = nothing;
-            if (auto advice = spikescope::advise(controls, facts.traits, facts.rates.get(), room))
+            if (auto advice = spikescope::advise(controls, facts.traits, facts.rates.get(), availableBytes))
                 made.advice = std::move(*advice);
             return made;
         });
@@ -223,13 +226,14 @@ std::uint64_t Engine::advise(const Controls& controls, std::optional<std::uint64
     return request;
 }
 
-std::uint64_t Engine::fit(const Controls& controls, std::uint64_t room, FitWish wish) {
+std::uint64_t Engine::fit(const Controls& controls, std::uint64_t availableBytes, FitWish wish) {
     const std::uint64_t request = ++m_fitRequest;
     cancelFitting();
     m_threads->cancelFit = std::make_shared<CancelFlag>();
-    m_threads->fitting.add([this, controls, room, wish, request, cancel = m_threads->cancelFit] {
-        FitResult result = answerOf(FitResult{.room = room},
-                                    [&] { return fitOf(controls, room, wish, m_threads->knownFacts(), *cancel); });
+    m_threads->fitting.add([this, controls, availableBytes, wish, request, cancel = m_threads->cancelFit] {
+        FitResult result = answerOf(FitResult{.availableBytes = availableBytes}, [&] {
+            return fitOf(controls, availableBytes, wish, m_threads->knownFacts(), *cancel);
+        });
         result.request = request;
         QMetaObject::invokeMethod(
             this, [this, result = std::move(result)] { Q_EMIT fitted(result); }, Qt::QueuedConnection);
@@ -241,12 +245,12 @@ void Engine::cancelFitting() { m_threads->cancelFit->raise(); }
 
 void Engine::openDevice(const std::string& selector) {
     m_threads->running.add([this, selector] {
-        const auto session = caught([&] { return m_threads->sessionFor(selector); });
+        const auto backend = caught([&] { return m_threads->backendFor(selector); });
         DeviceSummary summary;
-        if (session)
+        if (backend)
             summary = m_threads->summary();
         else
-            summary.refusal = session.error().message;
+            summary.refusal = backend.error().message;
         QMetaObject::invokeMethod(
             this, [this, summary] { Q_EMIT deviceChanged(summary); }, Qt::QueuedConnection);
     });
@@ -255,10 +259,10 @@ void Engine::openDevice(const std::string& selector) {
 void Engine::measureRates() {
     m_threads->running.add([this] {
         QString failure;
-        if (m_threads->session) {
-            auto rates = caught([&] { return ratesOf(*m_threads->session, defaultCacheFolder()); });
+        if (m_threads->backend) {
+            auto rates = caught([&] { return ratesOf(*m_threads->backend, defaultCacheFolder()); });
             if (rates)
-                m_threads->setFacts(factsOf(*m_threads->session, std::move(*rates)));
+                m_threads->setFacts(factsOf(*m_threads->backend, std::move(*rates)));
             else
                 failure = QString::fromStdString(rates.error().message);
         } else {
@@ -279,7 +283,7 @@ void Engine::run(const Controls& controls, const InputSource& input) {
             ended = true;
             return made;
         });
-        if (!ended) m_threads->session.reset(); // nobody knows what was under way in it
+        if (!ended) m_threads->backend.reset(); // nobody knows what was under way in it
         QMetaObject::invokeMethod(
             this,
             [this, result = std::move(result)] {
@@ -296,19 +300,19 @@ RunResult Engine::runNow(const Controls& controls, const InputSource& input, con
         result.error = std::move(error);
         return result;
     };
-    auto job = prepare(controls, choiceOf(input));
+    auto job = makeJob(controls, choiceOf(input));
     if (!job) return failed(job.error());
     result.controls = job->controls;
     result.notes = job->notes;
-    auto session = m_threads->sessionFor(controls.device);
-    if (!session) return failed(session.error());
+    auto backend = m_threads->backendFor(controls.device);
+    if (!backend) return failed(backend.error());
     std::vector<std::unique_ptr<OutputSink>> sinks;
     auto made = PreviewSink::create(*job->family, controls.op, job->outputShape());
     if (!made) return failed(made.error());
     const PreviewSink& preview = **made;
     sinks.push_back(std::move(*made));
 
-    const TimeLeft timeLeft(planJob(*job, (*session)->heap().traits()));
+    const TimeLeft timeLeft(planJob(*job, (*backend)->heap().traits()));
     const Clock::time_point begin = Clock::now();
     Clock::time_point last = begin;
     double pauseMs = 0.0;
@@ -328,15 +332,15 @@ RunResult Engine::runNow(const Controls& controls, const InputSource& input, con
         pauseMs = std::max(400.0, 100.0 * msSince(copyBegin));
         last = Clock::now();
     };
-    RunOutcome outcome = (*session)->run(*job, sinks, cancel, progressed);
-    adviseFailure(outcome.recording, job->controls, (*session)->heap().traits());
+    RunOutcome outcome = runJob(**backend, *job, sinks, cancel, progressed);
+    adviseFailure(outcome.recording, job->controls, (*backend)->heap().traits());
     result.timeline = std::make_shared<const Timeline>(std::move(outcome.recording));
     result.error = std::move(outcome.error);
     if (!result.error) {
         result.picture = preview.pictures();
         result.moments = preview.moments();
     }
-    if (result.error && result.error->code == ErrorCode::DeviceLost) m_threads->session.reset();
+    if (result.error && result.error->code == ErrorCode::DeviceLost) m_threads->backend.reset();
     return result;
 }
 

@@ -40,13 +40,13 @@ struct FitWish {
 };
 
 struct FitResult {
-    std::uint64_t request = 0, room = 0; // bytes
+    std::uint64_t request = 0, availableBytes = 0; // bytes
     bool fits = false;
     Controls controls;                       // the fastest that fits, else the leanest that was found
     std::uint64_t reserved = 0, weights = 0; // planned for them, bytes
     double times = 1.0;                      // their time, in that of what was asked for
     bool measured = false;                   // by this device's rates; else by counted work
-    std::string refusal;                     // of what fits the room and nevertheless does not run
+    std::string refusal;                     // of what fits the available bytes and nevertheless does not run
     std::optional<Error> error;
 };
 
@@ -85,10 +85,10 @@ public:
     std::uint64_t plan(const Controls& controls);
     // Answered by compared(), in order: the same, for several configurations at once.
     void planAll(std::vector<std::pair<std::string, Controls>> labelled);
-    // Answered by advised(). `room`: bytes of what "fits" means.
-    std::uint64_t advise(const Controls& controls, std::optional<std::uint64_t> room);
+    // Answered by advised(). `availableBytes`: bytes of what "fits" means.
+    std::uint64_t advise(const Controls& controls, std::optional<std::uint64_t> availableBytes);
     // Answered by fitted(); one at a time: a new one cancels the one before.
-    std::uint64_t fit(const Controls& controls, std::uint64_t room, FitWish wish);
+    std::uint64_t fit(const Controls& controls, std::uint64_t availableBytes, FitWish wish);
     void cancelFitting();
     void openDevice(const std::string& selector); // answered by deviceChanged()
     void measureRates();                          // answered by ratesMeasured()

@@ -2,11 +2,11 @@
 
 #include "core/base/mapped_file.h"
 #include "core/base/text.h"
+#include "core/io/npy.h"
+#include "core/job/job.h"
 #include "core/model/checkpoint.h"
 #include "core/program/planner.h"
 #include "core/pytorch/replay.h"
-#include "core/run/npy.h"
-#include "core/run/session.h"
 #include "core/timeline/import.h"
 
 namespace spikescope {
@@ -21,12 +21,12 @@ std::string_view beginOf(const MappedFile& file, std::size_t most) {
     return {reinterpret_cast<const char*>(bytes.data()), std::min(bytes.size(), most)};
 }
 
-// What latents or a picture make: prepare() reads and checks them as a run would.
-Result<void> measureInput(OpenedFile& opened, Controls controls, InputSource source, VaeOp op) {
+// What latents or a picture make: makeJob() reads and checks them as a run would.
+Result<void> measureInput(OpenedFile& opened, Controls controls, InputSource source, VaeTask op) {
     controls.op = op;
     controls.width = controls.height = 0;
     controls.batch = 1;
-    TRY(const Job job, prepare(controls, InputFile{.path = opened.path, .key = source.key, .scaled = source.scaled}));
+    TRY(const Job job, makeJob(controls, InputFile{.path = opened.path, .key = source.key, .scaled = source.scaled}));
     opened.width = job.controls.width;
     opened.height = job.controls.height;
     opened.batch = job.controls.batch;
@@ -50,7 +50,7 @@ Result<void> openSafetensors(OpenedFile& opened, const Controls& controls, const
         for (const TensorView& tensor : file.tensors()) opened.keys.push_back(tensor.name);
         if (!source.key) return {};
     }
-    return measureInput(opened, controls, source, VaeOp::Decode);
+    return measureInput(opened, controls, source, VaeTask::Decode);
 }
 
 Result<void> openSnapshot(OpenedFile& opened, const Controls& controls) {
@@ -81,11 +81,11 @@ Result<void> openAny(OpenedFile& opened, const Controls& controls, const InputSo
     }
     if (begin.starts_with("\x89PNG")) {
         opened.kind = OpenedFile::Kind::Picture;
-        return measureInput(opened, controls, {.path = opened.path, .key = {}}, VaeOp::Encode);
+        return measureInput(opened, controls, {.path = opened.path, .key = {}}, VaeTask::Encode);
     }
     if (looksLikeNpy(std::as_bytes(std::span(begin)))) {
         opened.kind = OpenedFile::Kind::Latents;
-        return measureInput(opened, controls, source, VaeOp::Decode);
+        return measureInput(opened, controls, source, VaeTask::Decode);
     }
     if (begin.starts_with('{')) {
         opened.kind = OpenedFile::Kind::Recording;

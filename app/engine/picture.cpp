@@ -1,7 +1,7 @@
 #include "app/engine/picture.h"
 
-#include "core/run/image_difference.h"
-#include "core/run/sinks.h"
+#include "core/io/image_difference.h"
+#include "core/io/sinks.h"
 
 #include <QRgba64>
 
@@ -90,7 +90,7 @@ Result<void> savePng(const QImage& picture, const std::string& path, int bits) {
 }
 
 Result<void> saveMoments(const Moments& moments, const std::string& path) {
-    TRY(const auto sink, tensorSink(path, VaeOp::Encode, *moments.family,
+    TRY(const auto sink, tensorSink(path, VaeTask::Encode, *moments.family,
                                     {.n = moments.n, .h = moments.h, .w = moments.w, .c = moments.c}));
     const std::uint64_t picture = moments.h * moments.w * moments.c;
     for (std::uint64_t n = 0; n < moments.n; ++n)

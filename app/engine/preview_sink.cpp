@@ -8,13 +8,13 @@
 
 namespace spikescope {
 
-Result<std::unique_ptr<PreviewSink>> PreviewSink::create(const Family& family, VaeOp op, OutputShape shape) {
+Result<std::unique_ptr<PreviewSink>> PreviewSink::create(const Family& family, VaeTask op, OutputShape shape) {
     auto sink = std::unique_ptr<PreviewSink>(new PreviewSink(family, shape));
     const auto refused = [&] {
         return fail(ErrorCode::OutOfHostMemory, "{} pictures of {}x{} do not fit into the machine's memory", shape.n,
                     shape.w, shape.h);
     };
-    if (op == VaeOp::Encode) {
+    if (op == VaeTask::Encode) {
         sink->m_moments = std::make_shared<Moments>(
             Moments{.family = &family, .n = shape.n, .h = shape.h, .w = shape.w, .c = shape.c, .values = {}});
         try {

@@ -2,14 +2,14 @@
 // Keeps what a run makes for the window, while it is made.
 
 #include "app/engine/picture.h"
-#include "core/run/sinks.h"
+#include "core/io/sinks.h"
 
 namespace spikescope {
 
 class PreviewSink final : public OutputSink {
 public:
     // Fails when the pictures do not fit into memory.
-    static Result<std::unique_ptr<PreviewSink>> create(const Family& family, VaeOp op, OutputShape shape);
+    static Result<std::unique_ptr<PreviewSink>> create(const Family& family, VaeTask op, OutputShape shape);
 
     Result<void> write(std::uint64_t n, std::uint64_t y, std::uint64_t rows, std::span<const float> values) override;
     Result<void> commit() override { return {}; }

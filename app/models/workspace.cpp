@@ -44,7 +44,8 @@ Workspace::Workspace(Engine& engine, QObject* parent)
     m_controls = defaultControls();
     m_adviceSoon.setSingleShot(true);
     m_adviceSoon.setInterval(120);
-    connect(&m_adviceSoon, &QTimer::timeout, this, [this] { m_adviceRequest = m_engine.advise(m_controls, room()); });
+    connect(&m_adviceSoon, &QTimer::timeout, this,
+            [this] { m_adviceRequest = m_engine.advise(m_controls, availableBytes()); });
     connect(&engine, &Engine::planned, this, &Workspace::onPlanned);
     connect(&engine, &Engine::plannedAll, this, &Workspace::onPlannedAll);
     connect(&engine, &Engine::deviceChanged, this, &Workspace::onDevice);
@@ -62,7 +63,7 @@ Workspace::Workspace(Engine& engine, QObject* parent)
     connect(&engine, &Engine::ratesMeasured, this, [this](const QString& failure) {
         m_measuring = false;
         if (!failure.isEmpty()) tell(Notice::Kind::Error, QStringLiteral("Rates were not measured: ") + failure);
-        m_adviceRequest = m_engine.advise(m_controls, room());
+        m_adviceRequest = m_engine.advise(m_controls, availableBytes());
         Q_EMIT adviceChanged();
     });
     connect(&engine, &Engine::failed, this, [this](const QString& sentence) { tell(Notice::Kind::Error, sentence); });
@@ -230,7 +231,7 @@ void Workspace::onDevice(const DeviceSummary& device) {
     if (first || !m_runState.running) replan();
 }
 
-std::optional<std::uint64_t> Workspace::room() const {
+std::optional<std::uint64_t> Workspace::availableBytes() const {
     if (m_controls.budgetBytes) return m_controls.budgetBytes;
     if (m_device.known) return m_device.freeBytes;
     return std::nullopt;
@@ -256,7 +257,7 @@ QString Workspace::runLabel(const Controls& controls) const {
 
 void Workspace::run() {
     if (m_runState.running) return;
-    if (m_controls.op == VaeOp::Encode && m_input.path.empty()) {
+    if (m_controls.op == VaeTask::Encode && m_input.path.empty()) {
         tell(Notice::Kind::Error, QStringLiteral("An encode needs a picture: open a PNG file first"));
         return;
     }
@@ -482,9 +483,9 @@ void Workspace::onOpened(const OpenedFile& file) {
     case OpenedFile::Kind::Checkpoint:
         changed.weights = file.path;
         changed.model = file.family;
-        if (!file.decoder) changed.op = VaeOp::Encode;
+        if (!file.decoder) changed.op = VaeTask::Encode;
         if (!file.encoder) {
-            changed.op = VaeOp::Decode;
+            changed.op = VaeTask::Decode;
             changed.load = LoadPolicy::Decoder;
         }
         break;
@@ -494,9 +495,9 @@ void Workspace::onOpened(const OpenedFile& file) {
             Q_EMIT keyNeeded();
             return;
         }
-        changed.op = VaeOp::Decode;
+        changed.op = VaeTask::Decode;
         break;
-    case OpenedFile::Kind::Picture: changed.op = VaeOp::Encode; break;
+    case OpenedFile::Kind::Picture: changed.op = VaeTask::Encode; break;
     }
     if (file.kind != OpenedFile::Kind::Checkpoint) {
         changed.width = file.width;

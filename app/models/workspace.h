@@ -58,10 +58,10 @@ public:
     const AdviceResult& advice() const { return m_advice; }
     const DeviceSummary& device() const { return m_device; }
     // What "fits" means, bytes; nothing while it is unknown.
-    std::optional<std::uint64_t> room() const;
+    std::optional<std::uint64_t> availableBytes() const;
     void measureRates();
     bool measuringRates() const { return m_measuring; }
-    // Sets the controls to the fastest that fit into the room, undoably, and says what that gives up.
+    // Sets the controls to the fastest that fit into the available bytes, undoably, and says what that gives up.
     void fitIntoRoom(FitWish wish);
     void cancelFitting();
     bool fitting() const { return m_fitRequest != 0; }

@@ -27,7 +27,7 @@ QString givenUp(const Controls& from, const Controls& to) {
     if (isApproximate(to) && !isApproximate(from))
         lost << QStringLiteral("the exact picture (tiles are independent: norms and attention see one tile only)");
     if (to.activations != from.activations || to.weightType() != from.weightType() || to.promote != from.promote)
-        lost << QStringLiteral("bits of maps or weights");
+        lost << QStringLiteral("bits of activations or weights");
     return lost.isEmpty() ? QStringLiteral("Nothing of the picture is given up.")
                           : QStringLiteral("Given up: %1.").arg(lost.join(QStringLiteral("; ")));
 }
@@ -37,9 +37,9 @@ QString exactBytes(std::uint64_t bytes) { return QStringLiteral("%1 (%L2 B)").ar
 } // namespace
 
 void Workspace::fitIntoRoom(FitWish wish) {
-    const auto room = this->room();
-    if (!room) return;
-    m_fitRequest = m_engine.fit(m_controls, *room, wish);
+    const auto availableBytes = this->availableBytes();
+    if (!availableBytes) return;
+    m_fitRequest = m_engine.fit(m_controls, *availableBytes, wish);
     Q_EMIT fittingChanged();
 }
 
@@ -58,34 +58,35 @@ void Workspace::onFitted(const FitResult& result) {
         tell(Notice::Kind::Error, QString::fromStdString(result.error->message));
         return;
     }
-    const QString room = bytesText(result.room), changes = changesOf(m_controls, result.controls);
+    const QString available = bytesText(result.availableBytes), changes = changesOf(m_controls, result.controls);
     if (!result.fits) {
         QString text;
-        if (result.weights > result.room)
-            text =
-                QStringLiteral("Nothing fits into %1: the weights alone are %2").arg(room, exactBytes(result.weights));
+        if (result.weights > result.availableBytes)
+            text = QStringLiteral("Nothing fits into %1: the weights alone are %2")
+                       .arg(available, exactBytes(result.weights));
         else
             text =
                 QStringLiteral("Nothing fits into %1: the least that was found reserves %2%3%4")
-                    .arg(room, exactBytes(result.reserved),
+                    .arg(available, exactBytes(result.reserved),
                          changes.isEmpty() ? QString() : QStringLiteral(", with ") + changes,
-                         result.reserved > result.room ? QString() : QStringLiteral(", but ") + textOf(result.refusal));
+                         result.reserved > result.availableBytes ? QString()
+                                                                 : QStringLiteral(", but ") + textOf(result.refusal));
         tell(Notice::Kind::Error, text);
         return;
     }
     if (changes.isEmpty()) {
         tell(Notice::Kind::Warning, QStringLiteral("Nothing changed: of what was found the controls as they stand are "
                                                    "the fastest that fit into %1, reserving %2")
-                                        .arg(room, bytesText(result.reserved)));
+                                        .arg(available, bytesText(result.reserved)));
         return;
     }
     const QString text =
         QStringLiteral("Fits into %1: reserves %2, %3 times the time by %4. %5 Changed: %6")
-            .arg(room, bytesText(result.reserved))
+            .arg(available, bytesText(result.reserved))
             .arg(result.times, 0, 'f', 2)
             .arg(result.measured ? QStringLiteral("this device's rates") : QStringLiteral("counted work"),
                  givenUp(m_controls, result.controls), changes);
-    change(result.controls, m_input, QStringLiteral("fit into ") + room);
+    change(result.controls, m_input, QStringLiteral("fit into ") + available);
     tell(Notice::Kind::Warning, text);
 }
 

@@ -30,9 +30,10 @@ FitBar::FitBar(Workspace& workspace, QWidget* parent)
     describe(m_approximate, "fit:approximate", QStringLiteral("Fit may take approximate tiles"),
              QStringLiteral("Where nothing exact fits, the search may take independent tiles, of which norms and "
                             "attention see one only: the picture changes, most at their edges"));
-    describe(m_dtype, "fit:dtype", QStringLiteral("Fit may take fewer bits"),
-             QStringLiteral("Where nothing else fits, the search may store weights and maps with 16 bits in place of "
-                            "32: the picture changes a little everywhere"));
+    describe(
+        m_dtype, "fit:dtype", QStringLiteral("Fit may take fewer bits"),
+        QStringLiteral("Where nothing else fits, the search may store weights and activations with 16 bits in place of "
+                       "32: the picture changes a little everywhere"));
     connect(m_fit, &QPushButton::clicked, this, [this] {
         if (m_workspace.fitting())
             m_workspace.cancelFitting();
@@ -47,16 +48,17 @@ FitBar::FitBar(Workspace& workspace, QWidget* parent)
 }
 
 void FitBar::refresh() {
-    const auto room = m_workspace.room();
+    const auto availableBytes = m_workspace.availableBytes();
     const bool fitting = m_workspace.fitting();
-    m_fit->setText(fitting ? QStringLiteral("Searching … (press to cancel)")
-                   : room  ? QStringLiteral("Fit into %1").arg(bytesText(*room))
-                           : QStringLiteral("Fit into the budget"));
-    m_fit->setEnabled(fitting || (room && m_workspace.plan()));
-    m_fit->setToolTip(room ? QStringLiteral("Sets the controls to the fastest ones whose reserved peak is planned to "
-                                            "fit into %L1 B, exact ones first; undo takes them back (Ctrl+F)")
-                                 .arg(*room)
-                           : QStringLiteral("Set a budget first: there is no device whose free memory could be one"));
+    m_fit->setText(fitting          ? QStringLiteral("Searching … (press to cancel)")
+                   : availableBytes ? QStringLiteral("Fit into %1").arg(bytesText(*availableBytes))
+                                    : QStringLiteral("Fit into the budget"));
+    m_fit->setEnabled(fitting || (availableBytes && m_workspace.plan()));
+    m_fit->setToolTip(availableBytes
+                          ? QStringLiteral("Sets the controls to the fastest ones whose reserved peak is planned to "
+                                           "fit into %L1 B, exact ones first; undo takes them back (Ctrl+F)")
+                                .arg(*availableBytes)
+                          : QStringLiteral("Set a budget first: there is no device whose free memory could be one"));
     m_fit->setAccessibleDescription(m_fit->toolTip());
     for (QCheckBox* box : {m_approximate, m_dtype}) box->setEnabled(!fitting);
 }

@@ -186,7 +186,7 @@ QString ImagePanel::textOfTile(std::uint32_t part) const {
     if (ms > 0) text += QStringLiteral(", ") + QString::fromStdString(formatDuration(ms));
     const auto beside = std::ranges::count(recording.parts, firstOp, &RecordedPart::firstOp);
     if (beside > 1) text += QStringLiteral("; %1 tiles beside each other").arg(beside);
-    // Norms see whole maps: up to the last of them every stripe is for the whole picture.
+    // Norms need all rows: up to the last norm every stripe is for the whole image.
     if (recording.tiling == "exact") text += QStringLiteral("; what all rows need was made before");
     return text;
 }

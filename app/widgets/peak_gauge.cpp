@@ -14,7 +14,7 @@ public:
     QSize sizeHint() const override { return {200, 18}; }
 
     Peak peak;
-    std::optional<std::uint64_t> room;
+    std::optional<std::uint64_t> availableBytes;
 
 protected:
     void paintEvent(QPaintEvent*) override {
@@ -22,8 +22,9 @@ protected:
         const ChartColours& colours = chartColours();
         const QRectF box = QRectF(rect()).adjusted(0.5, 0.5, -0.5, -0.5);
         painter.fillRect(box, colours.plot);
-        const double most =
-            std::max<double>({static_cast<double>(peak.reserved), static_cast<double>(room.value_or(0)), 1.0}) * 1.02;
+        const double most = std::max<double>({static_cast<double>(peak.reserved),
+                                              static_cast<double>(availableBytes.value_or(0)), 1.0}) *
+                            1.02;
         const auto at = [&](double bytes) { return box.left() + bytes / most * box.width(); };
         double sum = 0.0;
         const auto part = [&](double bytes, const QColor& colour) {
@@ -37,10 +38,10 @@ protected:
             cached.setAlpha(90);
             part(static_cast<double>(peak.reserved) - sum, cached);
         }
-        if (room) {
+        if (availableBytes) {
             painter.setPen(QPen(colours.budget, 2));
-            painter.drawLine(QPointF(at(static_cast<double>(*room)), box.top()),
-                             QPointF(at(static_cast<double>(*room)), box.bottom()));
+            painter.drawLine(QPointF(at(static_cast<double>(*availableBytes)), box.top()),
+                             QPointF(at(static_cast<double>(*availableBytes)), box.bottom()));
         }
         painter.setPen(palette().color(QPalette::Mid));
         painter.drawRect(box);
@@ -142,22 +143,22 @@ void PeakGauge::refresh() {
         m_change->setText(QStringLiteral("Flip a control: the change shows here"));
     }
     m_bar->peak = peak;
-    m_bar->room = m_workspace.room();
+    m_bar->availableBytes = m_workspace.availableBytes();
     m_bar->update();
-    const auto room = m_workspace.room();
-    if (!room) {
+    const auto availableBytes = m_workspace.availableBytes();
+    if (!availableBytes) {
         m_fits->setText(m_workspace.device().refusal.empty()
                             ? QStringLiteral("Fits? No device was asked yet; a budget says it too")
                             : QStringLiteral("Fits? There is no device; a budget says it"));
         return;
     }
     const bool budget = m_workspace.controls().budgetBytes.has_value();
-    const QString what =
-        QStringLiteral("%1%2").arg(bytesText(*room), budget ? QString() : QStringLiteral(" free on the device"));
-    m_fits->setText(peak.reserved <= *room
+    const QString what = QStringLiteral("%1%2").arg(bytesText(*availableBytes),
+                                                    budget ? QString() : QStringLiteral(" free on the device"));
+    m_fits->setText(peak.reserved <= *availableBytes
                         ? QStringLiteral("Fits in %1: <b>yes</b>").arg(what)
                         : QStringLiteral("Fits in %1: <b style='color:%2'>no, %3 over</b>")
-                              .arg(what, chartColours().failure.name(), bytesText(peak.reserved - *room)));
+                              .arg(what, chartColours().failure.name(), bytesText(peak.reserved - *availableBytes)));
 }
 
 } // namespace spikescope

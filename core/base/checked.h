@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
-#include <source_location>
 #include <utility>
 
 namespace spikescope {
@@ -26,17 +25,17 @@ template <std::unsigned_integral T> constexpr T divideUp(T value, T by) { return
 template <std::unsigned_integral T> constexpr T roundUp(T value, T to) { return divideUp(value, to) * to; }
 
 // Says the value and the place, and ends the program.
-[[noreturn]] void endAtNarrowing(bool negative, std::uint64_t magnitude, int bits, bool isSigned,
-                                 const std::source_location& where);
+[[noreturn]] void endAtNarrowing(bool negative, std::uint64_t magnitude, int bits, bool isSigned, const char* file,
+                                 unsigned line);
 
 // The same value in a smaller type, in release builds too: a wrapped size would be a wrong picture.
 template <std::integral To, std::integral From>
-constexpr To narrow(From value, std::source_location where = std::source_location::current()) {
+constexpr To narrow(From value, const char* file = __builtin_FILE(), unsigned line = __builtin_LINE()) {
     if (!std::in_range<To>(value)) [[unlikely]] {
         const bool negative = std::cmp_less(value, 0);
         const auto bits = static_cast<std::uint64_t>(value);
         endAtNarrowing(negative, negative ? std::uint64_t{0} - bits : bits, 8 * int{sizeof(To)}, std::is_signed_v<To>,
-                       where);
+                       file, line);
     }
     return static_cast<To>(value);
 }

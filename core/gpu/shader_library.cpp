@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -60,12 +59,6 @@ void writeCache(const std::string& path, std::span<const std::byte> data) {
 }
 
 } // namespace
-
-std::string defaultCacheFolder() {
-    if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache && *cache) return std::string(cache) + "/spikescope";
-    if (const char* home = std::getenv("HOME"); home && *home) return std::string(home) + "/.cache/spikescope";
-    return {};
-}
 
 Result<std::unique_ptr<ShaderLibrary>> ShaderLibrary::create(Device& device, std::string cacheFolder) {
     auto library = std::unique_ptr<ShaderLibrary>(new ShaderLibrary(device, std::move(cacheFolder)));

@@ -73,9 +73,6 @@ private:
     bool m_changed = false;
 };
 
-// Where caches go: $XDG_CACHE_HOME/spikescope or ~/.cache/spikescope; empty when there is no home.
-std::string defaultCacheFolder();
-
 // Where the last member of a module's block of push constants ends, in bytes; 0 where it has none.
 std::uint32_t pushConstantBytes(std::span<const std::uint32_t> words);
 

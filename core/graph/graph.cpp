@@ -8,13 +8,13 @@ namespace spikescope {
 namespace {
 
 // Element counts stay far from overflow in every later product with a dtype's size or a kernel's area.
-constexpr std::uint64_t mostElements = std::uint64_t{1} << 48;
+constexpr std::uint64_t maxElements = std::uint64_t{1} << 48;
 
 bool tooLarge(const Shape& s) {
     auto count = checkedMultiply(s.n, s.c);
     if (count) count = checkedMultiply(*count, s.h);
     if (count) count = checkedMultiply(*count, s.w);
-    return !count || *count > mostElements;
+    return !count || *count > maxElements;
 }
 
 } // namespace
@@ -34,24 +34,16 @@ WeightId GraphBuilder::weight(std::string name, std::vector<std::uint64_t> dims)
 }
 
 std::vector<ValueId> inputs(const Op& op) {
-    return std::visit(
-        [](const auto& o) -> std::vector<ValueId> {
-            using T = std::decay_t<decltype(o)>;
-            if constexpr (std::is_same_v<T, Add>)
-                return {o.a, o.b};
-            else if constexpr (std::is_same_v<T, Attention>)
-                return {o.q, o.k, o.v};
-            else
-                return {o.in};
-        },
-        op);
+    std::vector<ValueId> values;
+    forEachInput(op, [&](ValueId value) { values.push_back(value); });
+    return values;
 }
 
 ValueId GraphBuilder::append(Op op, LayerId layer, Shape out) {
     if (out.elements() == 0 || tooLarge(out))
-        mistake(
-            fmt::format("layer {} would make a map of {}x{}x{}x{} elements; at most 2^48 and at least 1 are possible",
-                        quote(m_graph.layers[layer.index]), out.n, out.h, out.w, out.c));
+        mistake(fmt::format(
+            "layer {} would make a tensor of {}x{}x{}x{} elements; at most 2^48 and at least 1 are possible",
+            quote(m_graph.layers[layer.index]), out.n, out.h, out.w, out.c));
     m_graph.values.push_back(out);
     const ValueId id{static_cast<std::uint32_t>(m_graph.values.size() - 1)};
     m_graph.nodes.push_back({.op = std::move(op), .layer = layer, .out = id});

@@ -33,7 +33,7 @@ struct Conv2d {
     std::uint32_t stride = 1;             // 1 or 2
     std::int32_t padTop = 1, padLeft = 1; // as of ConvCall
 };
-// y = (x - mean) / sqrt(variance + eps) * gamma + beta, mean and variance over a group of channels of one picture.
+// y = (x - mean) / sqrt(variance + eps) * gamma + beta, mean and variance over a group of channels of one image.
 struct GroupNorm {
     ValueId in;
     WeightId gamma, beta;
@@ -55,18 +55,34 @@ struct Add {
 struct UpsampleNearest {
     ValueId in;
 };            // twice the height and width
-struct Rows { // some rows of a map of one picture, where they are
+struct Rows { // a view of some rows of an image
     ValueId in;
     std::uint64_t first = 0;
 };
-struct Attention { // softmax(q kᵀ scale) v, one head over all positions of a picture
+struct Attention { // softmax(q kᵀ scale) v, one head over all positions of an image
     ValueId q, k, v;
     float scale = 1.0f;
 };
 
 using Op = std::variant<Conv2d, GroupNorm, Silu, Relu, TanhClamp, Add, UpsampleNearest, Rows, Attention>;
 
-// What an op reads.
+// Calls visit(value) for each value that an op reads; of an op that may be changed the values, too.
+template <class AnyOp, class Visit> void forEachInput(AnyOp& op, const Visit& visit) {
+    std::visit(
+        [&](auto& o) {
+            if constexpr (requires { o.a; }) {
+                visit(o.a);
+                visit(o.b);
+            } else if constexpr (requires { o.q; }) {
+                visit(o.q);
+                visit(o.k);
+                visit(o.v);
+            } else {
+                visit(o.in);
+            }
+        },
+        op);
+}
 std::vector<ValueId> inputs(const Op& op);
 
 struct Node {

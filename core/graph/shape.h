@@ -14,4 +14,9 @@ struct Shape {
     bool operator==(const Shape&) const = default;
 };
 
+// Of an image, in pixels.
+struct Sides {
+    std::uint64_t width = 0, height = 0;
+};
+
 } // namespace spikescope

@@ -308,7 +308,7 @@ Result<void> CoopmatKernels::matmul(const Matmul& m, const Target& target) {
                blocks = weights && takesBlocks(target.program, {m.a, m.b, m.out, residual}, m.inner, m.columns);
     const bool fits = blocks || (multiplies(target.program, {m.a, m.b, m.out, residual}) &&
                                  m.inner % GEMM_COOPMAT_ROWS_DEPTH == 0 && m.columns % 8 == 0);
-    if (!fits || m.activation == Activation::Silu || (m.inPlace && m.columns > mostChannelsInPlace))
+    if (!fits || m.activation == Activation::Silu || (m.inPlace && m.columns > maxChannelsInPlace))
         return PortableKernels::matmul(m, target);
     std::vector<Define> defines{{"TYPE", shaderType(a.dtype)}};
     addEpilogue(defines, m, target.program);
@@ -401,7 +401,7 @@ std::optional<CoopmatKernels::Attention> CoopmatKernels::planAttention(const Att
                         tiles = keys / AttentionWorkspace::tileKeys;
     const AttentionWorkspace layout = attentionWorkspace(pixels, channels, call.chunkRows, scores.bytes);
     const bool fits =
-        call.usesUp && multiplies(target.program, {call.q, call.k, call.v, call.out}) && channels % 256 == 0 &&
+        call.isLastUse && multiplies(target.program, {call.q, call.k, call.v, call.out}) && channels % 256 == 0 &&
         layout.rows > 0 &&
         std::max(std::max(layout.rows, channels) * keys, layout.rows * layout.splits * channels) / 4 <= indexEnd;
     if (!fits) return std::nullopt;

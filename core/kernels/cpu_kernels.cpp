@@ -87,7 +87,7 @@ WeightPacking CpuKernels::packing(const ConvCall& call, const Program& program) 
 Result<void> CpuKernels::directConv(const ConvCall& given, const Target& target) {
     ConvCall call = given;
     // Several tiles read each element, and norming it for each of them costs as much as the products.
-    if (call.norm && call.norm->usesUp && !target.tensor(call.in).within && target.tensor(call.out).shape.c > 4) {
+    if (call.norm && call.norm->isLastUse && !target.tensor(call.in).within && target.tensor(call.out).shape.c > 4) {
         CHECK(normApply({.in = call.in,
                          .coefficients = call.norm->coefficients,
                          .out = call.in,

@@ -2,10 +2,10 @@
 // Encodes a Program's calls as dispatches of shaders on one device: which variant, with which push constants, over how
 // many workgroups. Kernels use the tensors that the Program names and no other memory.
 
+#include "core/backend/weight_packing.h"
 #include "core/gpu/commands.h"
 #include "core/gpu/shader_library.h"
 #include "core/kernels/tile_choices.h"
-#include "core/kernels/weight_packing.h"
 #include "core/memory/allocator.h"
 #include "core/program/program.h"
 

@@ -36,7 +36,7 @@ public:
         TRY(m_attention.out, add(m_type, map));
         TRY(m_attention.scores,
             add(DType::F32, {.n = 1, .h = 1, .w = rows, .c = roundUp<std::uint64_t>(side * side, 4)}));
-        m_attention.usesUp = true;
+        m_attention.isLastUse = true;
         m_attention.chunkRows = rows;
         m_attention.scale = 0.25f;
         return {};

@@ -1,6 +1,6 @@
 #pragma once
-// Which of its tiles a shader uses for a call: the one that tuning (core/run/tuning.h) measured to be the fastest, else
-// the one that the rule of the kernels names. Tiles of a shader differ in time only: they read and write the same
+// Which of its tiles a shader uses for a call: the one that tuning (core/vulkan/tuning.h) measured to be the fastest,
+// else the one that the rule of the kernels names. Tiles of a shader differ in time only: they read and write the same
 // tensors and take the same packed weights, so choices may change between a plan and its run.
 
 #include "core/gpu/shader_library.h"

@@ -1,6 +1,6 @@
 #pragma once
-// Allocator policies: how tensors become pieces of heap blocks. Each acts the same on the virtual and on the device's
-// heap, so a plan's reserved bytes are the run's.
+// Allocator policies: how tensors are placed in blocks of a heap. A policy does the same on the virtual heap and on the
+// device's, so a plan's reserved bytes are the run's.
 
 #include "core/memory/arena_layout.h"
 #include "core/memory/heap.h"
@@ -29,21 +29,21 @@ public:
     virtual ~Allocator() = default;
 
     virtual Result<void> begin() { return {}; } // before the model is loaded
-    // All but those of MemoryKind::Device get a block of their own under every policy.
+    // Tensors that are not of MemoryKind::Device get a block of their own under every policy.
     Result<Placement> allocate(std::uint32_t tensor, std::uint64_t bytes, MemoryKind kind);
     // Fails only when waiting for the device does; the tensor is freed nevertheless.
     Result<void> free(std::uint32_t tensor, const Placement& placement);
-    virtual Result<void> emptyCache() { return {}; } // what is held and free goes back to the heap
-    virtual void end() {}                            // after the last tensor: everything goes back to the heap
+    virtual Result<void> emptyCache() { return {}; } // returns cached blocks to the heap
+    virtual void end() {}                            // after the last tensor: returns everything to the heap
 
-    // Appends all that decides what further calls do and record, but for the placements of the tensors that live and
-    // for addresses, on which nothing depends. After equal states equal calls do the same.
+    // Appends everything that later calls depend on, except placements of live tensors and addresses, which change
+    // nothing. From equal states, equal calls do and record the same.
     virtual void appendState(std::vector<std::uint64_t>&) const {}
 
-    // Blocks that the device may still use must not go back to the driver. `wait` returns when it is done with all that
-    // was freed so far; without it nothing needs waiting for.
+    // Blocks that the device may still use must not be returned to the driver. `wait` returns when the device has
+    // finished with everything freed so far; without it there is nothing to wait for.
     void waitWith(std::function<Result<void>()> wait) { m_wait = std::move(wait); }
-    // From now on tensors count in the Recording with all of the block that they get, as frameworks' statistics count.
+    // From now on a tensor counts in the Recording with its whole block, as in frameworks' statistics.
     void countWholeBlocks() { m_wholeBlocks = true; }
     Heap& heap() { return m_heap; }
 
@@ -52,7 +52,7 @@ protected:
     virtual Result<void> freeDevice(std::uint32_t tensor, const Placement& placement) = 0;
     Result<Placement> allocateBlock(std::uint32_t tensor, std::uint64_t bytes, MemoryKind kind);
     Result<void> freeBlock(std::uint32_t tensor, const Placement& placement);
-    // A size that comes from outside as the next multiple of `unit`, at least one; OutOfDeviceMemory past 64 bits.
+    // The next multiple of `unit`, at least one unit; OutOfDeviceMemory past 64 bits.
     static Result<std::uint64_t> roundedUp(std::uint64_t bytes, std::uint64_t unit);
     Result<void> waitForDevice() { return m_wait ? m_wait() : Result<void>{}; }
 
@@ -103,7 +103,7 @@ private:
     struct Live {
         std::uint64_t address, bytes;
     };
-    std::vector<Live> m_live; // what lies in the chunks, by address
+    std::vector<Live> m_live; // tensors in the chunks, by address
 };
 
 } // namespace spikescope

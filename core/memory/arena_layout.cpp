@@ -9,7 +9,7 @@
 namespace spikescope {
 
 Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapTraits& traits,
-                                const EarlierMeetings& earlier) {
+                                const EarlierOverlaps& earlier) {
     const std::uint64_t chunkLimit = traits.largestBlock / traits.granularity * traits.granularity;
     std::uint32_t lastEnd = 0;
     for (const Lifetime& life : lifetimes) lastEnd = std::max(lastEnd, life.end);
@@ -42,7 +42,7 @@ Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapT
         ordered = placed.size();
         return placed;
     };
-    // The same by time: what lives shortly meets few of the others.
+    // The same, sorted by time: a short-lived tensor overlaps few others.
     constexpr std::uint64_t periods = 256;
     std::vector<std::vector<Placed>> placedIn(periods);
     const auto periodOf = [&](std::uint32_t time) { return time * periods / (std::uint64_t{lastEnd} + 1); };
@@ -65,7 +65,7 @@ Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapT
         for (const Placed& other : firstPeriod == lastPeriod && !metEarlier ? placedIn[firstPeriod] : allPlaced()) {
             const Lifetime& otherLife = lifetimes[other.lifetime];
             const bool apart = otherLife.end <= life.begin || life.end <= otherLife.begin;
-            if (apart && !(metEarlier && earlier.met(index, other.lifetime))) continue;
+            if (apart && !(metEarlier && earlier.overlapped(index, other.lifetime))) continue;
             if (begin + bytes <= other.begin) break;
             if (other.end > begin) begin = fit(other.end);
         }

@@ -18,16 +18,16 @@ struct Lifetime {
     std::uint64_t bytes = 0;
 };
 
-// Of what lives more than once, as the tensors of tiles do, lifetimes are the last ones. These are the pairs that met
-// before, but do not in their last lives.
-class EarlierMeetings {
+// A tensor may be live several times (tiles reuse it). Lifetime holds the last interval only; this set holds the pairs
+// of tensors whose earlier intervals overlapped.
+class EarlierOverlaps {
 public:
     void add(std::uint32_t a, std::uint32_t b) {
         if (!m_pairs.insert(key(a, b)).second) return;
         m_who.insert({a, b});
     }
     bool any(std::uint32_t who) const { return m_who.contains(who); }
-    bool met(std::uint32_t a, std::uint32_t b) const { return m_pairs.contains(key(a, b)); }
+    bool overlapped(std::uint32_t a, std::uint32_t b) const { return m_pairs.contains(key(a, b)); }
 
 private:
     static std::uint64_t key(std::uint32_t a, std::uint32_t b) {
@@ -35,7 +35,7 @@ private:
     }
 
     std::unordered_set<std::uint64_t> m_pairs;
-    std::unordered_set<std::uint32_t> m_who; // of any pair
+    std::unordered_set<std::uint32_t> m_who; // members of any pair
 };
 
 struct ArenaLayout {
@@ -50,6 +50,6 @@ struct ArenaLayout {
 
 // Fails with OutOfDeviceMemory when one tensor is larger than the largest block.
 Result<ArenaLayout> layOutArena(std::span<const Lifetime> lifetimes, const HeapTraits& traits,
-                                const EarlierMeetings& earlier = {});
+                                const EarlierOverlaps& earlier = {});
 
 } // namespace spikescope

@@ -123,7 +123,7 @@ Result<CachingAllocator::Blocks::iterator> CachingAllocator::addSegment(Pool& po
     return whole;
 }
 
-// Maps what is missing in the lowest addresses that have room, so that the segment stays in one piece.
+// Maps missing pages at the lowest addresses that are large enough, so that the segment stays contiguous.
 Result<CachingAllocator::Blocks::iterator> CachingAllocator::expand(Pool& pool, std::uint64_t bytes) {
     TRY(Blocks::iterator block, roomFor(pool, bytes));
     if (block->second.state == State::Unmapped) {
@@ -136,7 +136,7 @@ Result<CachingAllocator::Blocks::iterator> CachingAllocator::expand(Pool& pool, 
     return block;
 }
 
-// The first block of the lowest row of free and unmapped ones that together are large enough.
+// The first of the lowest adjacent free and unmapped blocks that together are large enough.
 Result<CachingAllocator::Blocks::iterator> CachingAllocator::roomFor(Pool& pool, std::uint64_t bytes) {
     for (const Key& key : pool.unmapped) {
         auto first = m_blocks.find(key);
@@ -174,7 +174,7 @@ Result<CachingAllocator::Blocks::iterator> CachingAllocator::mapFront(Pool& pool
     return block;
 }
 
-// All that no tensor lies in: whole segments, or whole pages of expandable ones.
+// Returns all memory without a tensor: whole segments, or whole pages of expandable ones.
 void CachingAllocator::releaseFree() {
     for (Pool* pool : {&m_large, &m_small}) {
         const std::vector<BySize> free(pool->free.begin(), pool->free.end()); // the set changes on the way
@@ -246,7 +246,7 @@ void CachingAllocator::unindex(Blocks::iterator block) {
     }
 }
 
-// What lies behind the block's first `bytes` becomes a block of its own, in the same state. Neither is indexed.
+// Splits a block after its first `bytes`. Both have the same state, and neither is indexed.
 CachingAllocator::Blocks::iterator CachingAllocator::cut(Blocks::iterator block, std::uint64_t bytes) {
     const Key rest{.segment = block->first.segment, .offset = block->first.offset + bytes};
     const Block tail{.bytes = block->second.bytes - bytes, .state = block->second.state};
@@ -254,7 +254,7 @@ CachingAllocator::Blocks::iterator CachingAllocator::cut(Blocks::iterator block,
     return m_blocks.emplace(rest, tail).first;
 }
 
-// A block that is not indexed becomes free or unmapped, and one with its neighbours of that state.
+// Makes a block that is not indexed free or unmapped, and merges it with neighbours of that state.
 CachingAllocator::Blocks::iterator CachingAllocator::settle(Blocks::iterator block, State state) {
     block->second.state = state;
     if (const auto next = std::next(block); follows(block, next) && next->second.state == state) {

@@ -8,7 +8,7 @@
 
 namespace spikescope {
 
-// What of a device decides how much a block really takes; a plan for that device uses the same numbers.
+// Facts of a device that decide how much a block takes; a plan for that device uses the same numbers.
 struct HeapTraits {
     std::uint64_t granularity = 256; // block sizes and tensor offsets are multiples of it, in bytes
     std::uint64_t largestBlock = std::uint64_t{1} << 62;
@@ -18,11 +18,11 @@ struct HeapTraits {
 
 enum class MemoryKind : std::uint8_t {
     Device,
-    HostVisible, // staging: the device's, where the host can write it; on a GPU that is the machine's memory
-    Pinned,      // the machine's, which the device copies from and to
-    Host,        // plain memory of the process
+    HostVisible, // staging: device-accessible and mapped; on a GPU that is host memory
+    Pinned,      // host memory that the device copies from and to
+    Host,        // ordinary memory of the process
 };
-// Counts as memory of the device, which a budget limits; all else counts as the host's.
+// Whether it counts as device memory, which a budget limits; everything else counts as host memory.
 constexpr bool isOfDevice(MemoryKind kind) { return kind == MemoryKind::Device || kind == MemoryKind::HostVisible; }
 
 struct HeapBlock {
@@ -52,11 +52,11 @@ public:
     Result<void> map(const HeapBlock& range, std::uint64_t offset, std::uint64_t bytes);
     void unmap(const HeapBlock& range, std::uint64_t offset, std::uint64_t bytes);
     void releaseRange(const HeapBlock& range); // when nothing of it is mapped
-    // From now on blocks of the driver may hold this many bytes in all.
+    // Limits the bytes held by blocks of the driver.
     void limitTo(std::uint64_t bytes) { m_limit = bytes; }
     // How often the driver or the limit refused memory of the device.
     std::uint64_t refusals() const { return m_refusals; }
-    std::uint64_t held() const { return m_held; }     // by blocks of the driver and mapped pages
+    std::uint64_t held() const { return m_held; }     // bytes, by blocks of the driver and mapped pages
     std::uint64_t bytesFree() const;                  // as far as is known
     std::size_t liveBlocks() const { return m_live; } // and ranges
 

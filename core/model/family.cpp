@@ -32,7 +32,7 @@ const Family* findFamily(std::string_view name) {
     return found == table.end() ? nullptr : &*found;
 }
 
-Result<Graph> buildGraph(const Family& family, VaeOp op, std::uint64_t width, std::uint64_t height,
+Result<Graph> buildGraph(const Family& family, VaeTask op, std::uint64_t width, std::uint64_t height,
                          std::uint64_t batch) {
     const std::uint64_t multiple = sizeMultiple(family);
     if (width == 0 || height == 0 || width % multiple != 0 || height % multiple != 0)
@@ -47,8 +47,8 @@ Result<Graph> buildGraph(const Family& family, VaeOp op, std::uint64_t width, st
     const Shape latents{
         .n = batch, .h = height / spatialFactor, .w = width / spatialFactor, .c = family.latentChannels};
     if (family.backbone == Backbone::Kl)
-        return op == VaeOp::Decode ? klDecoder(family, latents) : klEncoder(family, picture);
-    return op == VaeOp::Decode ? tinyDecoder(family, latents) : tinyEncoder(family, picture);
+        return op == VaeTask::Decode ? klDecoder(family, latents) : klEncoder(family, picture);
+    return op == VaeTask::Decode ? tinyDecoder(family, latents) : tinyEncoder(family, picture);
 }
 
 } // namespace spikescope

@@ -12,7 +12,7 @@
 namespace spikescope {
 
 enum class Backbone : std::uint8_t { Kl, Tiny };
-enum class VaeOp : std::uint8_t { Decode, Encode };
+enum class VaeTask : std::uint8_t { Decode, Encode };
 
 struct Family {
     std::string_view name;
@@ -37,7 +37,7 @@ constexpr std::uint64_t sizeMultiple(const Family& family) { return spatialFacto
 // The input is latents [batch, height/8, width/8, z] as the decoder takes them (unscaled), or a picture
 // [batch, height, width, 3]; the output a picture, or moments [batch, height/8, width/8, 2z] (tiny: latents, z).
 // width and height are in pixels.
-Result<Graph> buildGraph(const Family& family, VaeOp op, std::uint64_t width, std::uint64_t height,
+Result<Graph> buildGraph(const Family& family, VaeTask op, std::uint64_t width, std::uint64_t height,
                          std::uint64_t batch);
 
 } // namespace spikescope

@@ -18,7 +18,7 @@ template <class T> struct Choice {
 };
 template <class T, std::size_t N> using Choices = std::array<Choice<T>, N>;
 
-constexpr Choices<VaeOp, 2> ops{{{"decode", VaeOp::Decode}, {"encode", VaeOp::Encode}}};
+constexpr Choices<VaeTask, 2> ops{{{"decode", VaeTask::Decode}, {"encode", VaeTask::Encode}}};
 constexpr Choices<DType, 3> dtypes{{{"bf16", DType::BF16}, {"fp16", DType::F16}, {"fp32", DType::F32}}};
 constexpr Choices<bool, 2> switches{{{"off", false}, {"on", true}}};
 constexpr Choices<LifetimePolicy, 3> lifetimes{
@@ -41,7 +41,7 @@ constexpr Choices<TileAttention, 3> tileAttentions{
      {"global", TileAttention::Global}}};
 constexpr Choices<Spill, 4> spills{{{"device", Spill::Device},
                                     {"host", Spill::Host},
-                                    {"recompute-doubled", Spill::RecomputeDoubled},
+                                    {"recompute-doubled", Spill::RecomputeUpsampled},
                                     {"recompute", Spill::Recompute}}};
 using At = EvaluatePolicy::At;
 constexpr Choices<At, 5> evaluatePlaces{{{"auto", At::Auto, "layer with lifetime lazy, else none"},
@@ -401,7 +401,7 @@ std::vector<ControlInfo> makeTable() {
          .get = [](const Controls& c) { return std::to_string(c.batch); }},
         {.name = "repeat",
          .group = inputGroup,
-         .help = "runs of the op, one after another over loaded weights; the last one is the result",
+         .help = "passes one after another over loaded weights; the last one is the result",
          .values = "1 to 1024",
          .suggestions = {"1", "2", "10"},
          .isEditable = true,
@@ -417,7 +417,7 @@ std::vector<ControlInfo> makeTable() {
          .set = setWeightsDtype,
          .get = [](const Controls& c) { return std::string(c.weightsDtype ? name(*c.weightsDtype) : weightsAsMaps); }},
         choice<"promote", switches, &Controls::promote>(
-            precisionGroup, "fp32 scaling scalars turn 16-bit latents, and all maps after them, into fp32"),
+            precisionGroup, "fp32 scaling scalars turn 16-bit latents, and all feature maps after them, into fp32"),
         choice<"lifetime", lifetimes, &Controls::lifetime>(lifetimeGroup, "when memory returns"),
         {.name = "evaluate",
          .group = lifetimeGroup,
@@ -450,7 +450,8 @@ std::vector<ControlInfo> makeTable() {
                  return c.im2colBytes ? fmt::format("im2col:{}", c.im2colBytes >> 20) : nameOf(c.conv, convs);
              }},
         choice<"upsample", upsamples, &Controls::upsample>(
-            loweringGroup, "how maps are doubled: on load, as a map, as two maps, or folded into the weights"),
+            loweringGroup,
+            "how feature maps are upsampled: on load, as a tensor, as two tensors, or folded into the weights"),
         choice<"norm", norms, &Controls::norm>(
             loweringGroup, "GroupNorm and its activation in one pass, in two, or as convolutions read"),
         choice<"attention", attentions, &Controls::attention>(loweringGroup, "scores in blocks of rows or all at once"),
@@ -511,8 +512,8 @@ std::vector<ControlInfo> makeTable() {
             Flips::None),
         choice<"spill", spills, &Controls::spill>(
             spillGroup,
-            "with shared statistics: maps between norms stay on the device, or, where that lowers the peak, go to host "
-            "memory or are made again"),
+            "with shared statistics: feature maps between norms stay on the device, or, where that lowers the peak, go "
+            "to host memory or are recomputed"),
         {.name = "allocator",
          .group = memoryGroup,
          .help = "how tensors become driver memory",

@@ -14,8 +14,8 @@ std::string valueOf(const Controls& controls, std::string_view control) { return
 
 } // namespace
 
-bool Controls::isBanded() const { return tile.kind == TileChoice::Kind::Stripe && tileNorm != TileNorm::Own; }
-bool Controls::isExactlyTiled() const { return isBanded() && tileAttention != TileAttention::Own; }
+bool Controls::isStriped() const { return tile.kind == TileChoice::Kind::Stripe && tileNorm != TileNorm::Own; }
+bool Controls::isExactlyTiled() const { return isStriped() && tileAttention != TileAttention::Own; }
 
 AllocatorPolicy Controls::allocatorPolicy() const {
     if (allocator != AllocatorPolicy::Auto) return allocator;
@@ -83,7 +83,7 @@ Result<void> checkControls(const Controls& c) {
                     "tile {} contradicts tile-norm shared: exact tiles are stripes of whole rows; "
                     "with tile-norm shared go stripe:N, stripe:1/N",
                     valueOf(c, "tile"));
-    if (c.isTiled() && !c.isBanded()) {
+    if (c.isTiled() && !c.isStriped()) {
         if (c.tileAttention == TileAttention::Global)
             return fail(ErrorCode::BadUsage,
                         "tile {} contradicts tile-attention global: {} are independent, norms and attention see one "

@@ -76,16 +76,16 @@ enum class Blend : std::uint8_t { Linear, Cosine, Smootherstep, Crop, Feather };
 enum class TileNorm : std::uint8_t { Auto, Own, Shared };      // statistics of each tile, or of all together
 enum class TileAttention : std::uint8_t { Auto, Own, Global }; // over each tile, or over all of the map
 enum class Spill : std::uint8_t {
-    Device,           // maps between norms stay there
-    Host,             // those that would raise the peak lie in the machine's memory
-    RecomputeDoubled, // doubled ones, which are the largest, are made again
-    Recompute,        // all are that would raise the peak
+    Device,             // maps between norms stay there
+    Host,               // those that would raise the peak lie in the machine's memory
+    RecomputeUpsampled, // doubled ones, which are the largest, are made again
+    Recompute,          // all are that would raise the peak
 };
 
 struct Controls {
     std::string model;                   // family; empty: from the checkpoint, or defaultControls()
     std::string weights = "synthetic:7"; // synthetic:SEED or a .safetensors file
-    VaeOp op = VaeOp::Decode;
+    VaeTask op = VaeTask::Decode;
     std::uint64_t width = 0, height = 0; // pixels; 0: from the input, or defaultControls()
     std::uint64_t batch = 1;
     std::uint64_t repeat = 1; // times that the op runs, one after another over loaded weights
@@ -122,7 +122,7 @@ struct Controls {
 
     bool isTiled() const { return tile.kind != TileChoice::Kind::Off; }
     // Stripes whose norms share their statistics: bands of one picture. All else that is tiled are tiles of their own.
-    bool isBanded() const;
+    bool isStriped() const;
     // Bands make the same picture as no tiles, unless their attention sees no more than the band.
     bool isExactlyTiled() const;
     DType weightType() const { return weightsDtype.value_or(activations); }
@@ -164,9 +164,6 @@ std::optional<std::string> controlValue(const Controls& controls, std::string_vi
 std::vector<std::pair<std::string, std::string>> controlValues(const Controls& controls);
 std::optional<std::uint64_t> parseInteger(std::string_view text); // of decimal digits alone
 // "WIDTHxHEIGHT", each 1 to 65536 pixels.
-struct Sides {
-    std::uint64_t width = 0, height = 0;
-};
 std::optional<Sides> parseSides(std::string_view text);
 // The same, or one number for both.
 std::optional<Sides> parseTileSides(std::string_view text);

@@ -1,5 +1,5 @@
 #pragma once
-// What single flips of a control do to the peak: advice as a table. core/run/advice.h makes it.
+// What single flips of a control do to the peak: advice as a table. core/advise/advice.h makes it.
 
 #include <cstdint>
 #include <optional>

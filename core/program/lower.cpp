@@ -1,9 +1,9 @@
 #include "core/program/lower.h"
 
 #include "core/base/checked.h"
-#include "core/program/bands.h"
 #include "core/program/layer_groups.h"
 #include "core/program/schedule.h"
+#include "core/program/stripes.h"
 #include "core/program/tiles.h"
 
 #include <algorithm>
@@ -25,10 +25,10 @@ bool winogradFits(const Conv2d& op, const Shape& in, const Shape& out) {
 
 class Lowering {
 public:
-    Lowering(LoweredCalls& lowered, const Graph& graph, const Controls& controls, const Surroundings& around)
+    Lowering(LoweredCalls& lowered, const Graph& graph, const Controls& controls, const GraphBindings& bindings)
         : m_graph(graph)
         , m_controls(controls)
-        , m_around(around)
+        , m_bindings(bindings)
         , m_lowered(lowered)
         , m_fused(graph.nodes.size(), false)
         , m_consumers(graph.values.size())
@@ -39,17 +39,17 @@ public:
 
     TensorId run() {
         findUses();
-        if (!m_around.coefficients.empty()) m_coefficients = m_around.coefficients;
-        for (std::uint32_t v = 0; v < m_around.tensors.size(); ++v)
-            if (m_producer[v] == noNode && m_around.tensors[v]) {
-                m_tensorOf[v] = *m_around.tensors[v];
-                if (!m_around.usedUp[v]) m_lastUse[v] = noNode;
+        if (!m_bindings.coefficients.empty()) m_coefficients = m_bindings.coefficients;
+        for (std::uint32_t v = 0; v < m_bindings.tensors.size(); ++v)
+            if (m_producer[v] == noNode && m_bindings.tensors[v]) {
+                m_tensorOf[v] = *m_bindings.tensors[v];
+                if (!m_bindings.isLastUse[v]) m_lastUse[v] = noNode;
             }
         for (std::uint32_t i = 0; i < m_graph.nodes.size(); ++i)
             if (!m_fused[i]) std::visit([&](const auto& op) { lowerNode(i, op); }, m_graph.nodes[i].op);
-        if (m_around.stats && !m_statsMade) {
-            // Before the tensors of the statistics are added: those that there are may move.
-            const LayerId layer = tensor(m_around.stats->coefficients).layer;
+        if (m_bindings.stats && !m_statsMade) {
+            // Read before tensors of the statistics are added, since adding moves tensors.
+            const LayerId layer = tensor(m_bindings.stats->coefficients).layer;
             call(outputStats(normSlices(m_graph.shape(m_graph.output).pixels())), layer);
         }
         return tensorOf(m_graph.output);
@@ -59,12 +59,12 @@ private:
     static constexpr std::uint32_t noNode = 0xffffffffu;
 
     bool inPlace() const { return m_controls.lifetime == LifetimePolicy::Planned; }
-    DType mapType() const { return spikescope::mapType(m_controls); }
+    DType featureMapType() const { return spikescope::featureMapType(m_controls); }
     const Tensor& tensor(TensorId id) const { return m_lowered.program.tensor(id); }
     const std::string& path(LayerId layer) const { return m_lowered.program.layers[layer.index]; }
 
     TensorId addMap(std::string name, LayerId layer, Category category, DType dtype, Shape shape) {
-        return m_lowered.add(mapTensor(std::move(name), layer, category, dtype, shape));
+        return m_lowered.add(featureMapTensor(std::move(name), layer, category, dtype, shape));
     }
     TensorId addWorkspace(std::string_view what, LayerId layer, std::vector<std::uint64_t> dims,
                           DType dtype = DType::F32) {
@@ -81,13 +81,13 @@ private:
         for (std::size_t v = 0; v < m_graph.values.size(); ++v)
             if (!m_consumers[v].empty()) m_lastUse[v] = m_consumers[v].back();
         m_lastUse[m_graph.output.index] = noNode;
-        // Rows of a map are used as the map itself is; neither is written over.
+        // A view of rows shares its tensor's memory; neither may be overwritten.
         for (const Node& node : m_graph.nodes)
             if (const auto* rows = std::get_if<Rows>(&node.op))
                 m_lastUse[rows->in.index] = m_lastUse[node.out.index] = noNode;
         if (m_controls.holdInputs) holdInputs();
     }
-    // What comes into a block from outside is used as long as the block runs.
+    // A block's inputs are held until the block returns.
     void holdInputs() {
         std::vector<std::string_view> layers;
         for (const Node& node : m_graph.nodes) layers.push_back(m_graph.layers[node.layer.index]);
@@ -104,10 +104,10 @@ private:
         return users.size() == 1 && value != m_graph.output ? users.front() : noNode;
     }
 
-    // Kernels summed for each parity of the doubled map's rows and columns: 4 times 2×2 of 3×3.
+    // Sums the 3×3 kernel to four 2×2 ones, for each parity of row and column of the upsampled tensor.
     void foldWeight(TensorId id) {
         Tensor& weight = m_lowered.program.tensors[id.index];
-        if (weight.folded) return; // by another part of the map
+        if (weight.folded) return; // by another stripe or tile
         weight.folded = true;
         weight.dims = {4, weight.dims[0], weight.dims[1], 2, 2};
         weight.bytes = 16 * weight.dims[1] * weight.dims[2] * sizeOf(weight.dtype);
@@ -117,24 +117,24 @@ private:
     bool diesAt(ValueId value, std::uint32_t node) const { return m_lastUse[value.index] == node; }
     TensorId tensorOf(ValueId value) const { return m_tensorOf[value.index]; }
 
-    // Where a value has to lie.
+    // The tensor that a value is bound to.
     std::optional<TensorId> placeOf(ValueId value) const {
-        return m_around.tensors.empty() ? std::nullopt : m_around.tensors[value.index];
+        return m_bindings.tensors.empty() ? std::nullopt : m_bindings.tensors[value.index];
     }
     TensorId outputFor(ValueId value, LayerId layer) {
         if (const auto place = placeOf(value)) return m_tensorOf[value.index] = *place;
         const bool last = isPicture(value);
         const TensorId id = addMap(path(layer), layer, last ? Category::Image : Category::Activation,
-                                   last ? DType::F32 : mapType(), m_graph.shape(value));
+                                   last ? DType::F32 : featureMapType(), m_graph.shape(value));
         m_tensorOf[value.index] = id;
         return id;
     }
-    bool isPicture(ValueId value) const { return value == m_graph.output && !m_around.outputIsMap; }
+    bool isPicture(ValueId value) const { return value == m_graph.output && !m_bindings.outputIsMap; }
     // The tensor of `in` when the op may write over it, else a new one.
     TensorId outputOver(ValueId in, ValueId value, std::uint32_t node, LayerId layer) {
         const Tensor& old = tensor(tensorOf(in));
-        const bool fits =
-            in != m_graph.input && !isPicture(value) && old.dtype == mapType() && old.shape == m_graph.shape(value);
+        const bool fits = in != m_graph.input && !isPicture(value) && old.dtype == featureMapType() &&
+                          old.shape == m_graph.shape(value);
         if (!inPlace() || !fits || !diesAt(in, node)) return outputFor(value, layer);
         m_tensorOf[value.index] = tensorOf(in);
         return tensorOf(in);
@@ -161,7 +161,7 @@ private:
         if (const auto& norm = m_normOnLoad[in.index]) {
             in = norm->source;
             conv.norm = norm->call;
-            conv.norm->usesUp = diesAt(in, node);
+            conv.norm->isLastUse = diesAt(in, node);
         }
         conv.in = tensorOf(in);
         conv.weight = m_lowered.weightTensor(op.weight, layer);
@@ -172,7 +172,7 @@ private:
         std::optional<ValueId> residual;
         if (const std::uint32_t user = onlyConsumer(out); user != noNode)
             if (const auto* add = std::get_if<Add>(&m_graph.nodes[user].op)) {
-                // Of two convolutions that are added, the later one adds onto the earlier one's output.
+                // Where two convolutions are added, the later one adds to the earlier one's output.
                 const ValueId other = add->a == out ? add->b : add->a;
                 if (tensorOf(other).valid()) {
                     residual = other;
@@ -198,7 +198,7 @@ private:
         if (m_controls.norm == NormLowering::OnLoad) {
             if (const std::uint32_t norm = normOf(out); norm != noNode && !m_coefficients[norm])
                 conv.stats = statsOf(norm, convSlices(m_graph.shape(out)));
-            if (m_around.stats && out == m_graph.output) {
+            if (m_bindings.stats && out == m_graph.output) {
                 conv.stats = outputStats(convSlices(m_graph.shape(out)));
                 m_statsMade = true;
             }
@@ -224,15 +224,15 @@ private:
             if (std::holds_alternative<GroupNorm>(m_graph.nodes[user].op)) return user;
         return noNode;
     }
-    // A shortcut's output takes half of its input's memory when nothing else reads that, and what reads the shortcut
-    // can step over the other half: convolutions that norm on load and add.
+    // A shortcut writes to half of its input's memory when nothing else reads the input and all readers of the shortcut
+    // can skip the other half: convolutions that norm on load and add.
     bool fitsInPlace(const Conv2d& op, std::uint32_t node) const {
         const ValueId in = op.in, out = m_graph.nodes[node].out;
         if (m_controls.norm != NormLowering::OnLoad || !inPlace() || op.kernel != 1 || in == m_graph.input)
             return false;
         const std::uint64_t channels = m_graph.shape(out).c;
-        return channels <= mostChannelsInPlace && channels < m_graph.shape(in).c && !m_normOnLoad[in.index] &&
-               diesAt(in, node) && !tensor(tensorOf(in)).within && tensor(tensorOf(in)).dtype == mapType() &&
+        return channels <= maxChannelsInPlace && channels < m_graph.shape(in).c && !m_normOnLoad[in.index] &&
+               diesAt(in, node) && !tensor(tensorOf(in)).within && tensor(tensorOf(in)).dtype == featureMapType() &&
                canBeStrided(out);
     }
     bool canBeStrided(ValueId value) const {
@@ -242,11 +242,11 @@ private:
                    return std::holds_alternative<Add>(op) && canBeStrided(m_graph.nodes[user].out);
                });
     }
-    // Of two convolutions that are added into a tensor that is there already, the earlier one writes to it, too.
+    // Where two convolutions are added into a bound tensor, the earlier one writes there, too.
     TensorId outputOfSumOrOwn(ValueId value, LayerId layer) {
         const std::uint32_t user = onlyConsumer(value);
         if (inPlace() && user != noNode && std::holds_alternative<Add>(m_graph.nodes[user].op))
-            if (const auto sum = placeOf(m_graph.nodes[user].out); sum && tensor(*sum).dtype == mapType())
+            if (const auto sum = placeOf(m_graph.nodes[user].out); sum && tensor(*sum).dtype == featureMapType())
                 return m_tensorOf[value.index] = *sum;
         return outputFor(value, layer);
     }
@@ -272,9 +272,9 @@ private:
         m_coefficients[node] = stats.coefficients;
         return stats;
     }
-    // Of the output, for a norm that is not in this graph.
+    // Statistics of the output, for a norm outside of this graph.
     GroupNormStatsCall outputStats(std::uint64_t slices) {
-        GroupNormStatsCall stats = *m_around.stats;
+        GroupNormStatsCall stats = *m_bindings.stats;
         stats.in = tensorOf(m_graph.output);
         stats.slices = slices;
         stats.partials =
@@ -322,7 +322,7 @@ private:
             conv.inCopy = copyOf(conv.in, "input_copy");
         if (m_controls.layoutCopies == LayoutCopies::On) conv.outCopy = copyOf(conv.out, "output_copy");
     }
-    // Made by a GroupNorm, or by the activation behind one.
+    // Computed by a GroupNorm, or by the activation after one.
     bool isNormed(ValueId value) const {
         if (const auto* silu = producedBy<Silu>(value)) value = silu->in;
         if (const auto* relu = producedBy<Relu>(value)) value = relu->in;
@@ -330,7 +330,7 @@ private:
     }
     void lowerNode(std::uint32_t node, const GroupNorm& op) {
         const LayerId layer = m_graph.nodes[node].layer;
-        // The convolution before it may have made its statistics.
+        // The convolution before may have computed the statistics.
         if (!m_coefficients[node]) call(statsOf(node, normSlices(m_graph.shape(op.in).pixels())), layer);
         GroupNormApplyCall apply{.in = tensorOf(op.in), .coefficients = *m_coefficients[node]};
         ValueId out = m_graph.nodes[node].out;
@@ -360,7 +360,7 @@ private:
                            .v = tensorOf(op.v),
                            .scores = scores,
                            .out = out,
-                           .usesUp =
+                           .isLastUse =
                                diesAt(op.k, node) && diesAt(op.v, node) && op.k != op.v && op.k != op.q && op.v != op.q,
                            .chunkRows = rows,
                            .scale = op.scale},
@@ -371,22 +371,22 @@ private:
         call(TanhClampCall{.in = tensorOf(op.in), .out = outputFor(m_graph.nodes[node].out, layer)}, layer);
     }
     void lowerNode(std::uint32_t node, const UpsampleNearest& op) {
-        if (upsampleOnLoad()) return; // part of the convolution behind it
+        if (upsampleOnLoad()) return; // part of the convolution after it
         const LayerId layer = m_graph.nodes[node].layer;
         const ValueId value = m_graph.nodes[node].out;
         TensorId from = tensorOf(op.in);
-        bool doubled = false;
+        bool upsampled = false;
         if (m_controls.upsample == UpsampleLowering::Broadcast) {
-            // The map broadcast to [n, h, 2, w, 2, c], before it is reshaped to the result.
+            // The tensor broadcast to [n, h, 2, w, 2, c], before it is reshaped to the result.
             const Shape shape = m_graph.shape(value);
             const TensorId broadcast =
-                addMap(path(layer) + ".broadcast", layer, Category::Activation, mapType(), shape);
+                addMap(path(layer) + ".broadcast", layer, Category::Activation, featureMapType(), shape);
             m_lowered.program.tensors[broadcast.index].dims = {shape.n, shape.h / 2, 2, shape.w / 2, 2, shape.c};
             call(CopyCall{.in = from, .out = broadcast, .upsample = true}, layer);
             from = broadcast;
-            doubled = true;
+            upsampled = true;
         }
-        call(CopyCall{.in = from, .out = outputFor(value, layer), .upsample = !doubled}, layer);
+        call(CopyCall{.in = from, .out = outputFor(value, layer), .upsample = !upsampled}, layer);
     }
     void lowerNode(std::uint32_t node, const Rows& op) {
         const ValueId value = m_graph.nodes[node].out;
@@ -406,9 +406,9 @@ private:
 
     const Graph& m_graph;
     const Controls& m_controls;
-    const Surroundings& m_around;
+    const GraphBindings& m_bindings;
     LoweredCalls& m_lowered;
-    bool m_statsMade = false;                            // those of the output
+    bool m_statsMade = false;                            // of the output
     std::vector<bool> m_fused;                           // by node: part of an earlier call
     std::vector<std::vector<std::uint32_t>> m_consumers; // by value: nodes
     std::vector<std::uint32_t> m_producer, m_lastUse;    // by value: node
@@ -417,28 +417,28 @@ private:
         ValueId source;
         ConvCall::NormOnLoad call;
     };
-    std::vector<std::optional<NormOnLoad>> m_normOnLoad; // by value: read through a norm instead of made
-    std::vector<std::optional<TensorId>> m_coefficients; // by node: of a norm whose statistics are made
+    std::vector<std::optional<NormOnLoad>> m_normOnLoad; // by value: normed as it is read, so that it has no tensor
+    std::vector<std::optional<TensorId>> m_coefficients; // by node: of a norm whose statistics exist
 };
 
 } // namespace
 
-TensorId lowerInto(LoweredCalls& lowered, const Graph& graph, const Controls& controls, const Surroundings& around) {
-    return Lowering(lowered, graph, controls, around).run();
+TensorId lowerInto(LoweredCalls& lowered, const Graph& graph, const Controls& controls, const GraphBindings& bindings) {
+    return Lowering(lowered, graph, controls, bindings).run();
 }
 
 InputOutput lowerInto(LoweredCalls& lowered, const Graph& graph, const Controls& controls) {
     const TensorId input = lowered.addInput(graph.shape(graph.input));
-    Surroundings around;
-    around.tensors.resize(graph.values.size());
-    around.usedUp.resize(graph.values.size());
-    around.tensors[graph.input.index] = input;
-    return {.input = input, .output = lowerInto(lowered, graph, controls, around)};
+    GraphBindings bindings;
+    bindings.tensors.resize(graph.values.size());
+    bindings.isLastUse.resize(graph.values.size());
+    bindings.tensors[graph.input.index] = input;
+    return {.input = input, .output = lowerInto(lowered, graph, controls, bindings)};
 }
 
 std::uint64_t attentionRows(const Controls& controls, std::uint64_t pixels) {
     if (controls.attention == AttentionLowering::Naive) return pixels;
-    const bool lean = controls.isBanded() && controls.spill == Spill::Host;
+    const bool lean = controls.isStriped() && controls.spill == Spill::Host;
     const std::uint64_t mostBytes = lean ? std::uint64_t{256} << 20 : std::uint64_t{4} << 30,
                         mostRows = lean ? 1024 : 2560, bounded = mostBytes / (4 * pixels) / 64 * 64;
     return std::min(pixels, std::clamp<std::uint64_t>(bounded, 64, mostRows));
@@ -451,7 +451,7 @@ bool normsOnLoad(const Controls& controls, const Shape& map) {
 }
 
 Program lower(const Graph& graph, const Controls& controls, std::span<const Weight> unused, bool merged) {
-    if (controls.isBanded()) return schedule(lowerInBands(graph, controls, unused, merged), controls);
+    if (controls.isStriped()) return schedule(lowerInStripes(graph, controls, unused, merged), controls);
     if (controls.isTiled()) return schedule(lowerInTiles(graph, controls, unused, merged), controls);
     LoweredCalls lowered = lowerWeights(graph, controls, unused);
     const InputOutput whole = lowerInto(lowered, graph, controls);

@@ -38,7 +38,7 @@ TensorId LoweredCalls::addInput(Shape shape) {
     const LayerId layer = known == program.layers.end()
                               ? addLayer("input")
                               : LayerId{static_cast<std::uint32_t>(known - program.layers.begin())};
-    return add(mapTensor("input", layer, Category::Image, DType::F32, shape));
+    return add(featureMapTensor("input", layer, Category::Image, DType::F32, shape));
 }
 
 std::vector<std::uint32_t> LoweredCalls::callsFrom(std::size_t first) const {
@@ -50,12 +50,12 @@ std::vector<std::uint32_t> LoweredCalls::callsFrom(std::size_t first) const {
 void LoweredCalls::addWhole(TensorId input, TensorId output, bool merged) {
     const Shape in = program.tensor(input).shape, out = program.tensor(output).shape;
     if (merged)
-        addPictures({.ofParts = true, .items = {{.index = 0}}}, {.ofParts = true, .items = {{.index = 1}}},
+        addPictures({.ofUnits = true, .items = {{.index = 0}}}, {.ofUnits = true, .items = {{.index = 1}}},
                     program.input.n / in.n);
-    // What is lowered for one picture runs for each. Of those that are merged the second stands for all behind it.
+    // What is lowered for one image runs for each. In a merged program the second unit stands for all later ones.
     for (std::uint64_t picture = 0; picture < program.input.n && !(merged && picture > in.n); picture += in.n)
-        parts.push_back(
-            {.lanes = {{.input = input, .from = {.picture = picture, .again = picture > 0}, .calls = callsFrom(0)}},
+        units.push_back(
+            {.streams = {{.input = input, .from = {.picture = picture, .again = picture > 0}, .calls = callsFrom(0)}},
              .calls = {},
              .outputs = {{.tensor = output, .rows = out.h, .picture = picture}}});
 }
@@ -70,7 +70,7 @@ void LoweredCalls::addPictures(Sequence first, Sequence further, std::uint64_t p
     sequences.push_back(std::move(run));
 }
 
-Tensor mapTensor(std::string name, LayerId layer, Category category, DType dtype, Shape shape) {
+Tensor featureMapTensor(std::string name, LayerId layer, Category category, DType dtype, Shape shape) {
     return {.name = std::move(name),
             .layer = layer,
             .category = category,
@@ -91,10 +91,10 @@ Tensor workspaceTensor(std::string name, LayerId layer, std::vector<std::uint64_
             .bytes = bytes};
 }
 
-DType mapType(const Controls& controls) {
+DType featureMapType(const Controls& controls) {
     // Scalars in fp32 meet the latents before a KL decoder's first layer; what they touch is fp32 from there on.
     const Family* family = findFamily(controls.model);
-    const bool scaled = controls.op == VaeOp::Decode && family && family->backbone == Backbone::Kl;
+    const bool scaled = controls.op == VaeTask::Decode && family && family->backbone == Backbone::Kl;
     return controls.promote && scaled ? DType::F32 : controls.activations;
 }
 
@@ -122,7 +122,7 @@ LoweredCalls lowerWeights(const Graph& graph, const Controls& controls, std::spa
     lowered.program.weights = graph.weights;
     for (const Weight& weight : graph.weights) addWeight(lowered, weight, controls);
     if (!unused.empty()) {
-        const LayerId other = lowered.addLayer(controls.op == VaeOp::Decode ? "encoder" : "decoder");
+        const LayerId other = lowered.addLayer(controls.op == VaeTask::Decode ? "encoder" : "decoder");
         for (const Weight& weight : unused) {
             lowered.program.weights.push_back(weight);
             lowered.program.tensors[addWeight(lowered, weight, controls).index].layer = other;

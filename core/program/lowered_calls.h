@@ -1,5 +1,11 @@
 #pragma once
 // Calls with their tensors, before memory is taken and given back around them.
+//
+//   work unit                      one tile, several concurrent ones, or a whole image
+//     stream 0: call 0  call 3     tiles in flight: stream s runs beside the others, in memory of its own
+//     stream 1: call 1  call 4     calls in one column are a concurrent group, with no barrier between them
+//     calls:    call 6             after all streams, one at a time
+//     outputs:  rows 0 to 63       rows of the output that are complete now
 
 #include "core/program/controls.h"
 #include "core/program/program.h"
@@ -8,34 +14,33 @@
 
 namespace spikescope {
 
-// Calls behind a transfer in.
-struct Lane {
+// One tile in flight: the upload of its input and its calls.
+struct TileStream {
     TensorId input;
-    InputPart from;
+    InputRegion from;
     std::vector<std::uint32_t> calls;
 };
-// Lanes that run beside each other, which share nothing but weights; then calls that follow all of them, and transfers
-// out.
-struct Part {
-    std::vector<Lane> lanes;
+// Streams that run concurrently and share nothing but weights; then calls that follow all of them, and downloads.
+struct WorkUnit {
+    std::vector<TileStream> streams;
     std::vector<std::uint32_t> calls;
-    std::vector<OutputRows> outputs; // that are complete behind them
-    // Which waves of calls make what part of the output alone: those from `firstWave` on, up to the next area's;
-    // ascending. Tiles beside each other have the same ones.
+    std::vector<OutputRows> outputs; // that are complete then
+    // From call group `firstGroup` to the next entry's, calls compute this area of the output only; ascending.
+    // Concurrent tiles share an entry's range.
     struct Area {
-        std::size_t firstWave = 0;
+        std::size_t firstGroup = 0;
         OutputArea area;
     };
     std::vector<Area> areas = {};
 };
 
-// Of parts that are merged: parts, or earlier sequences, one after another, each so many times.
+// In a merged program: work units, or earlier sequences, one after another, each `times` times.
 struct Sequence {
     struct Item {
         std::size_t index = 0;
         std::uint64_t times = 1;
     };
-    bool ofParts = false;
+    bool ofUnits = false;
     std::vector<Item> items;
 
     void add(std::size_t index, std::uint64_t times = 1) {
@@ -48,35 +53,35 @@ struct Sequence {
 struct LoweredCalls {
     Program program;               // without steps
     std::vector<TensorId> weights; // in the order of loading
-    // Of a run of the op. Without sequences all of them one after another; with sequences, of which the last one is the
-    // run, those alone that differ in more than where they lie in the picture.
-    std::vector<Part> parts;
+    // Of one pass. Without sequences, all work units in order. With sequences, one of each kind of unit, where units of
+    // a kind differ in nothing but their place in the image; the last sequence is the pass.
+    std::vector<WorkUnit> units;
     std::vector<Sequence> sequences;
-    // Alive as long as the parts are: constants, and maps that parts add to, which begin as zeros and whose rows become
-    // zeros again when they have been handed out.
-    std::vector<TensorId> lasting;
+    // Tensors that live through the whole pass: constants, and rows that tiles are added to, which begin as zeros and
+    // are cleared when they have been downloaded.
+    std::vector<TensorId> persistent;
 
-    // All calls from the input, as it comes in, to the output as one part for each picture, or for all of them.
+    // All calls so far, from the input to the output, as one work unit for each image or for all of them.
     void addWhole(TensorId input, TensorId output, bool merged);
-    // The run is the first sequence for the first picture and the other one for each picture behind it.
+    // The pass is `first` for the first image and `further` for each one after it.
     void addPictures(Sequence first, Sequence further, std::uint64_t pictures);
-    // The numbers of the calls from this one on.
+    // Indices of the calls from this one on.
     std::vector<std::uint32_t> callsFrom(std::size_t first) const;
 
     LayerId addLayer(std::string name);
     TensorId add(Tensor tensor);
     // The tensor of a parameter, which from now on belongs to this layer.
     TensorId weightTensor(WeightId weight, LayerId layer);
-    // A map for the op's input or a part of it.
+    // A tensor for the input, or for a region of it.
     TensorId addInput(Shape shape);
-    // Rows of a map of one picture, where they are.
+    // A view of rows of a tensor of one image.
     TensorId addRows(TensorId map, std::uint64_t first, std::uint64_t rows);
 };
 
-Tensor mapTensor(std::string name, LayerId layer, Category category, DType dtype, Shape shape);
+Tensor featureMapTensor(std::string name, LayerId layer, Category category, DType dtype, Shape shape);
 Tensor workspaceTensor(std::string name, LayerId layer, std::vector<std::uint64_t> dims, DType dtype = DType::F32);
-// Of the maps between the input and the output.
-DType mapType(const Controls& controls);
+// Of all feature maps between the input and the output.
+DType featureMapType(const Controls& controls);
 
 // The layers, the weights and the input of a graph, without calls.
 LoweredCalls lowerWeights(const Graph& graph, const Controls& controls, std::span<const Weight> unused);

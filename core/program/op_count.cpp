@@ -1,8 +1,8 @@
 #include "core/program/op_count.h"
 
 #include "core/base/text.h"
-#include "core/program/bands.h"
 #include "core/program/lower.h"
+#include "core/program/stripes.h"
 #include "core/program/tile_grid.h"
 
 #include <algorithm>
@@ -21,9 +21,9 @@ std::uint64_t callsOf(const Graph& graph, const Controls& controls) {
 }
 
 OpCount countTiles(const Controls& controls, std::uint64_t opsOfTile) {
-    OpCount count{.parts = 0, .pictures = controls.batch};
+    OpCount count{.tiles = 0, .pictures = controls.batch};
     std::set<std::pair<std::uint64_t, std::uint64_t>> sizes;
-    const std::uint64_t scale = controls.op == VaeOp::Decode ? spatialFactor : 1;
+    const std::uint64_t scale = controls.op == VaeTask::Decode ? spatialFactor : 1;
     for (const TileGrid& grid : tilePlaces(controls, controls.width / spatialFactor, controls.height / spatialFactor)) {
         std::set<std::uint64_t> heights, widths;
         for (const TileLine& row : grid.rows) {
@@ -36,10 +36,10 @@ OpCount countTiles(const Controls& controls, std::uint64_t opsOfTile) {
         }
         for (const std::uint64_t height : heights)
             for (const std::uint64_t width : widths) sizes.emplace(height, width);
-        count.parts += grid.rows.size() * grid.columns.size();
+        count.tiles += grid.rows.size() * grid.columns.size();
     }
     count.sizes = sizes.size();
-    count.ops = count.parts * count.pictures * controls.repeat * opsOfTile;
+    count.ops = count.tiles * count.pictures * controls.repeat * opsOfTile;
     count.different = count.sizes * controls.tilesInFlight * opsOfTile;
     return count;
 }
@@ -49,13 +49,13 @@ class Counter {
 public:
     Counter(const Graph& graph, const Controls& controls)
         : m_graph(graph)
-        , m_calls(controls.isBanded() ? 0 : callsOf(graph, controls)) {}
+        , m_calls(controls.isStriped() ? 0 : callsOf(graph, controls)) {}
 
     OpCount count(const Controls& controls) const {
-        if (controls.isBanded()) {
-            const BandCount bands = countInBands(m_graph, controls);
-            const std::uint64_t ops = bands.calls + 1;
-            return {.parts = bands.bands,
+        if (controls.isStriped()) {
+            const StripeCount stripes = countInStripes(m_graph, controls);
+            const std::uint64_t ops = stripes.calls + 1;
+            return {.tiles = stripes.stripes,
                     .pictures = controls.batch,
                     .ops = ops * controls.batch * controls.repeat,
                     .different = ops};
@@ -75,7 +75,7 @@ bool isAcceptedInFull(const OpCount& count, const OpLimits& limits) {
 }
 bool isAccepted(const OpCount& count, const Controls& controls, const OpLimits& limits) {
     // Stripes are not merged with each other.
-    const bool isAcceptedOnce = controls.isBanded() || count.different <= limits.differentTiles;
+    const bool isAcceptedOnce = controls.isStriped() || count.different <= limits.differentTiles;
     return isAcceptedInFull(count, limits) || (!limits.everyEvent && isAcceptedOnce);
 }
 
@@ -83,7 +83,7 @@ bool isAccepted(const OpCount& count, const Controls& controls, const OpLimits& 
 std::optional<Controls> withAcceptedTile(const Counter& counter, const Controls& controls, const OpLimits& limits) {
     if (controls.tile.parts) return std::nullopt;
     const bool halved = controls.tileGrid == TileArrangement::ThreePasses;
-    const std::uint64_t unit = controls.isBanded() ? 2 : spatialFactor * (halved ? 2 : 1);
+    const std::uint64_t unit = controls.isStriped() ? 2 : spatialFactor * (halved ? 2 : 1);
     const auto larger = [&](std::uint64_t units) {
         Controls other = controls;
         other.tile.height += units * unit - other.tile.height % unit;
@@ -113,18 +113,18 @@ std::string several(std::uint64_t count, std::string_view what) {
 
 OpCount countOps(const Graph& graph, const Controls& controls) { return Counter(graph, controls).count(controls); }
 
-Result<std::optional<std::string>> mergeParts(const Graph& graph, const Controls& controls, const OpLimits& limits) {
+Result<std::optional<std::string>> mergeRepeats(const Graph& graph, const Controls& controls, const OpLimits& limits) {
     const Counter counter(graph, controls);
     const OpCount count = counter.count(controls);
     if (isAcceptedInFull(count, limits)) return std::nullopt;
 
     const std::uint64_t runs = controls.repeat, ofPicture = count.ops / count.pictures / runs;
     std::string said = fmt::format("repeat {}: runs of {}", runs, several(ofPicture, "op"));
-    if (controls.isBanded())
-        said = fmt::format("tile {}: {} with {}", *controlValue(controls, "tile"), several(count.parts, "stripe"),
+    if (controls.isStriped())
+        said = fmt::format("tile {}: {} with {}", *controlValue(controls, "tile"), several(count.tiles, "stripe"),
                            several(ofPicture, "op"));
     else if (controls.isTiled())
-        said = fmt::format("tile {}: {} of {}", *controlValue(controls, "tile"), several(count.parts, "tile"),
+        said = fmt::format("tile {}: {} of {}", *controlValue(controls, "tile"), several(count.tiles, "tile"),
                            several(counter.opsOfTile(), "op"));
     if (count.pictures > 1) said += fmt::format(" for each of {} pictures", count.pictures);
     if (runs > 1 && controls.isTiled()) said += fmt::format(" in each of {} runs", runs);

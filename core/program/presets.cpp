@@ -57,7 +57,7 @@ constexpr std::array pytorchEager{Value{"activations", "bf16"},  Value{"weights-
                                   Value{"hold", "on"},           Value{"layout-copies", "on"},
                                   Value{"load", "full"},         Value{"apply", "stream"},
                                   Value{"allocator", "caching"}, Value{"tile", "off"}};
-// GroupNorm gives channels-first maps whatever it gets, so the convolution behind it copies its input.
+// GroupNorm returns channels-first tensors whatever it gets, so the convolution after it copies its input.
 constexpr std::array pytorchChannelsLast{Value{"activations", "bf16"},  Value{"weights-dtype", "auto"},
                                          Value{"promote", "off"},       Value{"lifetime", "stream"},
                                          Value{"evaluate", "auto"},     Value{"ahead", "0"},
@@ -125,7 +125,7 @@ constexpr std::array table{
     Preset{"pytorch-eager", "PyTorch with diffusers, channels first", pytorchEager},
     Preset{"pytorch-channels-last", "PyTorch with diffusers, channels last", pytorchChannelsLast},
     Preset{"torch-compile", "PyTorch, compiled, channels last", torchCompile},
-    Preset{"leanest", "a small exact peak for at most 1.3 times the time: four stripes, doubled maps made again",
+    Preset{"leanest", "a small exact peak for at most 1.3 times the time: four stripes, upsampled tensors recomputed",
            fastest, leanestStripes},
     Preset{"fastest", "the smallest time that this program can do", fastest},
     Preset{"diffusers-tiled", "PyTorch with diffusers' tiles: 1024 pixels, a quarter shared", pytorchEager,

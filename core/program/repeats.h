@@ -1,6 +1,6 @@
 #pragma once
-// Steps that come many times, in a plan: they are carried out until they leave the allocator in a state in which it was
-// before them. From there on everything comes again, and it is enough to count it.
+// Repeated steps of a plan. They are carried out until they leave the allocator in a state that it was in before; from
+// there on all repeats are the same, so they are counted instead.
 
 #include "core/memory/allocator.h"
 
@@ -17,24 +17,24 @@ public:
         , m_recorder(recorder)
         , m_recording(recording) {}
 
-    // Where one time of a block begins or ends.
+    // The beginning or end of one repeat of a block.
     struct Mark {
         std::uint32_t state = 0;
         std::size_t ops = 0, skips = 0; // so far
         std::uint64_t refusals = 0;     // of the heap
     };
     Mark mark();
-    // How many of so many times of a block need not be carried out. The state is the same behind them.
+    // How many of `times` repeats need not be carried out. The state after them is the one before them.
     std::uint64_t skip(std::uint32_t block, std::uint64_t times);
-    // When a time of a block has ended; `begins` are those of the times of it in a row.
+    // After each repeat of a block; `begins`: of the repeats so far.
     void learn(std::uint32_t block, const std::vector<Mark>& begins);
-    // Counts what was skipped, in the Recording's ops; returns the refusals of it.
+    // Counts skipped repeats in the Recording's ops; returns their refusals.
     std::uint64_t finish();
 
 private:
     std::uint32_t state();
 
-    // So many times of a block, behind which the state is the one before them.
+    // Repeats of a block after which the state is the one before them.
     struct Round {
         std::uint64_t times = 0;
         Mark begin, end;
@@ -50,7 +50,7 @@ private:
     std::map<std::vector<std::uint64_t>, std::uint32_t> m_states;
     std::uint32_t m_state = 0;
     std::size_t m_stateEvent = noIndex;                                     // how many events had been recorded
-    std::vector<Round> m_rounds;                                            // those within others before them
+    std::vector<Round> m_rounds;                                            // inner ones before outer ones
     std::map<std::pair<std::uint32_t, std::uint32_t>, std::size_t> m_known; // rounds by block and state
     std::vector<Skip> m_skips;
 };

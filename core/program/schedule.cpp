@@ -25,7 +25,7 @@ public:
         const std::vector<TensorId> resident = emitResident();
         if (m_controls.offload == Offload::BeforeLoad) releaseAll(resident);
         emitLoad();
-        emitOps();
+        emitPasses();
         if (m_controls.offload == Offload::AfterDecode) releaseAll(resident);
         emitWrite();
         if (m_controls.offload == Offload::Never) releaseAll(resident);
@@ -136,36 +136,36 @@ private:
     }
 
     // The same tensors each time.
-    void emitOps() {
+    void emitPasses() {
         std::uint64_t largestInput = 0;
-        for (const Part& part : m_parts)
-            for (const Lane& lane : part.lanes)
-                largestInput = std::max(largestInput, m_program.tensor(lane.input).bytes);
-        // The buffer has two halves; of many inputs each goes into one.
-        m_staging = addStaging(m_program.tensor(m_parts.front().lanes.front().input).layer,
+        for (const WorkUnit& unit : m_units)
+            for (const TileStream& stream : unit.streams)
+                largestInput = std::max(largestInput, m_program.tensor(stream.input).bytes);
+        // The buffer has two halves, which inputs take in turn.
+        m_staging = addStaging(m_program.tensor(m_units.front().streams.front().input).layer,
                                (hasManyInputs() ? 2 : 1) * largestInput);
-        const std::uint64_t before = m_controls.repeat - 1; // the last run
+        const std::uint64_t before = m_controls.repeat - 1; // the last pass
         if (isMerged() && before > 0)
-            repeat(newBlock([&] { emitRun(false); }), before);
+            repeat(newBlock([&] { emitPass(false); }), before);
         else
-            for (std::uint64_t i = 0; i < before; ++i) emitRun(false);
-        emitRun(true);
+            for (std::uint64_t i = 0; i < before; ++i) emitPass(false);
+        emitPass(true);
     }
-    void emitRun(bool last) {
+    void emitPass(bool last) {
         const bool many = hasManyInputs();
-        step(PhaseStep{m_controls.op == VaeOp::Decode ? Phase::Decode : Phase::Encode});
-        // Of many inputs the staging buffer stays: the next one is written while the device is busy.
+        step(PhaseStep{m_controls.op == VaeTask::Decode ? Phase::Decode : Phase::Encode});
+        // With several inputs the staging buffer stays: the next input is written while the device is busy.
         if (many) step(AcquireStep{m_staging});
-        for (const TensorId id : m_lasting) emitLasting(id, m_staging);
+        for (const TensorId id : m_persistent) emitPersistent(id, m_staging);
         if (isMerged())
             emitSequence(m_lowered.sequences.size() - 1, {.last = last, .ends = true});
         else
-            for (const Part& part : m_parts) emitPart(part, {.last = last, .ends = &part == &m_parts.back()});
-        releaseAll(m_lasting);
+            for (const WorkUnit& unit : m_units) emitUnit(unit, {.last = last, .ends = &unit == &m_units.back()});
+        releaseAll(m_persistent);
         if (many) step(ReleaseStep{m_staging});
     }
 
-    // Where a part is: in the last run, and at the end of its run.
+    // Whether a unit is in the last pass, and whether it ends its pass.
     struct Where {
         bool last = false, ends = false;
         auto operator<=>(const Where&) const = default;
@@ -176,16 +176,16 @@ private:
         for (const Sequence::Item& item : sequence.items) {
             const bool ends = where.ends && &item == &sequence.items.back();
             if (item.times > ends)
-                repeat(blockFor(sequence.ofParts, item.index, {.last = where.last}), item.times - ends);
-            if (ends) repeat(blockFor(sequence.ofParts, item.index, {.last = where.last, .ends = true}), 1);
+                repeat(blockFor(sequence.ofUnits, item.index, {.last = where.last}), item.times - ends);
+            if (ends) repeat(blockFor(sequence.ofUnits, item.index, {.last = where.last, .ends = true}), 1);
         }
     }
-    std::uint32_t blockFor(bool part, std::size_t index, Where where) {
-        const auto known = m_blocks.find({part, index, where});
+    std::uint32_t blockFor(bool unit, std::size_t index, Where where) {
+        const auto known = m_blocks.find({unit, index, where});
         if (known != m_blocks.end()) return known->second;
         const std::uint32_t block =
-            newBlock([&] { part ? emitPart(m_parts[index], where) : emitSequence(index, where); });
-        m_blocks.emplace(std::tuple(part, index, where), block);
+            newBlock([&] { unit ? emitUnit(m_units[index], where) : emitSequence(index, where); });
+        m_blocks.emplace(std::tuple(unit, index, where), block);
         return block;
     }
     template <class Emit> std::uint32_t newBlock(const Emit& emit) {
@@ -198,16 +198,16 @@ private:
     }
     void repeat(std::uint32_t block, std::uint64_t times) { step(RepeatStep{.block = block, .times = times}); }
 
-    void emitLasting(TensorId id, TensorId staging) {
+    void emitPersistent(TensorId id, TensorId staging) {
         step(AcquireStep{id});
         const Tensor& tensor = m_program.tensor(id);
         if (!tensor.constant) {
             step(ClearStep{.tensor = id, .firstRow = 0, .rows = tensor.shape.h});
             return;
         }
-        emitUpload({.tensor = id, .staging = staging, .from = std::nullopt, .part = {.again = true}});
+        emitUpload({.tensor = id, .staging = staging, .from = std::nullopt, .region = {.again = true}});
     }
-    bool hasManyInputs() const { return m_parts.size() > 1 || m_parts.front().lanes.size() > 1; }
+    bool hasManyInputs() const { return m_units.size() > 1 || m_units.front().streams.size() > 1; }
     void emitUpload(const UploadStep& upload) {
         if (hasManyInputs()) {
             step(upload);
@@ -218,105 +218,105 @@ private:
         step(EvaluateStep{});
         step(ReleaseStep{upload.staging});
     }
-    // Which parts of the output the waves from this one on are for.
-    void emitAreas(const Part& part, std::size_t wave) {
+    // The areas of the output that calls from this group on compute.
+    void emitAreas(const WorkUnit& unit, std::size_t group) {
         AreaStep areas;
-        for (const Part::Area& area : std::ranges::equal_range(part.areas, wave, {}, &Part::Area::firstWave))
+        for (const WorkUnit::Area& area : std::ranges::equal_range(unit.areas, group, {}, &WorkUnit::Area::firstGroup))
             areas.areas.push_back(area.area);
         if (!areas.areas.empty()) step(std::move(areas));
     }
-    void emitPart(const Part& part, Where where) {
-        emitAreas(part, 0);
-        for (const Lane& lane : part.lanes) {
-            step(AcquireStep{lane.input});
-            emitUpload({.tensor = lane.input, .staging = m_staging, .from = std::nullopt, .part = lane.from});
+    void emitUnit(const WorkUnit& unit, Where where) {
+        emitAreas(unit, 0);
+        for (const TileStream& stream : unit.streams) {
+            step(AcquireStep{stream.input});
+            emitUpload({.tensor = stream.input, .staging = m_staging, .from = std::nullopt, .region = stream.from});
         }
-        emitCalls(part, where.ends);
-        if (!part.areas.empty()) step(AreaStep{});
-        // What nothing adds to any more is written when the op has ended and other models may be gone.
-        if (where.last && !(where.ends && m_lasting.empty())) emitOutputs(part);
-        if (!(where.last && where.ends)) releaseOutputs(part);
+        emitCalls(unit, where.ends);
+        if (!unit.areas.empty()) step(AreaStep{});
+        // An output that no later unit adds to is downloaded in the write phase, when other models may be gone.
+        if (where.last && !(where.ends && m_persistent.empty())) emitOutputs(unit);
+        if (!(where.last && where.ends)) releaseOutputs(unit);
     }
-    bool isLasting(TensorId id) const { return std::ranges::find(m_lasting, id) != m_lasting.end(); }
-    void emitOutputs(const Part& part) {
-        if (part.outputs.empty()) return;
-        const TensorId first = part.outputs.front().tensor;
+    bool isPersistent(TensorId id) const { return std::ranges::find(m_persistent, id) != m_persistent.end(); }
+    void emitOutputs(const WorkUnit& unit) {
+        if (unit.outputs.empty()) return;
+        const TensorId first = unit.outputs.front().tensor;
         if (!m_outStaging.valid())
             m_outStaging = addStaging(m_lowered.addLayer("output"), m_program.tensor(first).bytes);
         step(AcquireStep{m_outStaging});
-        for (const OutputRows& output : part.outputs) {
+        for (const OutputRows& output : unit.outputs) {
             step(DownloadStep{.staging = m_outStaging, .output = output});
-            if (isLasting(output.tensor))
+            if (isPersistent(output.tensor))
                 step(ClearStep{.tensor = output.tensor, .firstRow = output.firstRow, .rows = output.rows});
         }
         step(EvaluateStep{});
         step(ReleaseStep{m_outStaging});
     }
-    void releaseOutputs(const Part& part) {
-        for (const OutputRows& output : part.outputs)
-            if (!isLasting(output.tensor)) step(ReleaseStep{output.tensor});
+    void releaseOutputs(const WorkUnit& unit) {
+        for (const OutputRows& output : unit.outputs)
+            if (!isPersistent(output.tensor)) step(ReleaseStep{output.tensor});
     }
 
     void emitWrite() {
         step(PhaseStep{Phase::Write});
-        if (m_lasting.empty()) emitOutputs(m_parts.back());
-        releaseOutputs(m_parts.back());
+        if (m_persistent.empty()) emitOutputs(m_units.back());
+        releaseOutputs(m_units.back());
         releaseAll(m_weights);
     }
 
-    // Calls that may run beside each other: the same one of each lane; behind the lanes, one at a time.
-    using Waves = std::vector<std::vector<std::uint32_t>>;
-    static Waves wavesOf(const Part& part) {
-        Waves waves;
-        for (const Lane& lane : part.lanes) {
-            waves.resize(std::max(waves.size(), lane.calls.size()));
-            for (std::size_t i = 0; i < lane.calls.size(); ++i) waves[i].push_back(lane.calls[i]);
+    // Concurrent groups: call i of each stream; then the calls after the streams, one in each group.
+    using Groups = std::vector<std::vector<std::uint32_t>>;
+    static Groups groupsOf(const WorkUnit& unit) {
+        Groups groups;
+        for (const TileStream& stream : unit.streams) {
+            groups.resize(std::max(groups.size(), stream.calls.size()));
+            for (std::size_t i = 0; i < stream.calls.size(); ++i) groups[i].push_back(stream.calls[i]);
         }
-        for (const std::uint32_t call : part.calls) waves.push_back({call});
-        return waves;
+        for (const std::uint32_t call : unit.calls) groups.push_back({call});
+        return groups;
     }
 
-    // First and last wave that need a tensor.
+    // First and last group that use a tensor.
     struct Use {
         std::uint32_t first = never, last = 0;
     };
-    // Of calls of which each is in a wave of its own, from this wave on.
-    void addUses(const std::vector<std::uint32_t>& calls, std::size_t firstWave) {
+    // Call i is in group firstGroup + i.
+    void addUses(const std::vector<std::uint32_t>& calls, std::size_t firstGroup) {
         std::vector<std::string_view> layers;
         for (const std::uint32_t call : calls) layers.push_back(m_program.layers[m_program.calls[call].layer.index]);
-        const auto wave = static_cast<std::uint32_t>(firstWave);
+        const auto group = static_cast<std::uint32_t>(firstGroup);
         for (std::uint32_t i = 0; i < calls.size(); ++i) {
             const KernelCall& kernel = m_program.calls[calls[i]].kernel;
             const auto use = [&](TensorId used, std::uint32_t last) {
                 const std::uint32_t index = m_program.storage(used).index;
                 Use& known = m_uses[index];
                 if (known.first == never) m_used.push_back(index);
-                known.first = std::min(known.first, wave + i);
-                known.last = std::max(known.last, wave + last);
+                known.first = std::min(known.first, group + i);
+                known.last = std::max(known.last, group + last);
             };
             for (const TensorId id : reads(kernel)) {
                 const std::uint32_t first = m_uses[m_program.storage(id).index].first;
-                const auto maker = first == never || first < wave ? std::nullopt : std::optional(first - wave);
+                const auto maker = first == never || first < group ? std::nullopt : std::optional(first - group);
                 use(id, m_controls.holdInputs ? heldUntil(layers, i, maker) : i);
             }
             for (const TensorId id : writes(kernel)) use(id, i);
         }
     }
-    // A part of many has few of all tensors.
-    void findUses(const Part& part, std::size_t waves) {
+    // A unit uses few of the program's tensors, so only those are visited.
+    void findUses(const WorkUnit& unit, std::size_t groups) {
         for (const std::uint32_t index : m_used) m_uses[index] = {};
         m_used.clear();
         m_uses.resize(m_program.tensors.size());
-        for (const Lane& lane : part.lanes) addUses(lane.calls, 0);
-        addUses(part.calls, waves - part.calls.size());
+        for (const TileStream& stream : unit.streams) addUses(stream.calls, 0);
+        addUses(unit.calls, groups - unit.calls.size());
         std::ranges::sort(m_used);
     }
 
-    // By wave: a batch ends behind it. The last wave always ends one.
-    std::vector<bool> batchEnds(const Waves& waves) const {
-        std::vector<bool> ends(waves.size(), false);
+    // By group: whether a batch ends after it. The last group always ends one.
+    std::vector<bool> batchEnds(const Groups& groups) const {
+        std::vector<bool> ends(groups.size(), false);
         const auto group = [&](std::size_t i) -> std::string {
-            const Call& call = m_program.calls[waves[i].front()];
+            const Call& call = m_program.calls[groups[i].front()];
             const std::string& layer = m_program.layers[call.layer.index];
             switch (m_controls.evaluateAt()) {
             case EvaluatePolicy::At::Layer: return layer;
@@ -328,13 +328,13 @@ private:
         const EvaluatePolicy& policy = m_controls.evaluate;
         std::uint64_t ops = 0, bytes = 0;
         std::set<std::uint32_t> read; // by the batch
-        for (std::size_t i = 0; i < waves.size(); ++i) {
-            ops += waves[i].size();
-            for (const std::uint32_t call : waves[i])
+        for (std::size_t i = 0; i < groups.size(); ++i) {
+            ops += groups[i].size();
+            for (const std::uint32_t call : groups[i])
                 for (const TensorId id : reads(m_program.calls[call].kernel))
                     if (read.insert(id.index).second) bytes += m_program.tensor(id).bytes;
             const bool counted = (policy.ops && ops >= policy.ops) || (policy.bytes && bytes > policy.bytes);
-            ends[i] = i + 1 == waves.size() || group(i) != group(i + 1) || counted;
+            ends[i] = i + 1 == groups.size() || group(i) != group(i + 1) || counted;
             if (!ends[i]) continue;
             ops = bytes = 0;
             read.clear();
@@ -342,40 +342,41 @@ private:
         return ends;
     }
 
-    // Acquires before the wave of the first use; releases behind that of the last, or, lazily, after the batch that has
-    // it was waited for. Within a wave nothing begins or ends, so that no call takes memory that one beside it uses.
-    void emitCalls(const Part& part, bool endsRun) {
-        const Waves waves = wavesOf(part);
-        findUses(part, waves.size());
-        const std::vector<bool> ends = batchEnds(waves);
+    // A tensor is acquired before the group that uses it first and released after the group that uses it last or,
+    // lazily, when the batch with its last use was waited for. No tensor is acquired or released inside a concurrent
+    // group.
+    void emitCalls(const WorkUnit& unit, bool endsPass) {
+        const Groups groups = groupsOf(unit);
+        findUses(unit, groups.size());
+        const std::vector<bool> ends = batchEnds(groups);
         const auto isInput = [&](TensorId id) {
-            return std::ranges::find(part.lanes, id, &Lane::input) != part.lanes.end();
+            return std::ranges::find(unit.streams, id, &TileStream::input) != unit.streams.end();
         };
         const auto isOutput = [&](TensorId id) {
-            return std::ranges::find(part.outputs, id, &OutputRows::tensor) != part.outputs.end();
+            return std::ranges::find(unit.outputs, id, &OutputRows::tensor) != unit.outputs.end();
         };
-        std::vector<std::vector<TensorId>> begins(waves.size()), dying(waves.size());
+        std::vector<std::vector<TensorId>> begins(groups.size()), dying(groups.size());
         for (const std::uint32_t index : m_used) {
             const TensorId id{index};
             const Use& use = m_uses[index];
-            if (m_program.tensor(id).category == Category::Weights || isLasting(id)) continue;
+            if (m_program.tensor(id).category == Category::Weights || isPersistent(id)) continue;
             if (!isInput(id)) begins[use.first].push_back(id);
             if (!isOutput(id)) dying[use.last].push_back(id);
         }
         std::vector<std::vector<TensorId>> batches(1); // what each batch releases
-        for (std::size_t i = 0; i < waves.size(); ++i) {
-            if (i > 0) emitAreas(part, i);
+        for (std::size_t i = 0; i < groups.size(); ++i) {
+            if (i > 0) emitAreas(unit, i);
             for (const TensorId id : begins[i]) step(AcquireStep{id});
-            for (const std::uint32_t call : waves[i])
-                step(DispatchStep{.call = call, .besideNext = call != waves[i].back()});
+            for (const std::uint32_t call : groups[i])
+                step(DispatchStep{.call = call, .concurrentWithNext = call != groups[i].back()});
             if (lazy())
                 batches.back().insert(batches.back().end(), dying[i].begin(), dying[i].end());
             else
                 releaseAll(dying[i]);
             if (!ends[i]) continue;
-            const bool last = i + 1 == waves.size();
-            // The next part's input is uploaded while the device still makes this one.
-            if (last && !lazy() && m_controls.evaluateAt() == EvaluatePolicy::At::None && !endsRun) break;
+            const bool last = i + 1 == groups.size();
+            // The next unit's input is uploaded while the device still makes this one.
+            if (last && !lazy() && m_controls.evaluateAt() == EvaluatePolicy::At::None && !endsPass) break;
             step(EvaluateStep{.ahead = last ? 0 : m_controls.ahead});
             if (!last && batches.size() > m_controls.ahead) {
                 std::vector<TensorId>& retired = batches[batches.size() - 1 - m_controls.ahead];
@@ -389,12 +390,12 @@ private:
 
     LoweredCalls m_lowered;
     Program& m_program = m_lowered.program;
-    const std::vector<Part>& m_parts = m_lowered.parts;
-    const std::vector<TensorId>&m_lasting = m_lowered.lasting, &m_weights = m_lowered.weights;
+    const std::vector<WorkUnit>& m_units = m_lowered.units;
+    const std::vector<TensorId>&m_persistent = m_lowered.persistent, &m_weights = m_lowered.weights;
     TensorId m_staging, m_outStaging;
-    std::vector<Use> m_uses;                                                // of the part, by tensor
+    std::vector<Use> m_uses;                                                // of the unit, by tensor
     std::vector<std::uint32_t> m_used;                                      // its tensors, ascending
-    std::map<std::tuple<bool, std::size_t, Where>, std::uint32_t> m_blocks; // of parts and of sequences
+    std::map<std::tuple<bool, std::size_t, Where>, std::uint32_t> m_blocks; // of units and of sequences
     const Controls& m_controls;
 };
 

@@ -8,9 +8,9 @@ namespace spikescope {
 
 namespace {
 
-// Of a tile that begins where another one still is: its weight at element i of `length` shared ones, before the weights
-// of all tiles are divided by their sum.
-double rising(Blend blend, std::uint64_t i, std::uint64_t length) {
+// Blend weight of the later tile at element i of an overlap of `length`, before weights are divided by the sum of all
+// tiles' weights.
+double blendWeight(Blend blend, std::uint64_t i, std::uint64_t length) {
     const auto at = static_cast<double>(i), of = static_cast<double>(length);
     switch (blend) {
     case Blend::Linear: return at / of;
@@ -24,7 +24,7 @@ double rising(Blend blend, std::uint64_t i, std::uint64_t length) {
     }
     return 1;
 }
-// At both edges, at those of the picture too: it shows where a tile is shorter than two feathers.
+// Feathers both ends, also at the edges of the image, where it shows if a tile is shorter than two feathers.
 void feather(std::vector<double>& line, std::uint64_t length) {
     if (length >= line.size()) return;
     for (std::uint64_t k = 0; k < length; ++k) {
@@ -36,7 +36,7 @@ void feather(std::vector<double>& line, std::uint64_t length) {
 
 struct Span {
     std::uint64_t begin, length;
-    std::uint64_t used; // where it counts from: tiles that were moved back only see what is before
+    std::uint64_t used; // where it has weight from: a tile that was moved back only reads the elements before
     std::uint64_t end() const { return begin + length; }
 };
 
@@ -81,7 +81,8 @@ std::uint64_t overlapOf(const Controls& controls, std::uint64_t size, std::uint6
 std::vector<TileLine> placesOf(const Controls& controls, std::uint64_t size, std::uint64_t tile) {
     std::vector<TileLine> lines;
     for (const Span& span : spansOf(controls.tileGrid, size, tile, overlapOf(controls, size, tile)))
-        lines.push_back({.begin = span.begin, .length = span.length, .weights = {}, .crossing = 0, .crossed = {}});
+        lines.push_back(
+            {.begin = span.begin, .length = span.length, .weights = {}, .nextBlendStart = 0, .weightsBelowBlend = {}});
     return lines;
 }
 
@@ -95,37 +96,37 @@ std::vector<TileLine> linesOf(const Controls& controls, std::uint64_t size, std:
     };
     for (std::size_t i = 0; i < spans.size(); ++i) {
         const std::uint64_t elements = spans[i].length * scale, from = (spans[i].used - spans[i].begin) * scale,
-                            before = shared(i), behind = shared(i + 1);
+                            before = shared(i), after = shared(i + 1);
         std::vector<double> line(elements, 1.0);
         for (std::uint64_t k = 0; k < from; ++k) line[k] = 0.0;
         if (controls.blend == Blend::Feather) {
             feather(line, overlap * scale);
         } else {
-            for (std::uint64_t k = 0; k < before; ++k) line[from + k] *= rising(controls.blend, k, before);
-            for (std::uint64_t k = 0; k < behind; ++k)
-                line[elements - behind + k] *= 1.0 - rising(controls.blend, k, behind);
+            for (std::uint64_t k = 0; k < before; ++k) line[from + k] *= blendWeight(controls.blend, k, before);
+            for (std::uint64_t k = 0; k < after; ++k)
+                line[elements - after + k] *= 1.0 - blendWeight(controls.blend, k, after);
         }
         for (std::uint64_t k = 0; k < elements; ++k) sums[spans[i].begin * scale + k] += line[k];
         weights.push_back(std::move(line));
     }
     std::vector<TileLine> lines;
     for (std::size_t i = 0; i < spans.size(); ++i) {
-        const std::uint64_t elements = spans[i].length * scale, behind = shared(i + 1), before = shared(i);
+        const std::uint64_t elements = spans[i].length * scale, after = shared(i + 1), before = shared(i);
         TileLine line{.begin = spans[i].begin,
                       .length = spans[i].length,
                       .weights = {},
-                      .crossing = elements - behind,
-                      .crossed = {}};
+                      .nextBlendStart = elements - after,
+                      .weightsBelowBlend = {}};
         for (std::uint64_t k = 0; k < elements; ++k) {
             const double sum = sums[spans[i].begin * scale + k];
             line.weights.push_back(static_cast<float>(sum > 0 ? weights[i][k] / sum : 0));
         }
-        line.crossed = line.weights;
+        line.weightsBelowBlend = line.weights;
         if (controls.tileGrid == TileArrangement::Diffusers)
             for (std::uint64_t k = 0; k < elements; ++k) {
                 const double w = weights[i][k];
-                if (k < before) line.crossed[k] = static_cast<float>(w * w);
-                if (k >= elements - behind) line.crossed[k] = static_cast<float>(1 - (1 - w) * (1 - w));
+                if (k < before) line.weightsBelowBlend[k] = static_cast<float>(w * w);
+                if (k >= elements - after) line.weightsBelowBlend[k] = static_cast<float>(1 - (1 - w) * (1 - w));
             }
         lines.push_back(std::move(line));
     }

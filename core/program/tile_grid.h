@@ -1,5 +1,5 @@
 #pragma once
-// Where tiles of an output lie and how much of each of their rows and columns goes into it.
+// Where tiles of an output lie, and the blend weights of their rows and columns.
 
 #include "core/program/controls.h"
 
@@ -12,11 +12,11 @@ namespace spikescope {
 struct TileLine {
     std::uint64_t begin = 0, length = 0;
     std::vector<float> weights;
-    // Where the next tile's blend begins, in output elements; its length when none is blended in.
-    std::uint64_t crossing = 0;
-    // Of columns: their weights in rows behind `crossing` of the row of tiles. diffusers blends each tile onto a
-    // neighbour that was blended already, which makes corners of four tiles differ from a product of two weights.
-    std::vector<float> crossed;
+    // Where the next tile's blend ramp begins, in output elements; the tile's length when none is blended in.
+    std::uint64_t nextBlendStart = 0;
+    // Columns only: weights in rows from nextBlendStart of the row of tiles on. diffusers blends each tile onto a
+    // neighbour that was blended already, so corners of four tiles differ from a product of two weights.
+    std::vector<float> weightsBelowBlend;
 };
 
 struct TileGrid {

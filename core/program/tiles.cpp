@@ -21,7 +21,7 @@ class Tiles {
 public:
     Tiles(const Graph& graph, const Controls& controls, std::span<const Weight> unused, bool merged)
         : m_controls(controls)
-        , m_decode(controls.op == VaeOp::Decode)
+        , m_decode(controls.op == VaeTask::Decode)
         , m_merged(merged)
         , m_lowered(lowerWeights(graph, controls, unused))
         , m_layer(m_lowered.addLayer("tiles")) {}
@@ -31,7 +31,7 @@ public:
         const Shape& latents = m_decode ? in : out;
         m_grids = m_merged ? tilePlaces(m_controls, latents.w, latents.h)
                            : tileGrids(m_controls, latents.w, latents.h, outScale());
-        addLasting(out, addWeights());
+        addPersistent(out, addWeights());
         findRows();
         if (m_merged) {
             Sequence first = mergedPicture(0), further = out.n > 1 ? mergedPicture(1) : Sequence{};
@@ -47,7 +47,7 @@ private:
     std::uint64_t outScale() const { return m_decode ? spatialFactor : 1; }
     std::uint64_t inScale() const { return m_decode ? 1 : spatialFactor; }
 
-    // Says where those of each line are; returns how many there are. A merged program, which does not run, has none.
+    // Notes where the weights of each line begin and returns their number. A merged program never runs and has none.
     std::uint64_t addWeights() {
         std::uint64_t count = 0;
         std::vector<float> weights;
@@ -55,7 +55,7 @@ private:
             m_weightsAt[&line] = count;
             count += lists * line.length * outScale();
             weights.insert(weights.end(), line.weights.begin(), line.weights.end());
-            if (lists == 2) weights.insert(weights.end(), line.crossed.begin(), line.crossed.end());
+            if (lists == 2) weights.insert(weights.end(), line.weightsBelowBlend.begin(), line.weightsBelowBlend.end());
         };
         for (const TileGrid& grid : m_grids) {
             for (const TileLine& row : grid.rows) add(row, 1);
@@ -65,25 +65,25 @@ private:
         return count;
     }
 
-    void addLasting(const Shape& out, std::uint64_t weightCount) {
+    void addPersistent(const Shape& out, std::uint64_t weightCount) {
         Tensor weights = workspaceTensor("tiles.weights", m_layer, {weightCount});
         weights.constant = 0;
         m_weights = m_lowered.add(std::move(weights));
-        // As many rows as may be incomplete at a time: those from where a tile begins.
+        // Rows that may be incomplete at a time: the height of the highest tile.
         std::uint64_t rows = 0;
         for (const TileGrid& grid : m_grids)
             for (const TileLine& row : grid.rows) rows = std::max(rows, row.length * outScale());
-        m_band = m_lowered.add(
-            mapTensor("tiles.band", m_layer, Category::Image, DType::F32, {.n = 1, .h = rows, .w = out.w, .c = out.c}));
-        m_lowered.lasting = {m_weights, m_band};
+        m_band = m_lowered.add(featureMapTensor("tiles.band", m_layer, Category::Image, DType::F32,
+                                                {.n = 1, .h = rows, .w = out.w, .c = out.c}));
+        m_lowered.persistent = {m_weights, m_band};
     }
 
-    // Tiles that begin in the same row of latents, of each grid that has any: grids and their lines.
+    // Tiles that begin in the same row of latents: for each grid that has any, its index and its line.
     struct Row {
         std::uint64_t begin = 0;
         std::vector<std::pair<std::size_t, const TileLine*>> lines;
     };
-    // From the top: rows of the output that no later tile reaches are complete.
+    // From the top, so that rows of the output which no later tile reaches are complete.
     void findRows() {
         std::map<std::uint64_t, Row> rows;
         for (std::size_t grid = 0; grid < m_grids.size(); ++grid)
@@ -101,8 +101,8 @@ private:
                 tiles.push_back({line, &column, m_weightsAt.at(line), m_weightsAt.at(&column)});
         return tiles;
     }
-    // Those of a row that are in flight together; later rows of tiles would need a larger band. As few groups as
-    // possible, and those of even size: a tile alone leaves more of a device idle.
+    // Tiles in flight together are of one row, since further rows of tiles would need a larger band. The groups are as
+    // few as possible and even: one tile alone leaves more of the device idle.
     std::vector<std::span<const Tile>> groupsOf(std::span<const Tile> tiles) const {
         std::vector<std::span<const Tile>> groups;
         while (!tiles.empty()) {
@@ -112,14 +112,14 @@ private:
         }
         return groups;
     }
-    // Rows of the output that are complete behind a row of tiles.
+    // Rows of the output that are complete after a row of tiles.
     std::vector<OutputRows> outputsOf(std::size_t row, std::uint64_t picture) const {
         const std::uint64_t bandRows = m_lowered.program.tensor(m_band).shape.h,
                             complete = row + 1 < m_rows.size() ? m_rows[row + 1].begin * outScale()
                                                                : m_lowered.program.output.h;
         std::vector<OutputRows> outputs;
         for (std::uint64_t written = m_rows[row].begin * outScale(); written < complete;) {
-            // The band is a ring.
+            // The band is a ring buffer of rows.
             const std::uint64_t at = written % bandRows, rows = std::min(complete - written, bandRows - at);
             outputs.push_back({.tensor = m_band, .firstRow = at, .rows = rows, .picture = picture, .y = written});
             written += rows;
@@ -135,17 +135,17 @@ private:
                 .height = tile.row->length * outScale()};
     }
 
-    // Tiles of one size in the same lane are the same calls over the same tensors.
+    // Tiles of one size in the same stream share calls and tensors.
     struct Size {
         InputOutput maps;
         std::vector<std::uint32_t> calls;
     };
-    const Size& sizeOf(const Tile& tile, std::size_t lane) {
-        const auto [found, isNew] = m_sizes.try_emplace({tile.row->length, tile.column->length, lane});
+    const Size& sizeOf(const Tile& tile, std::size_t stream) {
+        const auto [found, isNew] = m_sizes.try_emplace({tile.row->length, tile.column->length, stream});
         Size& size = found->second;
         if (!isNew) return size;
         const Family& family = *findFamily(m_controls.model);
-        // The whole output has this graph; a part of it has it too.
+        // The whole image has this graph, so a tile has it too.
         const Graph graph = *buildGraph(family, m_controls.op, tile.column->length * spatialFactor,
                                         tile.row->length * spatialFactor, 1);
         const std::size_t first = m_lowered.program.calls.size();
@@ -158,43 +158,44 @@ private:
         const std::vector<Tile> tiles = tilesOf(m_rows[row]);
         for (const std::span<const Tile> group : groupsOf(tiles)) {
             const bool begins = picture == 0 && row == 0 && group.data() == tiles.data();
-            addPart(group, begins, picture);
+            addUnit(group, begins, picture);
         }
-        m_lowered.parts.back().outputs = outputsOf(row, picture);
+        m_lowered.units.back().outputs = outputsOf(row, picture);
     }
-    // `begins`: of all parts the first one.
-    void addPart(std::span<const Tile> group, bool begins, std::uint64_t picture) {
-        Part part;
-        for (std::size_t lane = 0; lane < group.size(); ++lane) {
-            part.lanes.push_back(laneOf(group[lane], lane, picture));
-            part.lanes.back().from.again = !begins || lane > 0;
-            if (!m_merged) part.areas.push_back({.firstWave = 0, .area = areaOf(group[lane], picture)});
+    // `begins`: the very first unit.
+    void addUnit(std::span<const Tile> group, bool begins, std::uint64_t picture) {
+        WorkUnit unit;
+        for (std::size_t stream = 0; stream < group.size(); ++stream) {
+            unit.streams.push_back(streamOf(group[stream], stream, picture));
+            unit.streams.back().from.again = !begins || stream > 0;
+            if (!m_merged) unit.areas.push_back({.firstGroup = 0, .area = areaOf(group[stream], picture)});
         }
-        // They write the same rows of the band.
-        for (std::size_t lane = 0; lane < group.size(); ++lane) part.calls.push_back(addBlend(group[lane], lane));
-        m_lowered.parts.push_back(std::move(part));
+        // Blends of one row of tiles write the same rows of the band, so they run one after another.
+        for (std::size_t stream = 0; stream < group.size(); ++stream)
+            unit.calls.push_back(addBlend(group[stream], stream));
+        m_lowered.units.push_back(std::move(unit));
     }
-    Lane laneOf(const Tile& tile, std::size_t lane, std::uint64_t picture) {
-        const Size& size = sizeOf(tile, lane);
+    TileStream streamOf(const Tile& tile, std::size_t stream, std::uint64_t picture) {
+        const Size& size = sizeOf(tile, stream);
         return {.input = size.maps.input,
                 .from = {.picture = picture, .y = tile.row->begin * inScale(), .x = tile.column->begin * inScale()},
                 .calls = size.calls};
     }
-    std::uint32_t addBlend(const Tile& tile, std::size_t lane) {
+    std::uint32_t addBlend(const Tile& tile, std::size_t stream) {
         const std::uint64_t bandRows = m_lowered.program.tensor(m_band).shape.h;
-        m_lowered.program.calls.push_back({.kernel = BlendCall{.in = sizeOf(tile, lane).maps.output,
+        m_lowered.program.calls.push_back({.kernel = BlendCall{.in = sizeOf(tile, stream).maps.output,
                                                                .weights = m_weights,
                                                                .out = m_band,
                                                                .rowWeights = tile.rowWeights,
                                                                .columnWeights = tile.columnWeights,
                                                                .bandRow = tile.row->begin * outScale() % bandRows,
                                                                .column = tile.column->begin * outScale(),
-                                                               .crossing = tile.row->crossing},
+                                                               .crossing = tile.row->nextBlendStart},
                                            .layer = m_layer});
         return static_cast<std::uint32_t>(m_lowered.program.calls.size() - 1);
     }
 
-    // Rows of tiles are equal where their tiles have the same heights and as many transfers come behind them.
+    // Rows of tiles are equal where their tiles have the same heights and as many downloads follow.
     Sequence mergedPicture(std::uint64_t picture) {
         Sequence rows;
         for (std::size_t row = 0; row < m_rows.size(); ++row) {
@@ -210,21 +211,21 @@ private:
     std::size_t addMergedRow(std::size_t row, std::uint64_t picture) {
         const std::vector<Tile> tiles = tilesOf(m_rows[row]);
         const std::vector<std::span<const Tile>> groups = groupsOf(tiles);
-        Sequence parts{.ofParts = true, .items = {}};
+        Sequence units{.ofUnits = true, .items = {}};
         for (const std::span<const Tile>& group : groups) {
             const bool begins = picture == 0 && row == 0 && &group == &groups.front();
             std::vector<OutputRows> outputs;
             if (&group == &groups.back()) outputs = outputsOf(row, picture);
             std::vector<std::uint64_t> key{begins, outputs.size()};
             for (const Tile& tile : group) key.insert(key.end(), {tile.row->length, tile.column->length});
-            const auto [known, isNew] = m_equalParts.try_emplace(std::move(key), m_lowered.parts.size());
+            const auto [known, isNew] = m_equalUnits.try_emplace(std::move(key), m_lowered.units.size());
             if (isNew) {
-                addPart(group, begins, picture);
-                m_lowered.parts.back().outputs = std::move(outputs);
+                addUnit(group, begins, picture);
+                m_lowered.units.back().outputs = std::move(outputs);
             }
-            parts.add(known->second);
+            units.add(known->second);
         }
-        m_lowered.sequences.push_back(std::move(parts));
+        m_lowered.sequences.push_back(std::move(units));
         return m_lowered.sequences.size() - 1;
     }
 
@@ -235,8 +236,8 @@ private:
     std::vector<TileGrid> m_grids;
     std::map<const TileLine*, std::uint64_t> m_weightsAt; // elements of the constant
     std::vector<Row> m_rows;
-    std::map<std::array<std::uint64_t, 3>, Size> m_sizes; // by height and width in latents, and lane
-    std::map<std::vector<std::uint64_t>, std::size_t> m_equalRows, m_equalParts; // sequences and parts
+    std::map<std::array<std::uint64_t, 3>, Size> m_sizes; // by height and width in latents, and stream
+    std::map<std::vector<std::uint64_t>, std::size_t> m_equalRows, m_equalUnits; // sequences and units
     TensorId m_weights, m_band;
 };
 

@@ -1,7 +1,7 @@
 #pragma once
-// Approximate tiling: tiles of the output are made one after another, each as if it were a picture of its own, and
-// added to a band of the output whose rows leave as soon as no tile adds to them any more. Memory is that of the tiles
-// in flight and of the band, however large the output is.
+// Approximate tiling: each tile is computed as if it were an image of its own and blended into a band, a ring buffer of
+// rows of the output. Rows are downloaded as soon as no later tile reaches them, so memory is that of the tiles in
+// flight and of the band, however large the output is.
 
 #include "core/program/lowered_calls.h"
 

@@ -93,7 +93,7 @@ private:
         return m_machine.fill(step, recordTransfer(step.from ? "transpose" : "read", step.tensor));
     }
     Result<void> carryOut(const UploadStep& step) {
-        return m_machine.upload(step, recordTransfer(step.part.again ? "upload_part" : "upload", step.tensor));
+        return m_machine.upload(step, recordTransfer(step.region.again ? "upload_part" : "upload", step.tensor));
     }
     Result<void> carryOut(const DownloadStep& step) {
         return m_machine.download(step, recordTransfer("download", step.output.tensor));
@@ -118,7 +118,7 @@ private:
                   .traffic = traffic(call.kernel, m_program),
                   .dtype = std::string(name(out.dtype))};
         }
-        return m_machine.dispatch(call, step.besideNext, record(*op));
+        return m_machine.dispatch(step.call, step.concurrentWithNext, record(*op));
     }
     Result<void> carryOut(const EvaluateStep& step) {
         CHECK(m_machine.evaluate(step.ahead));

@@ -21,12 +21,14 @@ public:
     // `op` is the index in the Recording under which the op's times are wanted.
     virtual Result<void> fill(const FillStep&, std::uint32_t /*op*/) { return {}; }
     virtual Result<void> upload(const UploadStep&, std::uint32_t /*op*/) { return {}; }
-    virtual Result<void> dispatch(const Call&, bool /*besideNext*/, std::uint32_t /*op*/) { return {}; }
+    virtual Result<void> dispatch(std::uint32_t /*call*/, bool /*concurrentWithNext*/, std::uint32_t /*op*/) {
+        return {};
+    }
     virtual Result<void> download(const DownloadStep&, std::uint32_t /*op*/) { return {}; }
     virtual Result<void> clear(const ClearStep&) { return {}; }
     // Ends a batch, and waits until at most `ahead` of the ended batches run.
     virtual Result<void> evaluate(std::uint32_t /*ahead*/) { return {}; }
-    // What the system says now; nothing from a machine that is none.
+    // What the system says now; nothing in a plan.
     virtual std::optional<Sample> sample() { return std::nullopt; }
 };
 
@@ -45,7 +47,7 @@ void describe(const Program& program, const Controls& controls, Recording& recor
 // Lifetimes of all tensors of a Program, on the clock of its steps.
 struct Lifetimes {
     std::vector<Lifetime> lives;
-    EarlierMeetings earlier;
+    EarlierOverlaps earlier;
 };
 Lifetimes lifetimes(const Program& program);
 

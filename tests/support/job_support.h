@@ -1,8 +1,8 @@
 #pragma once
 // Controls by their names, and jobs of them that need no device.
 
+#include "core/job/job.h"
 #include "core/program/presets.h"
-#include "core/run/session.h"
 
 #include <gtest/gtest.h>
 
@@ -26,7 +26,7 @@ inline Controls controlsOf(const NamedValues& values) {
     return controls;
 }
 
-inline Controls familyControls(std::string_view family, VaeOp op, DType dtype, LifetimePolicy lifetime,
+inline Controls familyControls(std::string_view family, VaeTask op, DType dtype, LifetimePolicy lifetime,
                                std::uint64_t side) {
     Controls controls;
     controls.model = family;
@@ -38,7 +38,7 @@ inline Controls familyControls(std::string_view family, VaeOp op, DType dtype, L
 }
 
 inline Job jobOf(const Controls& controls, const InputChoice& input = std::monostate{}) {
-    auto job = prepare(controls, input);
+    auto job = makeJob(controls, input);
     EXPECT_TRUE(job) << job.error().message;
     return job ? std::move(*job) : Job{};
 }
@@ -56,7 +56,7 @@ inline void givePicture(Job& job) {
 
 // With something to run on: latents of a seed, or a picture.
 inline Job runnableJobOf(const Controls& controls) {
-    if (controls.op == VaeOp::Decode) return jobOf(controls, std::uint64_t{3});
+    if (controls.op == VaeTask::Decode) return jobOf(controls, std::uint64_t{3});
     Job job = jobOf(controls);
     givePicture(job);
     return job;

@@ -3,7 +3,7 @@
 // binds sparsely, over tensors more than 4 GiB apart as well, in rising and falling order of addresses.
 
 #include "core/graph/float_convert.h"
-#include "core/run/session.h"
+#include "core/vulkan/vulkan_backend.h"
 #include "tests/support/reference_ops.h"
 #include "tests/support/spread_heap.h"
 
@@ -28,10 +28,10 @@ inline std::string testDevice() {
     return named ? named : "cpu";
 }
 
-// One session for each set: some drivers refuse after a handful of instances in a process, and pipelines take long to
+// One backend for each set: some drivers refuse after a handful of instances in a process, and pipelines take long to
 // make. They end before main() does, while the driver's own globals are still there.
 struct OpenSet {
-    std::unique_ptr<Session> session;
+    std::unique_ptr<VulkanBackend> backend;
     std::unique_ptr<ShaderLibrary> shaders;
     std::unique_ptr<Kernels> kernels;
 };
@@ -47,26 +47,26 @@ class OneCall {
 public:
     explicit OneCall(KernelChoice choice) {
         OpenSet& set = sets[choice];
-        if (!set.session) {
-            auto opened = Session::open({.device = testDevice(),
-                                         .kernels = choice,
-                                         .validate = choice == KernelChoice::Portable && testDevice() == "cpu",
-                                         .cacheFolder = {}});
+        if (!set.backend) {
+            auto opened = VulkanBackend::open({.device = testDevice(),
+                                               .kernels = choice,
+                                               .validate = choice == KernelChoice::Portable && testDevice() == "cpu",
+                                               .cacheFolder = {}});
             EXPECT_TRUE(opened) << opened.error().message;
-            set.session = std::move(*opened);
-            set.shaders = std::move(*ShaderLibrary::create(set.session->device(), {}));
-            set.kernels = Kernels::create(set.session->device(), *set.shaders, choice);
+            set.backend = std::move(*opened);
+            set.shaders = std::move(*ShaderLibrary::create(set.backend->device(), {}));
+            set.kernels = Kernels::create(set.backend->device(), *set.shaders, choice);
         }
-        session = set.session.get();
+        backend = set.backend.get();
         shaders = set.shaders.get();
         kernels = set.kernels.get();
-        heap = std::move(*VulkanHeap::create(session->device()));
+        heap = std::move(*VulkanHeap::create(backend->device()));
     }
     ~OneCall() {
         for (std::size_t i = 0; i < placements.size(); ++i)
             if (!program.tensors[i].within) heap->free(placements[i].block);
         EXPECT_EQ(heap->liveBlocks(), 0u);
-        EXPECT_EQ(session->validationMessages(), 0);
+        EXPECT_EQ(backend->validationMessages(), 0);
     }
 
     TensorId add(DType dtype, Shape shape, Category category = Category::Activation) {
@@ -175,7 +175,7 @@ public:
         program.steps = {DispatchStep{0}};
         const std::vector<std::vector<std::byte>> before = contents();
         ASSERT_NO_FATAL_FAILURE(runAt(*heap, placements));
-        if (!session->device().report().sparseBinding) return;
+        if (!backend->device().report().sparseBinding) return;
         const std::size_t result = program.storage(output(call)).index;
         const std::vector<std::byte> near = contents()[result];
         for (const AddressOrder order : {AddressOrder::Rising, AddressOrder::Falling}) {
@@ -191,20 +191,20 @@ private:
         const Parameters parameters(7);
         const Input input;
         const CancelFlag cancel;
-        auto executor =
-            Executor::create(session->device(), where, *kernels, program, {parameters, input, {}, cancel, {}});
+        const RunIo io{.parameters = parameters, .input = input, .sinks = {}, .cancel = cancel, .progress = {}};
+        auto executor = Executor::create(backend->device(), where, *kernels, program, io, {});
         ASSERT_TRUE(executor) << executor.error().message;
         for (std::uint32_t i = 0; i < places.size(); ++i) {
             if (program.tensors[i].within) continue;
             ASSERT_TRUE((*executor)->bind(TensorId{i}, places[i]));
         }
-        const auto done = (*executor)->dispatch(program.calls[0], false, 0);
+        const auto done = (*executor)->dispatch(0, false, 0);
         ASSERT_TRUE(done) << done.error().message;
         ASSERT_TRUE((*executor)->evaluate(0));
     }
     // The same over copies of the tensors, and back.
     void runSpread(AddressOrder order) {
-        auto spread = SpreadHeap::create(session->device(), order);
+        auto spread = SpreadHeap::create(backend->device(), order);
         ASSERT_TRUE(spread) << spread.error().message;
         std::vector<Placement> apart(placements.size());
         for (std::size_t i = 0; i < placements.size(); ++i) {
@@ -220,7 +220,7 @@ private:
             if (!program.tensors[i].within) (*spread)->free(apart[i].block);
     }
     void copyAll(VulkanHeap& spread, const std::vector<Placement>& apart, bool there) {
-        auto commands = Commands::create(session->device());
+        auto commands = Commands::create(backend->device());
         ASSERT_TRUE(commands);
         ASSERT_TRUE((*commands)->begin(Commands::Use::Once));
         (*commands)->barrier();
@@ -229,11 +229,11 @@ private:
             VkBuffer from = heap->buffer(placements[i].block.id), to = spread.buffer(apart[i].block.id);
             if (!there) std::swap(from, to);
             const VkBufferCopy all{.size = placements[i].block.bytes};
-            session->device().vk.CmdCopyBuffer((*commands)->handle(), from, to, 1, &all);
+            backend->device().vk.CmdCopyBuffer((*commands)->handle(), from, to, 1, &all);
         }
         ASSERT_TRUE((*commands)->end());
-        ASSERT_TRUE(session->device().submit(**commands));
-        ASSERT_TRUE(session->device().waitAll());
+        ASSERT_TRUE(backend->device().submit(**commands));
+        ASSERT_TRUE(backend->device().waitAll());
     }
     std::vector<std::vector<std::byte>> contents() {
         std::vector<std::vector<std::byte>> all(placements.size());
@@ -251,7 +251,7 @@ private:
 
 public:
     std::mt19937 random{42};
-    Session* session = nullptr;
+    VulkanBackend* backend = nullptr;
     std::unique_ptr<VulkanHeap> heap;
     ShaderLibrary* shaders = nullptr;
     Kernels* kernels = nullptr;
@@ -260,7 +260,7 @@ public:
     std::vector<Placement> placements;
 };
 
-// The error that rounding the result alone makes, with room for fp32 sums.
+// The error that rounding the result alone makes, with availableBytes for fp32 sums.
 inline double tolerance(DType dtype) { return dtype == DType::F32 ? 1e-6 : dtype == DType::F16 ? 4e-4 : 3e-3; }
 
 } // namespace spikescope

@@ -1,7 +1,8 @@
 #pragma once
 // Runs a job and keeps what comes out of it.
 
-#include "core/run/session.h"
+#include "core/backend/run_job.h"
+#include "core/vulkan/vulkan_backend.h"
 
 #include <gtest/gtest.h>
 
@@ -32,19 +33,20 @@ struct Ran {
     OutputShape shape;
 };
 
-inline Ran runJob(Session& session, const Job& job, const CancelFlag& cancel = {}) {
+inline Ran runToMemory(VulkanBackend& backend, const Job& job, const CancelFlag& cancel = {}) {
     Ran ran;
     ran.shape = job.outputShape();
     std::vector<std::unique_ptr<OutputSink>> sinks;
     sinks.push_back(std::make_unique<MemorySink>(ran.output));
-    ran.outcome = session.run(job, sinks, cancel);
+    ran.outcome = runJob(backend, job, sinks, cancel);
     return ran;
 }
 
-inline std::unique_ptr<Session> openCpu(KernelChoice kernels = KernelChoice::Best, bool validate = false) {
-    auto session = Session::open({.device = "cpu", .kernels = kernels, .validate = validate});
-    EXPECT_TRUE(session) << session.error().message;
-    return session ? std::move(*session) : nullptr;
+inline std::unique_ptr<VulkanBackend> openCpu(KernelChoice kernels = KernelChoice::Best, bool validate = false,
+                                              std::optional<SubmitPolicy> submit = std::nullopt) {
+    auto backend = VulkanBackend::open({.device = "cpu", .kernels = kernels, .validate = validate, .submit = submit});
+    EXPECT_TRUE(backend) << backend.error().message;
+    return backend ? std::move(*backend) : nullptr;
 }
 
 // ‖a − b‖ / ‖b‖

@@ -1,0 +1,91 @@
+#include "core/advise/advice.h"
+
+#include "core/base/checked.h"
+#include "core/base/text.h"
+
+#include <algorithm>
+#include <limits>
+#include <tuple>
+
+namespace spikescope {
+
+Result<PlannedControls> planControls(const Controls& controls, const HeapTraits& traits, const Rates* rates,
+                                     std::optional<std::uint64_t> availableBytes) {
+    TRY(Job job, makeJob(controls, std::monostate{}));
+    VirtualHeap boundless({.granularity = traits.granularity});
+    const Recording recording = plan(job.program, job.controls, boundless);
+    if (recording.failure) return fail(ErrorCode::OutOfDeviceMemory, "{}", recording.failure->message);
+    PlannedControls planned{.controls = {},
+                            .peak = findPeak(recording),
+                            .weights = 0,
+                            .ms = rates ? rates->estimateMs(recording) : std::nullopt,
+                            .fits = true};
+    for (const Tensor& tensor : job.program.tensors)
+        if (tensor.category == Category::Weights && tensor.memory == MemoryKind::Device)
+            planned.weights += tensor.bytes;
+    const std::uint64_t limit = availableBytes.value_or(std::numeric_limits<std::uint64_t>::max());
+    const bool blocksFit =
+        std::ranges::all_of(recording.events,
+                            [&](const Event& event) {
+                                return event.kind != EventKind::Reserve || event.bytes <= traits.largestBlock;
+                            }) &&
+        std::ranges::all_of(job.program.tensors, [&](const Tensor& tensor) {
+            return tensor.memory != MemoryKind::Pinned || tensor.within || tensor.bytes <= traits.largestBlock;
+        });
+    // Where nothing would be refused the other plan is the same; an arena that is refused has nothing to give back.
+    if (blocksFit && (planned.peak.reserved <= limit || job.controls.allocatorPolicy() == AllocatorPolicy::Arena)) {
+        planned.fits = planned.peak.reserved <= limit;
+    } else {
+        VirtualHeap heap(traits, limit);
+        planned.fits = !plan(job.program, job.controls, heap).failure;
+    }
+    planned.controls = std::move(job.controls);
+    return planned;
+}
+
+Result<Advice> advise(const Controls& given, const HeapTraits& traits, const Rates* rates,
+                      std::optional<std::uint64_t> availableBytes) {
+    Controls controls = given;
+    controls.enforce = false;
+    TRY(const PlannedControls base, planControls(controls, traits, rates, availableBytes));
+    Advice advice{.allocated = base.peak.allocated,
+                  .reserved = base.peak.reserved,
+                  .ms = base.ms,
+                  .fits = base.fits,
+                  .flips = {}};
+    for (const ControlInfo& info : controlTable())
+        for (const std::string_view value : info.flips) {
+            Controls flipped = controls;
+            CHECK(setControl(flipped, info.name, value));
+            const std::string from = info.get(controls), to = info.get(flipped);
+            if (from == to || !checkControls(flipped)) continue;
+            const Result<PlannedControls> planned = planControls(flipped, traits, rates, availableBytes);
+            if (!planned) continue;
+            advice.flips.push_back({.control = std::string(info.name),
+                                    .from = from,
+                                    .to = to,
+                                    .allocated = planned->peak.allocated,
+                                    .reserved = planned->peak.reserved,
+                                    .layer = planned->peak.layer,
+                                    .ms = planned->ms,
+                                    .fits = planned->fits});
+        }
+    std::ranges::stable_sort(advice.flips, {}, [](const Flip& flip) {
+        return std::tuple(flip.allocated, flip.reserved, flip.ms.value_or(0.0));
+    });
+    return advice;
+}
+
+void adviseFailure(Recording& recording, const Controls& controls, const HeapTraits& traits) {
+    if (!recording.failure || recording.failure->code != "out_of_device_memory") return;
+    Failure& failure = *recording.failure;
+    const std::uint64_t held = failure.event == 0 ? 0 : recording.events[failure.event - 1].reserved;
+    const auto known = checkedAdd(held, failure.bytesFree);
+    const std::uint64_t availableBytes = controls.enforce ? *controls.budgetBytes : known.value_or(failure.bytesFree);
+    const Result<Advice> advice = advise(controls, traits, nullptr, availableBytes);
+    if (!advice) return; // not even a plan is possible
+    for (const Flip& flip : advice->flips)
+        if (flip.fits) failure.fits.push_back(fmt::format("{} {}", flip.control, flip.to));
+}
+
+} // namespace spikescope

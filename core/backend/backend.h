@@ -1,0 +1,61 @@
+#pragma once
+// What runs programs: a device with its memory and its kernels. Vulkan is one backend; another one is a folder beside
+// core/vulkan that implements these two classes. runJob() does the rest for all of them.
+//
+//   TRY(const auto backend, VulkanBackend::open({.device = "cpu"}));
+//   const RunOutcome outcome = runJob(*backend, job, sinks, cancel);
+
+#include "core/base/cancel.h"
+#include "core/io/latents.h"
+#include "core/io/sinks.h"
+#include "core/model/parameters.h"
+#include "core/program/walk.h"
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace spikescope {
+
+struct BackendFacts {
+    DeviceInfo device;         // as a Recording names it
+    bool cpu = false;          // computes on the machine's own processor, in the machine's memory
+    bool sparseMemory = false; // maps memory into ranges of addresses, see Heap::reserveRange()
+};
+
+// What one run reads and writes beside the device's memory. All of it outlives the run.
+struct RunIo {
+    const Parameters& parameters;
+    const Input& input;
+    std::span<const std::unique_ptr<OutputSink>> sinks;
+    const CancelFlag& cancel;
+    // Before each op with its index and layer, and after the last one; may be empty.
+    std::function<void(std::uint32_t op, LayerId layer)> progress;
+};
+
+// Carries out one program, once.
+class RunMachine : public Machine {
+public:
+    // Sets begin and end of the ops that have finished; an op that never ran takes no time.
+    virtual Result<void> readTimes(std::vector<RecordedOp>& ops) = 0;
+    virtual double loadMs() const = 0; // host time of the load phase
+};
+
+class Backend {
+public:
+    virtual ~Backend() = default;
+
+    virtual const BackendFacts& facts() const = 0;
+    virtual Heap& heap() = 0;
+    // The program and what `io` refers to outlive the machine. One machine at a time.
+    virtual Result<std::unique_ptr<RunMachine>> machine(const Program& program, const RunIo& io) = 0;
+    // Differs between devices, drivers, kernels and versions of this program: whatever changes measured times.
+    virtual std::string identity() const = 0;
+
+    // Where something measured on this device is kept.
+    std::string cacheFile(std::string_view what, const std::string& folder) const;
+};
+
+} // namespace spikescope

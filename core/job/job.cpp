@@ -1,0 +1,147 @@
+#include "core/job/job.h"
+
+#include "core/base/text.h"
+#include "core/io/picture.h"
+#include "core/io/tensor_file.h"
+#include "core/program/lower.h"
+
+#include <algorithm>
+
+namespace spikescope {
+
+namespace {
+
+// The family that the controls name, or the checkpoint's own.
+Result<const Family*> chooseFamily(const Controls& controls, const Checkpoint* checkpoint,
+                                   std::vector<std::string>& notes) {
+    const Family* wanted = controls.model.empty() ? nullptr : findFamily(controls.model);
+    if (!checkpoint) return wanted ? wanted : findFamily(defaultControls().model);
+    const auto& candidates = checkpoint->candidates();
+    std::vector<std::string> names;
+    for (const Family* family : candidates) names.emplace_back(family->name);
+    if (wanted) {
+        if (std::ranges::find(candidates, wanted) == candidates.end())
+            return fail(ErrorCode::BadInput, "file {}: its tensors are those of {}, not of model {}",
+                        quote(checkpoint->file().fileName()), joined(names, " or "), wanted->name);
+        return wanted;
+    }
+    if (names.size() > 1)
+        notes.push_back(fmt::format(
+            "the checkpoint's tensors fit {}; taken as {} (--model chooses; they differ in how latents are scaled)",
+            joined(names, ", "), names.front()));
+    return candidates.front();
+}
+
+Result<std::optional<Input>> readInput(const Family& family, const Controls& controls, const InputChoice& choice,
+                                       const Parameters& parameters) {
+    if (const auto* seed = std::get_if<std::uint64_t>(&choice)) {
+        const std::uint64_t width = controls.width ? controls.width : defaultControls().width,
+                            height = controls.height ? controls.height : defaultControls().height;
+        TRY(Input input, syntheticLatents(family, width, height, controls.batch, *seed));
+        return input;
+    }
+    const auto* file = std::get_if<InputFile>(&choice);
+    if (!file) return std::optional<Input>{};
+    if (controls.op == VaeTask::Encode && isPngName(file->path)) {
+        TRY(Picture picture, readPng(file->path));
+        return pictureInput(family, std::move(picture));
+    }
+    TRY(HostTensor tensor, readTensorFile(file->path, file->key));
+    if (controls.op == VaeTask::Encode) {
+        TRY(Input input, imageInput(std::move(tensor), file->path));
+        return input;
+    }
+    TRY(Input input, latentsInput(family, std::move(tensor), file->scaled, parameters, file->path));
+    return input;
+}
+
+// An image that fits into one tile is decoded without tiles.
+void fallBackFromTiles(Controls& controls, std::vector<std::string>& notes) {
+    if (!controls.isTiled() || !controls.tile.covers(controls.width, controls.height)) return;
+    notes.push_back(fmt::format("tile {}: the picture has {}x{} pixels, so it is made whole",
+                                *controlValue(controls, "tile"), controls.width, controls.height));
+    controls.tile = {};
+}
+
+// Finds the parameters of a decoder or an encoder and says how each is stored.
+Result<void> bindHalf(Job& job, std::vector<Weight>& weights, VaeTask op) {
+    const char* half = op == VaeTask::Decode ? "decoder" : "encoder";
+    CHECK(job.parameters.bind(weights, fmt::format("the {} {}", job.family->name, half)));
+    for (Weight& weight : weights) weight.stored = job.parameters.storedType(weight);
+    return {};
+}
+
+} // namespace
+
+OutputShape Job::outputShape() const {
+    const Shape& shape = program.output;
+    return {.n = shape.n, .h = shape.h, .w = shape.w, .c = shape.c};
+}
+
+Result<Job> makeJob(Controls controls, const InputChoice& choice, OpLimits limits) {
+    CHECK(checkControls(controls));
+    Job job;
+    std::optional<Checkpoint> checkpoint;
+    if (!controls.syntheticSeed()) {
+        TRY(checkpoint, Checkpoint::open(controls.weights));
+        const bool decode = controls.op == VaeTask::Decode;
+        if (controls.load == LoadPolicy::Full && !(checkpoint->hasDecoder() && checkpoint->hasEncoder()))
+            return fail(ErrorCode::BadInput,
+                        "file {}: load full needs both halves, it holds {} alone; load decoder goes",
+                        quote(controls.weights), checkpoint->hasDecoder() ? "a decoder" : "an encoder");
+        if (!(decode ? checkpoint->hasDecoder() : checkpoint->hasEncoder()))
+            return fail(ErrorCode::BadInput, "file {}: it holds {} alone, op {} needs the other half",
+                        quote(controls.weights), decode ? "an encoder" : "a decoder", decode ? "decode" : "encode");
+    }
+    TRY(job.family, chooseFamily(controls, checkpoint ? &*checkpoint : nullptr, job.notes));
+    job.parameters = checkpoint ? Parameters(std::move(*checkpoint)) : Parameters(*controls.syntheticSeed());
+
+    const auto* file = std::get_if<InputFile>(&choice);
+    if (controls.op == VaeTask::Decode && file && file->scaled)
+        CHECK(job.parameters.bind(latentStatistics(*job.family), "the packed latents' statistics"));
+    TRY(job.input, readInput(*job.family, controls, choice, job.parameters));
+    if (job.input) {
+        if ((controls.width && controls.width != job.input->width) ||
+            (controls.height && controls.height != job.input->height))
+            return fail(ErrorCode::BadUsage, "size {}x{}: the input makes {}x{} pixels", controls.width,
+                        controls.height, job.input->width, job.input->height);
+        if (controls.batch != 1 && controls.batch != job.input->batch)
+            return fail(ErrorCode::BadUsage, "batch {}: the input holds {}", controls.batch, job.input->batch);
+        controls.width = job.input->width;
+        controls.height = job.input->height;
+        controls.batch = job.input->batch;
+    }
+    if (controls.width == 0) {
+        controls.width = defaultControls().width;
+        controls.height = defaultControls().height;
+    }
+    controls.model = job.family->name;
+
+    fallBackFromTiles(controls, job.notes);
+    // Tiles are of one image at a time.
+    TRY(Graph graph,
+        buildGraph(*job.family, controls.op, controls.width, controls.height, controls.isTiled() ? 1 : controls.batch));
+    CHECK(bindHalf(job, graph.weights, controls.op));
+    std::vector<Weight> unused;
+    if (controls.load == LoadPolicy::Full) {
+        const VaeTask other = controls.op == VaeTask::Decode ? VaeTask::Encode : VaeTask::Decode;
+        const std::uint64_t side = sizeMultiple(*job.family);
+        TRY(Graph otherHalf, buildGraph(*job.family, other, side, side, 1));
+        unused = std::move(otherHalf.weights);
+        CHECK(bindHalf(job, unused, other));
+    }
+    limits.everyEvent = limits.everyEvent || job.input;
+    TRY(const std::optional<std::string> merged, mergeRepeats(graph, controls, limits));
+    if (merged) job.notes.push_back(*merged);
+    job.program = lower(graph, controls, unused, merged.has_value());
+    job.controls = std::move(controls);
+    return job;
+}
+
+Recording planJob(const Job& job, const HeapTraits& traits) {
+    VirtualHeap heap(traits);
+    if (job.controls.enforce) heap.limitTo(*job.controls.budgetBytes);
+    return plan(job.program, job.controls, heap);
+}
+
+} // namespace spikescope

@@ -1,0 +1,28 @@
+#pragma once
+// What all calls of kernels have in common. A call is a struct of tensors and settings with these functions:
+//   reads()    tensors that must be live while it runs and that it reads
+//   writes()   the same for those that it writes, workspaces included; the output is the last one
+//   name()     of the op as recorded
+//   flops()    multiplications and additions counted apart
+//   traffic()  bytes read and written when each tensor crosses the bus once in each direction that it is used in
+
+#include "core/base/id.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace spikescope {
+
+struct Program;
+using TensorId = Id<struct TensorTag>;
+
+enum class Activation : std::uint8_t { None, Silu, Relu };
+
+std::string withActivation(std::string name, Activation activation); // "_silu" or "_relu" is appended
+// Bytes of all tensors read, and of all written: a workspace counts twice, as it is written and read again.
+std::uint64_t bytesRead(const std::vector<TensorId>& tensors, const Program& program);
+std::uint64_t bytesWritten(const std::vector<TensorId>& tensors, const Program& program);
+
+} // namespace spikescope

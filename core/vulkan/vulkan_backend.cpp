@@ -1,0 +1,47 @@
+#include "core/vulkan/vulkan_backend.h"
+
+#include "core/base/mapped_file.h"
+
+namespace spikescope {
+
+Result<std::unique_ptr<VulkanBackend>> VulkanBackend::open(const VulkanOptions& options) {
+    auto backend = std::unique_ptr<VulkanBackend>(new VulkanBackend);
+    TRY(std::shared_ptr<Instance> instance, Instance::create({.validate = options.validate}));
+    TRY(const DeviceReport report, instance->choose(options.device));
+    TRY(backend->m_device, Device::open(std::move(instance), report));
+    TRY(backend->m_heap, options.heap(*backend->m_device));
+    TRY(backend->m_shaders, ShaderLibrary::create(*backend->m_device, options.cacheFolder));
+    backend->m_kernels = Kernels::create(*backend->m_device, *backend->m_shaders, options.kernels);
+    backend->m_facts = {.device = {.name = report.name,
+                                   .driver = report.driver,
+                                   .kernels = std::string(backend->m_kernels->name()),
+                                   .heapBytes = report.heapBytes},
+                        .cpu = report.cpu,
+                        .sparseMemory = report.sparseBinding};
+    backend->m_kernels->tiles() = backend->keptTiles(options.cacheFolder);
+    // A CPU device gains nothing from work in flight, and this way a cancel waits for one op at most.
+    backend->m_executor = {.submit = options.submit.value_or(SubmitPolicy{.waitForEachOp = report.cpu}),
+                           .poison = options.poison};
+    return backend;
+}
+
+Result<std::unique_ptr<RunMachine>> VulkanBackend::machine(const Program& program, const RunIo& io) {
+    TRY(std::unique_ptr<RunMachine> made, Executor::create(*m_device, *m_heap, *m_kernels, program, io, m_executor));
+    return made;
+}
+
+std::string VulkanBackend::identity() const {
+    std::string uuid;
+    for (std::size_t i = 0; i < VK_UUID_SIZE; ++i) uuid += fmt::format("{:02x}", m_device->cacheUuid()[i]);
+    return fmt::format("{}-{}", uuid, m_kernels->name());
+}
+
+TileChoices VulkanBackend::keptTiles(const std::string& cacheFolder) const {
+    if (cacheFolder.empty()) return {};
+    const auto file = MappedFile::open(cacheFile("tiles", cacheFolder));
+    if (!file) return {};
+    const auto bytes = file->bytes();
+    return TileChoices::fromJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()}).value_or(TileChoices());
+}
+
+} // namespace spikescope
