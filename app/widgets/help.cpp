@@ -2,32 +2,57 @@
 
 #include <QDialog>
 #include <QDialogButtonBox>
+#include <QFile>
 #include <QLabel>
+#include <QRegularExpression>
+#include <QScrollArea>
 #include <QVBoxLayout>
+
+#include <algorithm>
+
+// Resources of a static library are there when this was called, outside of any namespace.
+static void loadResources() { Q_INIT_RESOURCE(glossary); }
 
 namespace spikescope::help {
 
 namespace {
 
-void show(QWidget* parent, const QString& title,
-          const std::initializer_list<std::pair<const char*, const char*>>& rows) {
+using Rows = QList<std::pair<QString, QString>>;
+
+void show(QWidget* parent, const QString& title, const Rows& rows) {
     auto* dialog = new QDialog(parent);
     dialog->setAttribute(Qt::WA_DeleteOnClose);
     dialog->setWindowTitle(title);
-    QString text = QStringLiteral("<table cellspacing='6'>");
+    QString text = QStringLiteral("<table cellspacing='4'>");
     for (const auto& [key, meaning] : rows)
-        text += QStringLiteral("<tr><td><b>%1</b></td><td>%2</td></tr>")
-                    .arg(QString::fromUtf8(key), QString::fromUtf8(meaning));
+        text += QStringLiteral("<tr><td><b>%1</b></td><td>%2</td></tr>").arg(key.toHtmlEscaped(), meaning);
     auto* label = new QLabel(text + QStringLiteral("</table>"), dialog);
     label->setTextInteractionFlags(Qt::TextSelectableByMouse | Qt::TextSelectableByKeyboard);
     label->setWordWrap(true);
-    label->setMinimumWidth(520);
+    label->setMinimumWidth(640);
+    auto* area = new QScrollArea(dialog);
+    area->setWidget(label);
+    area->setWidgetResizable(true);
+    area->setFrameShape(QFrame::NoFrame);
     auto* buttons = new QDialogButtonBox(QDialogButtonBox::Close, dialog);
     QObject::connect(buttons, &QDialogButtonBox::rejected, dialog, &QDialog::close);
     auto* layout = new QVBoxLayout(dialog);
-    layout->addWidget(label);
+    layout->addWidget(area);
     layout->addWidget(buttons);
+    dialog->resize(720, std::min(label->heightForWidth(660) + 90, 640));
     dialog->show();
+}
+
+// The glossary of CONTRIBUTING.md, which is a resource of the program: lines of "- **word**: meaning".
+Rows glossary() {
+    Rows rows;
+    QFile file(QStringLiteral(":/contributing.md"));
+    if (!file.open(QIODevice::ReadOnly)) return rows;
+    static const QRegularExpression entry(QStringLiteral("^- \\*\\*(.+)\\*\\*: (.+)$"));
+    for (const QString& line : QString::fromUtf8(file.readAll()).split(u'\n'))
+        if (const auto match = entry.match(line); match.hasMatch())
+            rows.append({match.captured(1), match.captured(2).remove(u'`').toHtmlEscaped()});
+    return rows;
 }
 
 } // namespace
@@ -58,20 +83,8 @@ void showKeys(QWidget* parent) {
 }
 
 void showGlossary(QWidget* parent) {
-    show(parent, QStringLiteral("Glossary"),
-         {{"allocated", "bytes of live tensors"},
-          {"reserved", "bytes held from the driver"},
-          {"cached", "reserved less allocated: what an allocator keeps for later"},
-          {"working", "allocated less weights and resident models"},
-          {"workspace",
-           "bytes a kernel needs beside its inputs and outputs: im2col columns, attention scores, layout copies"},
-          {"resident", "other models kept in memory during the decode, such as the text encoder and the transformer"},
-          {"peak", "the largest allocated (or reserved) value, taken from events and never from samples"},
-          {"layer", "the module path in the checkpoint"},
-          {"phase", "load, text encode, denoise, decode or encode, write"},
-          {"evaluate, barrier", "a place where the program waits for the device and returns what has retired"},
-          {"plan", "the same program walked over a heap that only counts: its peak is the run's peak, to the byte"},
-          {"MiB, GiB", "2<sup>20</sup> and 2<sup>30</sup> bytes"}});
+    loadResources();
+    show(parent, QStringLiteral("Glossary"), glossary());
 }
 
 } // namespace spikescope::help
