@@ -5,6 +5,7 @@
 #include "tests/support/recordings.h"
 
 #include "app/engine/worker.h"
+#include "app/widgets/help.h"
 #include "app/widgets/tables_panel.h"
 #include "app/widgets/theme.h"
 #include "app/widgets/timeline_chart.h"
@@ -15,6 +16,7 @@
 #include <QAbstractButton>
 #include <QApplication>
 #include <QComboBox>
+#include <QDialog>
 #include <QFileDialog>
 #include <QHeaderView>
 #include <QLabel>
@@ -489,6 +491,18 @@ TEST(Accessibility, everyWidgetHasAName) {
 }
 
 // Mouse: what is seen is what is hit, and zooming keeps it.
+// Protects: that window and documents have one glossary, which the program carries with it.
+TEST(Help, theGlossaryIsThatOfTheDocuments) {
+    QWidget parent;
+    help::showGlossary(&parent);
+    const auto* dialog = parent.findChild<QDialog*>();
+    ASSERT_NE(dialog, nullptr);
+    const QString text = dialog->findChild<QLabel*>()->text();
+    for (const char* word : {"allocated", "materialized", "split-K", "MiB, GiB"})
+        EXPECT_TRUE(text.contains(QStringLiteral("<b>%1</b>").arg(QLatin1String(word)))) << word;
+    EXPECT_GE(text.count(QStringLiteral("<tr>")), 30);
+}
+
 TEST(Mouse, clickSelectsAndWheelZooms) {
     Desk desk;
     TimelineChart& chart = desk.window.chart();
