@@ -54,8 +54,11 @@ public:
     // Differs between devices, drivers, kernels and versions of this program: whatever changes measured times.
     virtual std::string identity() const = 0;
 
-    // Where something measured on this device is kept.
+    // What was measured on this device is kept in the cache folder, a file each for "rates" and "tiles".
     std::string cacheFile(std::string_view what, const std::string& folder) const;
+    // Nothing without a folder or a file, and of files too large to be ours.
+    std::optional<std::string> readCache(std::string_view what, const std::string& folder) const;
+    Result<void> writeCache(std::string_view what, const std::string& folder, std::string_view text) const;
 };
 
 } // namespace spikescope

@@ -1,17 +1,12 @@
 #include "core/backend/measured_rates.h"
 
 #include "core/backend/run_job.h"
-#include "core/base/mapped_file.h"
-#include "core/base/output_file.h"
 
 #include <array>
-#include <filesystem>
 
 namespace spikescope {
 
 namespace {
-
-constexpr std::size_t largestTable = 1 << 20; // bytes
 
 // Every kernel occurs in one of these.
 constexpr std::array<std::array<std::pair<std::string_view, std::string_view>, 4>, 6> variants{{
@@ -48,27 +43,18 @@ Result<Rates> measure(Backend& backend) {
 } // namespace
 
 std::optional<Rates> keptRates(const Backend& backend, const std::string& cacheFolder) {
-    if (cacheFolder.empty()) return std::nullopt;
-    const auto file = MappedFile::open(backend.cacheFile("rates", cacheFolder));
-    if (!file) return std::nullopt;
-    const auto bytes = file->bytes();
-    if (bytes.size() > largestTable) return std::nullopt;
-    auto kept = Rates::fromJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    const auto text = backend.readCache("rates", cacheFolder);
+    if (!text) return std::nullopt;
+    auto kept = Rates::fromJson(*text);
     if (!kept) return std::nullopt; // a damaged table is measured again
     return std::move(*kept);
 }
 
 Result<Rates> ratesOf(Backend& backend, const std::string& cacheFolder, const std::function<void()>& beforeMeasuring) {
     if (auto kept = keptRates(backend, cacheFolder)) return std::move(*kept);
-    const std::string path = cacheFolder.empty() ? std::string() : backend.cacheFile("rates", cacheFolder);
     if (beforeMeasuring) beforeMeasuring();
     TRY(Rates rates, measure(backend));
-    if (!path.empty()) {
-        std::error_code ignored;
-        std::filesystem::create_directories(cacheFolder, ignored);
-        // Rates that cannot be kept are measured again next time.
-        if (auto file = OutputFile::create(path); file && file->write(rates.toJson())) (void)file->commit();
-    }
+    (void)backend.writeCache("rates", cacheFolder, rates.toJson()); // what cannot be kept is measured again next time
     return rates;
 }
 

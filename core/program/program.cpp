@@ -16,7 +16,14 @@ std::uint64_t flops(const KernelCall& call, const Program& program) {
     return std::visit([&](const auto& c) { return c.flops(program); }, call);
 }
 std::uint64_t traffic(const KernelCall& call, const Program& program) {
-    return std::visit([&](const auto& c) { return c.traffic(program); }, call);
+    return std::visit(
+        [&](const auto& c) {
+            if constexpr (requires { c.traffic(program); })
+                return c.traffic(program);
+            else
+                return tensorTraffic(c.reads(), c.writes(), program);
+        },
+        call);
 }
 
 } // namespace spikescope

@@ -1,6 +1,5 @@
 #include "core/vulkan/tuning.h"
 
-#include "core/base/output_file.h"
 #include "core/vulkan/call_timer.h"
 
 #include <algorithm>
@@ -79,12 +78,8 @@ Result<void> tune(VulkanBackend& backend, const Program& program, const std::fun
 }
 
 Result<void> keepTiles(VulkanBackend& backend, const std::string& cacheFolder) {
-    if (cacheFolder.empty()) return fail(ErrorCode::Io, "there is no home to keep tiles in");
+    CHECK(backend.writeCache("tiles", cacheFolder, backend.kernels().tiles().toJson()));
     std::error_code ignored;
-    std::filesystem::create_directories(cacheFolder, ignored);
-    TRY(OutputFile file, OutputFile::create(backend.cacheFile("tiles", cacheFolder)));
-    CHECK(file.write(backend.kernels().tiles().toJson()));
-    CHECK(file.commit());
     std::filesystem::remove(backend.cacheFile("rates", cacheFolder), ignored);
     return {};
 }

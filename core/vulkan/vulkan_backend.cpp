@@ -1,7 +1,5 @@
 #include "core/vulkan/vulkan_backend.h"
 
-#include "core/base/mapped_file.h"
-
 namespace spikescope {
 
 Result<std::unique_ptr<VulkanBackend>> VulkanBackend::open(const VulkanOptions& options) {
@@ -37,11 +35,8 @@ std::string VulkanBackend::identity() const {
 }
 
 TileChoices VulkanBackend::keptTiles(const std::string& cacheFolder) const {
-    if (cacheFolder.empty()) return {};
-    const auto file = MappedFile::open(cacheFile("tiles", cacheFolder));
-    if (!file) return {};
-    const auto bytes = file->bytes();
-    return TileChoices::fromJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()}).value_or(TileChoices());
+    const auto text = readCache("tiles", cacheFolder);
+    return text ? TileChoices::fromJson(*text).value_or(TileChoices()) : TileChoices();
 }
 
 } // namespace spikescope

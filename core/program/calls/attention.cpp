@@ -18,8 +18,7 @@ std::uint64_t AttentionCall::traffic(const Program& program) const {
     const Shape& shape = program.tensor(q).shape;
     const std::uint64_t chunk = program.tensor(scores).bytes;
     // Scores are used in chunks of rows, and so as often as there are chunks.
-    return bytesRead(reads(), program) + bytesWritten(writes(), program) +
-           2 * (chunk / chunkRows * shape.n * shape.pixels() - chunk);
+    return tensorTraffic(reads(), writes(), program) + 2 * (chunk / chunkRows * shape.n * shape.pixels() - chunk);
 }
 
 } // namespace spikescope

@@ -10,15 +10,11 @@ std::string withActivation(std::string name, Activation activation) {
     return name;
 }
 
-std::uint64_t bytesRead(const std::vector<TensorId>& tensors, const Program& program) {
+std::uint64_t tensorTraffic(const std::vector<TensorId>& reads, const std::vector<TensorId>& writes,
+                            const Program& program) {
     std::uint64_t bytes = 0;
-    for (const TensorId id : tensors) bytes += program.tensor(id).bytes;
-    return bytes;
-}
-
-std::uint64_t bytesWritten(const std::vector<TensorId>& tensors, const Program& program) {
-    std::uint64_t bytes = 0;
-    for (const TensorId id : tensors) {
+    for (const TensorId id : reads) bytes += program.tensor(id).bytes;
+    for (const TensorId id : writes) {
         const Tensor& tensor = program.tensor(id);
         bytes += (tensor.category == Category::Workspace ? 2 : 1) * tensor.bytes;
     }

@@ -4,7 +4,7 @@
 //   writes()   the same for those that it writes, workspaces included; the output is the last one
 //   name()     of the op as recorded
 //   flops()    multiplications and additions counted apart
-//   traffic()  bytes read and written when each tensor crosses the bus once in each direction that it is used in
+//   traffic()  bytes read and written; only of calls for which that is not tensorTraffic()
 
 #include "core/base/id.h"
 
@@ -21,8 +21,9 @@ using TensorId = Id<struct TensorTag>;
 enum class Activation : std::uint8_t { None, Silu, Relu };
 
 std::string withActivation(std::string name, Activation activation); // "_silu" or "_relu" is appended
-// Bytes of all tensors read, and of all written: a workspace counts twice, as it is written and read again.
-std::uint64_t bytesRead(const std::vector<TensorId>& tensors, const Program& program);
-std::uint64_t bytesWritten(const std::vector<TensorId>& tensors, const Program& program);
+// Bytes when each tensor crosses the bus once in each direction that it is used in. A workspace counts twice, as it is
+// written and read again.
+std::uint64_t tensorTraffic(const std::vector<TensorId>& reads, const std::vector<TensorId>& writes,
+                            const Program& program);
 
 } // namespace spikescope

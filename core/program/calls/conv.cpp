@@ -59,7 +59,7 @@ std::uint64_t ConvCall::flops(const Program& program) const {
 }
 
 std::uint64_t ConvCall::traffic(const Program& program) const {
-    std::uint64_t bytes = bytesRead(reads(), program) + bytesWritten(writes(), program);
+    std::uint64_t bytes = tensorTraffic(reads(), writes(), program);
     if (columns) { // used in chunks of rows, and so as often as there are chunks
         const Shape& shape = program.tensor(out).shape;
         const std::uint64_t chunk = program.tensor(*columns).bytes;

@@ -8,9 +8,6 @@ std::vector<TensorId> CopyCall::reads() const { return {in}; }
 std::vector<TensorId> CopyCall::writes() const { return {out}; }
 std::string CopyCall::name() const { return upsample ? "upsample" : "copy"; }
 std::uint64_t CopyCall::flops(const Program&) const { return 0; }
-std::uint64_t CopyCall::traffic(const Program& program) const {
-    return bytesRead(reads(), program) + bytesWritten(writes(), program);
-}
 
 std::vector<TensorId> TransferCall::reads() const { return {in}; }
 std::vector<TensorId> TransferCall::writes() const { return {out}; }

@@ -14,7 +14,6 @@ struct CopyCall {
     std::vector<TensorId> writes() const;
     std::string name() const;
     std::uint64_t flops(const Program& program) const;
-    std::uint64_t traffic(const Program& program) const;
 };
 // out = in, one of which is in host memory: a copy by the device without a kernel.
 struct TransferCall {

@@ -12,7 +12,6 @@ struct TanhClampCall {
     std::vector<TensorId> writes() const;
     std::string name() const;
     std::uint64_t flops(const Program& program) const;
-    std::uint64_t traffic(const Program& program) const;
 };
 // out = activation(in); out may be in.
 struct ActivationCall {
@@ -23,7 +22,6 @@ struct ActivationCall {
     std::vector<TensorId> writes() const;
     std::string name() const;
     std::uint64_t flops(const Program& program) const;
-    std::uint64_t traffic(const Program& program) const;
 };
 
 } // namespace spikescope

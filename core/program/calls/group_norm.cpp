@@ -20,18 +20,10 @@ std::uint64_t GroupNormStatsCall::flops(const Program& program) const {
     return 5 * program.tensor(in).shape.elements();
 }
 
-std::uint64_t GroupNormStatsCall::traffic(const Program& program) const {
-    return bytesRead(reads(), program) + bytesWritten(writes(), program);
-}
-
 std::vector<TensorId> GroupNormApplyCall::reads() const { return {in, coefficients}; }
 std::vector<TensorId> GroupNormApplyCall::writes() const { return {out}; }
 std::string GroupNormApplyCall::name() const { return withActivation("group_norm", activation); }
 std::uint64_t GroupNormApplyCall::flops(const Program& program) const { return applyFlops(in, activation, program); }
-
-std::uint64_t GroupNormApplyCall::traffic(const Program& program) const {
-    return bytesRead(reads(), program) + bytesWritten(writes(), program);
-}
 
 std::uint64_t applyFlops(TensorId in, Activation activation, const Program& program) {
     return (activation == Activation::None ? 2 : 6) * program.tensor(in).shape.elements();

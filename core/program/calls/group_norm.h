@@ -22,7 +22,6 @@ struct GroupNormStatsCall {
     std::vector<TensorId> writes() const;
     std::string name() const;
     std::uint64_t flops(const Program& program) const;
-    std::uint64_t traffic(const Program& program) const;
 };
 // out = activation(in * scale + shift); out may be in.
 struct GroupNormApplyCall {
@@ -33,7 +32,6 @@ struct GroupNormApplyCall {
     std::vector<TensorId> writes() const;
     std::string name() const;
     std::uint64_t flops(const Program& program) const;
-    std::uint64_t traffic(const Program& program) const;
 };
 
 // Scale and shift of each element; an activation counts as four.
