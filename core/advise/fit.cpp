@@ -61,8 +61,9 @@ std::string valueOf(const Controls& controls, std::string_view control) {
     return controlValue(controls, control).value_or("");
 }
 
-// What may lose bits, the smallest loss first: scalars that need not promote, then weights, then maps. Of the two types
-// that take as much room fp16 has three bits more; the maps of SDXL's decoder are beyond its range.
+// Configurations with fewer bits, the smallest loss first: without promotion, then fewer for weights, then for
+// activations. Of the two 16-bit types fp16 has three bits more of precision; activations of SDXL's decoder exceed its
+// range.
 std::vector<Controls> fewerBits(const Controls& asked) {
     std::vector<Controls> ways;
     Controls way = asked;

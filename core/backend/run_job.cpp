@@ -1,6 +1,5 @@
 #include "core/backend/run_job.h"
 
-#include "core/program/lower.h"
 #include "core/timeline/peak.h"
 
 #include <sys/resource.h>
@@ -17,7 +16,7 @@ std::uint64_t hostPeakBytes() {
     return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024; // Linux counts in KiB
 }
 
-std::uint32_t countOps(const Program& program) {
+std::uint32_t opsOf(const Program& program) {
     std::uint32_t ops = 0;
     for (const Step& step : program.steps)
         ops += std::holds_alternative<DispatchStep>(step) || std::holds_alternative<FillStep>(step) ||
@@ -46,7 +45,7 @@ Result<void> runSteps(Backend& backend, const Job& job, std::span<const std::uni
     RunMachine* running = nullptr;
     RunIo io{.parameters = job.parameters, .input = *job.input, .sinks = sinks, .cancel = cancel, .progress = {}};
     if (progress)
-        io.progress = [&, total = countOps(program)](std::uint32_t op, LayerId layer) {
+        io.progress = [&, total = opsOf(program)](std::uint32_t op, LayerId layer) {
             progress({.done = op, .total = total, .layer = program.layers[layer.index], .recordingSoFar = [&] {
                           Recording copy = recording;
                           (void)running->readTimes(copy.ops); // without times the curve is still right

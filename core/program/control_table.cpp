@@ -476,7 +476,7 @@ std::vector<ControlInfo> makeTable() {
         choice<"offload", offloads, &Controls::offload>(loadingGroup, "when resident models are released"),
         {.name = "tile",
          .group = tileGroup,
-         .help = "parts in which the op is run: tiles of output pixels, or stripes of rows of each map",
+         .help = "what is computed at a time: tiles of output pixels, or stripes of rows of each feature map",
          .values = "off, N, WxH, stripe:N, stripe:1/N (of the picture)",
          .suggestions = {"off", "256", "512", "1024", "stripe:64", "stripe:256", "stripe:1/2", "stripe:1/4"},
          .flips = {"off", "512", "stripe:64", "stripe:1/4"},
@@ -508,7 +508,7 @@ std::vector<ControlInfo> makeTable() {
             tileGroup, "statistics of norms: of all tiles together, which is exact and takes stripes, or of each",
             Flips::None),
         choice<"tile-attention", tileAttentions, &Controls::tileAttention>(
-            tileGroup, "attention over the whole map, which is exact and takes stripes, or over each tile",
+            tileGroup, "attention over the whole feature map, which is exact and takes stripes, or over each tile",
             Flips::None),
         choice<"spill", spills, &Controls::spill>(
             spillGroup,

@@ -79,7 +79,7 @@ bool isAccepted(const OpCount& count, const Controls& controls, const OpLimits& 
     return isAcceptedInFull(count, limits) || (!limits.everyEvent && isAcceptedOnce);
 }
 
-// With tiles or stripes that are as little larger as can be.
+// The same controls with the smallest larger tiles or stripes that are accepted.
 std::optional<Controls> withAcceptedTile(const Counter& counter, const Controls& controls, const OpLimits& limits) {
     if (controls.tile.parts) return std::nullopt;
     const bool halved = controls.tileGrid == TileArrangement::ThreePasses;
@@ -95,7 +95,7 @@ std::optional<Controls> withAcceptedTile(const Counter& counter, const Controls&
         const Controls other = larger(units);
         return covers(other) || isAccepted(counter.count(other), other, limits);
     };
-    // Doubled until it is enough, then halved between what is and what is not.
+    // Doubles the size until it is accepted, then bisects.
     std::uint64_t refused = 0, accepted = 1;
     while (!accepts(accepted)) refused = std::exchange(accepted, 2 * accepted);
     while (accepted - refused > 1) {

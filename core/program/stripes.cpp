@@ -26,9 +26,9 @@ public:
         for (std::uint32_t s = 0; s < m_plan.stages().size(); ++s) lowerStage(s);
         m_lowered.addWhole(m_tensorOf[m_graph.input.index], m_tensorOf[m_graph.output.index], merged);
         if (merged) return std::move(m_lowered);
-        for (WorkUnit& sub : m_lowered.units) {
-            sub.areas = m_outputStripes;
-            for (WorkUnit::Area& stripe : sub.areas) stripe.area.picture = sub.streams.front().from.picture;
+        for (WorkUnit& unit : m_lowered.units) {
+            unit.areas = m_outputStripes;
+            for (WorkUnit::Area& entry : unit.areas) entry.area.picture = unit.streams.front().from.picture;
         }
         return std::move(m_lowered);
     }
@@ -169,7 +169,7 @@ private:
             const ValueId out = addValue(sub, withRows(shape(node.out), rows->count()));
             sub.made[node.out.index] = out;
             addNode(sub, op, node.layer, out, m_coefficients[i]);
-            addParts(sub, node.out);
+            addRowViews(sub, node.out);
         }
         sub.graph.output = *sub.made[stage.target.index];
         sub.graph.input = sub.graph.output; // there is none: all inputs are tensors
@@ -203,13 +203,13 @@ private:
         sub.made[value.index] = local;
         sub.bindings.tensors[local.index] = here;
         sub.bindings.isLastUse[local.index] = true;
-        addParts(sub, value);
+        addRowViews(sub, value);
     }
     void move(const TransferCall& call, ValueId target) {
         m_lowered.program.calls.push_back({.kernel = call, .layer = m_graph.nodes[m_plan.producer(target)].layer});
     }
     // Views of rows follow their tensor at once: a convolution adds only what is there already.
-    void addParts(Subgraph& sub, ValueId value) {
+    void addRowViews(Subgraph& sub, ValueId value) {
         for (const std::uint32_t user : m_plan.consumers(value)) {
             const Node& node = m_graph.nodes[user];
             if (sub.demand[node.out.index] && user <= m_plan.producer(sub.stage.target) &&

@@ -171,8 +171,8 @@ private:
     std::vector<std::optional<Placement>> m_live;
     std::vector<std::optional<RecordedOp>> m_ops; // by call, as one dispatch of it is recorded
     std::uint64_t m_mostReserved = 0;
-    std::vector<OutputArea> m_areas; // of which no op is recorded as long as they begin
-    bool m_areaBegins = false;
+    std::vector<OutputArea> m_areas; // that the ops from here on compute
+    bool m_areaBegins = false;       // no op of m_areas is recorded yet
 };
 
 std::string_view failureName(ErrorCode code) {
@@ -240,7 +240,7 @@ void describe(const Program& program, const Controls& controls, Recording& recor
 
 namespace {
 
-// The steps in their order, those of a block where it comes first: what lives beside it is the same every time.
+// The steps in order, those of a block only where it comes first: the same tensors are live around it every time.
 template <class Visit> void eachOnce(const Program& program, const Visit& visit) {
     std::vector<bool> known(program.blocks.size(), false);
     const auto follow = [&](const auto& self, const std::vector<Step>& steps) -> void {

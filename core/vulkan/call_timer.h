@@ -8,7 +8,7 @@
 
 namespace spikescope {
 
-// Memory of its own for all that some calls read and write. Values are random: zeros can run faster.
+// Memory for everything that some calls read and write. Values are random: zeros can run faster.
 class CallMemory {
 public:
     static Result<std::unique_ptr<CallMemory>> create(Device& device, VulkanHeap& heap, const Program& program,
@@ -30,7 +30,7 @@ class CallTimer {
 public:
     static Result<std::unique_ptr<CallTimer>> create(Device& device);
 
-    // Medians of one pass over each of these lists, in ns, behind a warm-up. Samples hold many passes and the lists
+    // Medians of one pass over each of these lists, in ns, after a warm-up. Samples hold many passes and the lists
     // take turns, so a clock that drifts is the same to all of them.
     Result<std::vector<double>> medians(std::span<const std::vector<Dispatch>> lists);
     Result<double> median(std::vector<Dispatch> list);
