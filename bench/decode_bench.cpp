@@ -57,7 +57,7 @@ Result<void> bench(Session& session, const Controls& controls, const Options& op
     int run = -1 - static_cast<int>(warm);
     for (const RecordedOp& op : recording.ops) {
         if (op.phase != Phase::Decode) continue;
-        if (op.name == "upload") {
+        if (op.kind == OpKind::Upload) {
             ++run;
             continue;
         }

@@ -511,9 +511,8 @@ TEST(TileLayout, hasTheTilesOfTheLastRunAndWhereTheyOverlap) {
     Recording recording;
     // Two pictures of two tiles of 20 × 10 that share 8 columns, made twice.
     for (std::uint32_t op = 0; op < 8; ++op)
-        recording.parts.push_back({.area = {.picture = op / 2 % 2, .x = op % 2 * 12, .width = 20, .height = 10},
-                                   .firstOp = op,
-                                   .lastOp = op});
+        recording.tiles.push_back(
+            {.area = {.frame = op / 2 % 2, .x = op % 2 * 12, .width = 20, .height = 10}, .firstOp = op, .lastOp = op});
     for (const std::uint32_t picture : {0u, 1u}) {
         const TileLayout layout = tileLayout(recording, picture);
         ASSERT_EQ(layout.tiles.size(), 2u);
@@ -534,7 +533,7 @@ TEST(TileLayout, hasTheTilesOfTheLastRunAndWhereTheyOverlap) {
         EXPECT_EQ(layout.tileOf(0), nullptr) << "of the first time";
     }
     // A second pass over everything is no overlap.
-    recording.parts = {{.area = {.width = 8, .height = 4}},
+    recording.tiles = {{.area = {.width = 8, .height = 4}},
                        {.area = {.width = 4, .height = 4}, .firstOp = 1, .lastOp = 1},
                        {.area = {.x = 4, .width = 4, .height = 4}, .firstOp = 2, .lastOp = 2}};
     EXPECT_TRUE(tileLayout(recording, 0).overlaps.empty());

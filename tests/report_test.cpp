@@ -12,6 +12,7 @@
 #include <functional>
 #include <limits>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <unistd.h>
@@ -84,7 +85,7 @@ TEST(Report, ReportsComeBackWhole) {
 
     Recording failed = small;
     failed.predicted.reset();
-    failed.failure = Failure{.code = "out_of_device_memory",
+    failed.failure = Failure{.code = ErrorCode::OutOfDeviceMemory,
                              .message = "layer 'x'",
                              .layer = "x",
                              .tensor = "t",
@@ -98,7 +99,7 @@ TEST(Report, ReportsComeBackWhole) {
     expectEqual(failed, *readFailed);
 
     Recording replay;
-    replay.kind = "replay";
+    replay.kind = RecordingKind::Replay;
     replay.tensors = {{.name = "block"}};
     Recorder(replay).alloc(0, 1, 2);
     const auto readReplay = roundTrip(replay);
@@ -244,7 +245,7 @@ TEST(Report, RowsOfTheWrongLengthAreRefused) {
 
 TEST_F(ReportFiles, TellTheirProgressAndCanBeCancelled) {
     Recording r;
-    r.kind = "plan";
+    r.kind = RecordingKind::Plan;
     r.tensors = {{.name = "map", .bytes = 4096}};
     Recorder recorder(r);
     for (int i = 0; i < 15'000; ++i) {
@@ -316,7 +317,7 @@ TEST(Report, IndicesOutOfRangeAreRefused) {
     expectRefused(cell("events", 5, 3, 0), {"column op", "is 0 after 1"});
     expectRefused(
         [](Json& r) {
-            r["failure"] = Json::parse(R"({"code":"","message":"","layer":"","tensor":"",
+            r["failure"] = Json::parse(R"({"code":"cancelled","message":"","layer":"","tensor":"",
         "bytes_wanted":0,"bytes_free":0,"event":1000})");
         },
         {"'failure.event'", "is 1000"});
@@ -326,7 +327,7 @@ TEST(Report, PartsMayBeMissingButNotMixedUp) {
     Json report = Json::parse(reportJson(smallRun()));
     report["recording"].erase("parts");
     Recording without = smallRun();
-    without.parts.clear();
+    without.tiles.clear();
     const auto read = parseReport(report.dump(), fileName);
     ASSERT_TRUE(read) << read.error().message;
     expectEqual(without, *read);
@@ -340,6 +341,29 @@ TEST(Report, PartsMayBeMissingButNotMixedUp) {
     expectRefused(cell(1, 6, nullptr), {"column last_op"});
     expectRefused(cell(0, 6, 1), {"column last_op", "is 1 from 2"});
     expectRefused(cell(1, 5, 3), {"column last_op", "is 4 from 3"});
+}
+
+// Reports of the first schema, as they were written, with the peaks that they said themselves.
+TEST(Report, FilesOfTheFirstSchemaOpen) {
+    for (const auto& [file, kind, tiling, tiles] :
+         {std::tuple("plan_in_stripes.v1.json", RecordingKind::Plan, TilingKind::Exact, 4u),
+          std::tuple("run_on_cpu.v1.json", RecordingKind::Run, TilingKind::Off, 0u),
+          std::tuple("replay.v1.json", RecordingKind::Replay, TilingKind::Off, 0u)}) {
+        const std::string path = std::string(SPIKESCOPE_TEST_DATA "/data/") + file;
+        const auto read = readReport(path);
+        ASSERT_TRUE(read) << read.error().message;
+        EXPECT_EQ(read->kind, kind) << file;
+        EXPECT_EQ(read->tiling, tiling) << file;
+        EXPECT_EQ(read->tiles.size(), tiles) << file;
+        std::ifstream in(path);
+        const Json said = Json::parse(in), now = Json::parse(summaryJson(*read));
+        ASSERT_EQ(said["schema"], "spikescope.run/1");
+        for (const char* field :
+             {"kind", "device", "controls", "tiling", "peak", "host_traffic_bytes", "phases", "predicted", "refusals",
+              "driver", "host_peak_bytes", "duration_ms", "load_ms", "layers", "failure"})
+            EXPECT_EQ(said[field], now[field]) << file << " " << field;
+        expectEqual(*roundTrip(*read), *read);
+    }
 }
 
 TEST(Report, TotalsThatDoNotFollowAreRefused) {

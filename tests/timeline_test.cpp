@@ -79,7 +79,7 @@ TEST(Peak, WorkingMayPeakElsewhere) {
 
 TEST(Peak, WithoutOpsTheTensorTellsTheLayer) {
     Recording r;
-    r.kind = "replay";
+    r.kind = RecordingKind::Replay;
     r.layers = {"first", "second"};
     r.tensors = {{.name = "x", .layer = 1}, {.name = "y", .layer = 7}};
     Recorder recorder(r);
@@ -252,8 +252,8 @@ TEST(Summary, SurvivesWhatJsonCannotSay) {
     r.layers[1] = "bad \xff utf-8";
     r.durationMs = std::numeric_limits<double>::quiet_NaN();
     r.predicted.reset();
-    r.failure =
-        Failure{.code = "out_of_device_memory", .message = "no", .bytesWanted = 7, .event = 3, .fits = {"conv direct"}};
+    r.failure = Failure{
+        .code = ErrorCode::OutOfDeviceMemory, .message = "no", .bytesWanted = 7, .event = 3, .fits = {"conv direct"}};
     const Json json = Json::parse(summaryJson(r));
     EXPECT_EQ(json["layers"][1]["name"], "bad \xef\xbf\xbd utf-8");
     EXPECT_EQ(json["duration_ms"], 0.0);

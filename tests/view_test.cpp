@@ -40,7 +40,7 @@ TEST(Pyramid, agreesWithAFullScan) {
 // A run with times, small tensors and rare spikes that live between two events.
 Recording spikyRun(std::uint32_t ops, std::mt19937& random) {
     Recording recording;
-    recording.kind = "run";
+    recording.kind = RecordingKind::Run;
     recording.layers = {"decoder.conv_in", "decoder.mid_block.resnets.0.conv1", "decoder.up_blocks.0.resnets.0.conv1",
                         "decoder.conv_out"};
     Recorder recorder(recording);
@@ -170,7 +170,7 @@ TEST(Columns, emptyAndDegenerate) {
 TEST(Slots, layersLieAboveEachOther) {
     const auto made = [](std::vector<std::string> layers, std::vector<std::uint32_t> visits) {
         Recording recording;
-        recording.kind = "plan";
+        recording.kind = RecordingKind::Plan;
         recording.layers = std::move(layers);
         Recorder recorder(recording);
         recorder.phase(Phase::Decode);

@@ -77,7 +77,7 @@ TEST(Window, theFullPathByKeyboard) {
     ASSERT_TRUE(desk.run());
     ASSERT_TRUE(desk.errors.isEmpty()) << desk.errors.join('\n').toStdString();
     const Recording& recording = desk.workspace.shown()->recording();
-    EXPECT_EQ(recording.kind, "run");
+    EXPECT_EQ(recording.kind, RecordingKind::Run);
     ASSERT_TRUE(recording.predicted);
     EXPECT_EQ(recording.predicted->first, desk.workspace.shown()->peak().allocated)
         << "predicted and measured stand side by side, and are equal";
@@ -291,7 +291,7 @@ TEST(Window, outOfMemoryStandsOnTheTimelineWithWhatFits) {
         ASSERT_TRUE(desk.run());
         const auto& failure = desk.workspace.shown()->recording().failure;
         ASSERT_TRUE(failure) << lifetime;
-        EXPECT_EQ(failure->code, "out_of_device_memory");
+        EXPECT_EQ(failure->code, ErrorCode::OutOfDeviceMemory);
         EXPECT_FALSE(failure->layer.empty());
         EXPECT_FALSE(desk.errors.isEmpty());
         EXPECT_TRUE(desk.child<QWidget>("notice")->isVisible());
@@ -313,7 +313,7 @@ TEST(Window, stopKeepsTheRecordingSoFar) {
     desk.key(Qt::Key_R, Qt::ControlModifier);
     ASSERT_TRUE(wait([&] { return finished.count() > 0; }));
     ASSERT_TRUE(desk.workspace.shown()->recording().failure);
-    EXPECT_EQ(desk.workspace.shown()->recording().failure->code, "cancelled");
+    EXPECT_EQ(desk.workspace.shown()->recording().failure->code, ErrorCode::Cancelled);
     const auto& events = desk.workspace.shown()->recording().events;
     EXPECT_EQ(events.back().allocated, 0u) << "everything is freed";
     EXPECT_EQ(events.back().reserved, 0u);
@@ -357,7 +357,7 @@ TEST(Window, snapshotsAndRecordingsAreShown) {
     Desk desk;
     desk.window.openPaths({QStringLiteral(SPIKESCOPE_TEST_DATA "/fuzz/corpus/pickle/p40")});
     ASSERT_TRUE(wait([&] { return desk.workspace.runs().rowCount() == 1; })) << desk.errors.join('\n').toStdString();
-    EXPECT_EQ(desk.workspace.shown()->recording().kind, "replay");
+    EXPECT_EQ(desk.workspace.shown()->recording().kind, RecordingKind::Replay);
     EXPECT_FALSE(desk.workspace.scene().ghost) << "controls say nothing about other people's code";
     Recording run = smallRun();
     ASSERT_TRUE(writeText(folder.file("run.json"), reportJson(run)));

@@ -39,7 +39,7 @@ void printText(const Recording& recording) {
                                : std::string());
     if (const std::uint64_t moved = recording.hostTraffic())
         printOutput("bus        {} ({} B) of maps to host memory and back\n", formatBytes(moved), moved);
-    if (recording.tiling != "off") printOutput("tiling     {}\n", recording.tiling);
+    if (recording.tiling != TilingKind::Off) printOutput("tiling     {}\n", name(recording.tiling));
     if (recording.predicted) {
         const auto [allocated, reserved] = *recording.predicted;
         const bool same = allocated == peak.allocated && reserved == peak.reserved;
@@ -52,7 +52,7 @@ void printText(const Recording& recording) {
     if (recording.refusals && !recording.failure)
         printOutput("refused    {} times; the allocator then gave back what it had cached, and went on\n",
                     recording.refusals);
-    if (recording.kind == "run")
+    if (recording.kind == RecordingKind::Run)
         printOutput("time       {} on the device, load {}, host peak {}\n", formatDuration(recording.durationMs),
                     formatDuration(recording.loadMs), formatBytes(recording.hostPeakBytes));
     if (const auto truth = driverTruth(recording))
@@ -60,10 +60,10 @@ void printText(const Recording& recording) {
                     formatBytes(truth->peak), formatBytes(truth->baseline), formatBytes(truth->reserved),
                     truth->largestDifference);
     if (!recording.failure) return;
-    printOutput("failure    {}: layer {}, tensor {}, {} wanted, {} free\n", recording.failure->code,
+    printOutput("failure    {}: layer {}, tensor {}, {} wanted, {} free\n", name(recording.failure->code),
                 recording.failure->layer, recording.failure->tensor, formatBytes(recording.failure->bytesWanted),
                 formatBytes(recording.failure->bytesFree));
-    if (recording.failure->code == "out_of_device_memory")
+    if (recording.failure->code == ErrorCode::OutOfDeviceMemory)
         printOutput("fits with  {}\n", recording.failure->fits.empty() ? "no single flip of a control"
                                                                        : joined(recording.failure->fits, ", "));
 }

@@ -2,6 +2,8 @@
 // What happened to memory, event by event. Append-only while a plan or a run goes on, immutable afterwards; timeline,
 // tables, comparisons and exports are functions of it and need neither a device nor the program that made it.
 
+#include "core/base/error.h"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,15 +13,48 @@
 
 namespace spikescope {
 
+enum class RecordingKind : std::uint8_t { Plan, Run, Replay };
+template <> inline constexpr std::array<std::string_view, 3> enumNames<RecordingKind>{"plan", "run", "replay"};
+
+// Exact: the picture is the one that is made without tiles.
+enum class TilingKind : std::uint8_t { Off, Exact, Approximate };
+template <> inline constexpr std::array<std::string_view, 3> enumNames<TilingKind>{"off", "exact", "approximate"};
+
 enum class Category : std::uint8_t { Weights, Activation, Workspace, Image, Staging, Resident };
-constexpr std::size_t categoryCount = 6;
+template <>
+inline constexpr std::array<std::string_view, 6> enumNames<Category>{"weights", "activation", "workspace",
+                                                                     "image",   "staging",    "resident"};
+constexpr std::size_t categoryCount = enumNames<Category>.size();
+
 enum class Phase : std::uint8_t { Load, TextEncode, Denoise, Decode, Encode, Write };
+template <>
+inline constexpr std::array<std::string_view, 6> enumNames<Phase>{"load",   "text encode", "denoise",
+                                                                  "decode", "encode",      "write"};
+
 // Alloc and Free are tensors; Reserve and Return are memory taken from and given back to the driver.
 enum class EventKind : std::uint8_t { Alloc, Free, Reserve, Return };
+template <> inline constexpr std::array<std::string_view, 4> enumNames<EventKind>{"alloc", "free", "reserve", "return"};
 
-std::string_view name(Category category);
-std::string_view name(Phase phase);
-std::string_view name(EventKind kind);
+// What kind of work an op is; its name tells the kernel. Copies are within the device, with or without upsampling.
+// Upload: the first of a pass, or of a weight; UploadPart: further parts of the input of the same pass. Read and
+// Transpose fill host memory with weights.
+enum class OpKind : std::uint8_t {
+    Compute,
+    Convolution,
+    Attention,
+    Copy,
+    ToHost,
+    ToDevice,
+    Upload,
+    UploadPart,
+    Download,
+    Read,
+    Transpose
+};
+template <>
+inline constexpr std::array<std::string_view, 11> enumNames<OpKind>{
+    "compute", "convolution", "attention", "copy", "to_host",  "to_device",
+    "upload",  "upload_part", "download",  "read", "transpose"};
 
 struct RecordedTensor {
     std::string name;
@@ -52,11 +87,9 @@ struct Event {
     }
 };
 
-// Names of the ops that carry maps between the device and the host.
-constexpr std::string_view toHostName = "to_host", toDeviceName = "to_device";
-
 struct RecordedOp {
-    std::string name; // conv3x3, group_norm, upload …
+    std::string name; // of the kernel or transfer: conv3x3, group_norm, upload …
+    OpKind kind = OpKind::Compute;
     std::uint32_t layer = 0;
     Phase phase = Phase::Load;
     std::uint64_t flops = 0; // multiplications and additions counted apart
@@ -66,7 +99,7 @@ struct RecordedOp {
     std::int64_t beginNs = 0, endNs = 0; // device time since the first op of the run; zero in a plan
     std::uint64_t times = 1; // of a plan that carries out one of many equal parts: for how many this op stands
 
-    bool crossesTheBus() const { return name == toHostName || name == toDeviceName; }
+    bool crossesTheBus() const { return kind == OpKind::ToHost || kind == OpKind::ToDevice; }
 };
 
 // What the system says at a moment of a run, beside what was counted.
@@ -78,18 +111,19 @@ struct Sample {
 
 // In elements of the op's output: pixels of a decode, latents of an encode.
 struct OutputArea {
-    std::uint64_t picture = 0, x = 0, y = 0, width = 0, height = 0;
+    std::uint64_t frame = 0, x = 0, y = 0, width = 0, height = 0;
     bool operator==(const OutputArea&) const = default;
 };
 
 // A tile or a stripe of the output, and the ops that were for it alone, or for tiles that ran beside each other.
-struct RecordedPart {
+struct RecordedTile {
     OutputArea area;
     std::uint32_t firstOp = 0, lastOp = 0; // both included
 };
 
 struct Failure {
-    std::string code, message, layer, tensor;
+    ErrorCode code = ErrorCode::BadInput;
+    std::string message, layer, tensor;
     std::uint64_t bytesWanted = 0, bytesFree = 0;
     std::uint32_t event = 0;       // how many events had been recorded
     std::vector<std::string> fits; // single flips of a control with which it would have fitted, "conv direct"
@@ -101,14 +135,14 @@ struct DeviceInfo {
 };
 
 struct Recording {
-    std::string kind; // plan, run, replay
+    RecordingKind kind = RecordingKind::Plan;
     DeviceInfo device;
     std::vector<std::pair<std::string, std::string>> controls;
-    std::string tiling = "off"; // "exact" or "approximate" of a plan or a run in tiles
+    TilingKind tiling = TilingKind::Off;
     std::vector<std::string> layers;
     std::vector<RecordedTensor> tensors;
     std::vector<RecordedOp> ops;
-    std::vector<RecordedPart> parts; // in the order of ops; none of an op that ran whole
+    std::vector<RecordedTile> tiles; // in the order of ops; none of an op that ran whole
     std::vector<Event> events;
     // Of runs: before the first event, at every evaluation, whenever reserved has a new maximum, and after the last
     // event.
@@ -127,9 +161,9 @@ struct Recording {
     std::int64_t timeNs(const Event& event) const;
     // Bytes of maps that ops carried between the device and the host.
     std::uint64_t hostTraffic() const;
-    // The part that an event belongs to, by its op, of several beside each other the first; noIndex: to none alone.
-    std::uint32_t partOf(const Event& event) const;
-    // Of each run of the op, in ms of device time: all its ops behind the upload of its input.
+    // The tile that an event belongs to, by its op, of several beside each other the first; noIndex: to none alone.
+    std::uint32_t tileOf(const Event& event) const;
+    // Of each pass, in ms of device time: all its ops behind the upload of its input.
     std::vector<double> opTimes() const;
 };
 

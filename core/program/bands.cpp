@@ -28,7 +28,7 @@ public:
         if (merged) return std::move(m_lowered);
         for (Part& part : m_lowered.parts) {
             part.areas = m_outputBands;
-            for (Part::Area& band : part.areas) band.area.picture = part.lanes.front().from.picture;
+            for (Part::Area& band : part.areas) band.area.frame = part.lanes.front().from.picture;
         }
         return std::move(m_lowered);
     }

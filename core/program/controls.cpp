@@ -527,11 +527,6 @@ Result<void> checkControls(const Controls& c) {
     return {};
 }
 
-std::string_view tilingName(const Controls& controls) {
-    if (!controls.isTiled()) return "off";
-    return controls.isExactlyTiled() ? "exact" : "approximate";
-}
-
 std::optional<std::string> controlValue(const Controls& controls, std::string_view controlName) {
     const auto found = std::ranges::find(table, controlName, &ControlInfo::name);
     return found == table.end() ? std::nullopt : std::optional(found->get(controls));

@@ -125,8 +125,19 @@ std::string kernelName(const KernelCall& call) {
                           [](const TanhClampCall&) { return std::string("tanh_clamp"); },
                           [](const ActivationCall& c) { return withActivation("activation", c.activation); },
                           [](const CopyCall& c) { return std::string(c.upsample ? "upsample" : "copy"); },
-                          [](const TransferCall& c) { return std::string(c.toHost ? toHostName : toDeviceName); },
+                          [](const TransferCall& c) { return std::string(c.toHost ? "to_host" : "to_device"); },
                           [](const BlendCall&) { return std::string("blend"); },
+                      },
+                      call);
+}
+
+OpKind opKind(const KernelCall& call) {
+    return std::visit(Overload{
+                          [](const ConvCall&) { return OpKind::Convolution; },
+                          [](const AttentionCall&) { return OpKind::Attention; },
+                          [](const CopyCall&) { return OpKind::Copy; },
+                          [](const TransferCall& c) { return c.toHost ? OpKind::ToHost : OpKind::ToDevice; },
+                          [](const auto&) { return OpKind::Compute; },
                       },
                       call);
 }

@@ -234,6 +234,7 @@ struct Program {
 std::vector<TensorId> reads(const KernelCall& call);
 std::vector<TensorId> writes(const KernelCall& call);
 std::string kernelName(const KernelCall& call);
+OpKind opKind(const KernelCall& call);
 // Multiplications and additions of the call counted apart.
 std::uint64_t flops(const KernelCall& call, const Program& program);
 // Bytes that the call reads and writes when each tensor crosses the bus once in each direction that it is used in.

@@ -209,7 +209,7 @@ RunOutcome Session::run(const Job& job, std::span<const std::unique_ptr<OutputSi
                         std::function<void(const Progress&)> progress) {
     RunOutcome outcome;
     Recording& recording = outcome.recording;
-    recording.kind = "run";
+    recording.kind = RecordingKind::Run;
     recording.device = {.name = m_device->report().name,
                         .driver = m_device->report().driver,
                         .kernels = std::string(m_kernels->name()),

@@ -85,7 +85,7 @@ Json driverJson(const Recording& recording) {
 
 Json failureJson(const std::optional<Failure>& failure) {
     if (!failure) return nullptr;
-    return {{"code", failure->code},
+    return {{"code", name(failure->code)},
             {"message", failure->message},
             {"layer", failure->layer},
             {"tensor", failure->tensor},
@@ -103,14 +103,14 @@ Json summaryHead(const Recording& recording) {
     if (recording.predicted)
         predicted = {{"allocated_bytes", recording.predicted->first}, {"reserved_bytes", recording.predicted->second}};
     return {{"schema", "spikescope.run/1"},
-            {"kind", recording.kind},
+            {"kind", name(recording.kind)},
             {"device",
              {{"name", recording.device.name},
               {"driver", recording.device.driver},
               {"heap_bytes", recording.device.heapBytes},
               {"kernels", recording.device.kernels}}},
             {"controls", std::move(controls)},
-            {"tiling", recording.tiling},
+            {"tiling", name(recording.tiling)},
             {"peak", peakJson(findPeak(recording))},
             {"host_traffic_bytes", recording.hostTraffic()},
             {"phases", phasesJson(recording)},
@@ -173,8 +173,8 @@ void appendRecording(JsonText& text, const Recording& recording) {
 
     text.raw(R"(,"parts":)");
     JsonTable parts(text, {"picture", "x", "y", "width", "height", "first_op", "last_op"});
-    for (const auto& [area, firstOp, lastOp] : recording.parts)
-        parts.add(area.picture, area.x, area.y, area.width, area.height, firstOp, lastOp);
+    for (const auto& [area, firstOp, lastOp] : recording.tiles)
+        parts.add(area.frame, area.x, area.y, area.width, area.height, firstOp, lastOp);
     parts.close();
 
     text.raw(R"(,"events":)");

@@ -14,12 +14,6 @@ namespace {
 constexpr std::uint64_t largestFile = std::uint64_t{2} << 30;
 constexpr std::uint64_t largestSide = 65536; // of an output, in elements
 
-constexpr std::array categories{Category::Weights, Category::Activation, Category::Workspace,
-                                Category::Image,   Category::Staging,    Category::Resident};
-static_assert(categories.size() == categoryCount);
-constexpr std::array phases{Phase::Load, Phase::TextEncode, Phase::Denoise, Phase::Decode, Phase::Encode, Phase::Write};
-constexpr std::array eventKinds{EventKind::Alloc, EventKind::Free, EventKind::Reserve, EventKind::Return};
-
 constexpr std::array<std::string_view, 2> controlColumns{"name", "value"};
 constexpr std::array<std::string_view, 7> tensorColumns{"name", "layer", "category", "dtype", "shape", "bytes", "host"};
 constexpr std::array<std::string_view, 9> opColumns{"name",         "layer",    "phase",  "dtype",        "flops",
@@ -31,6 +25,13 @@ constexpr std::array<std::string_view, 12> eventColumns{
     "allocated_bytes", "reserved_bytes", "workspace_bytes", "host_bytes", "free_bytes", "largest_free_bytes"};
 constexpr std::array<std::string_view, 3> sampleColumns{"event", "driver_bytes", "process_bytes"};
 constexpr std::array<std::string_view, 1> barrierColumns{"event"};
+
+// What an op's name says in files that have no kinds; of a replay names are those of functions.
+OpKind kindOf(std::string_view op) {
+    if (op.starts_with("conv")) return OpKind::Convolution;
+    if (op == "upsample") return OpKind::Copy;
+    return valueNamed<OpKind>(op).value_or(OpKind::Compute);
+}
 
 class Reader {
 public:
@@ -65,16 +66,14 @@ public:
 private:
     Result<void> readSummary() {
         TRY(const ReportField kind, m_root.member("", "kind"));
-        TRY(m_recording.kind, kind.string());
-        if (m_recording.kind != "plan" && m_recording.kind != "run" && m_recording.kind != "replay")
-            return kind.wrong("has the unknown value {}", quote(m_recording.kind));
+        TRY(m_recording.kind, kind.named<RecordingKind>());
         TRY(const ReportField device, m_root.member("", "device"));
         CHECK(set(m_recording.device.name, device, "device", "name"));
         CHECK(set(m_recording.device.driver, device, "device", "driver"));
         CHECK(set(m_recording.device.kernels, device, "device", "kernels"));
         CHECK(set(m_recording.device.heapBytes, device, "device", "heap_bytes"));
         // Reports have not always said it.
-        if (m_root.source.outline.find("tiling")) CHECK(set(m_recording.tiling, m_root, "", "tiling"));
+        if (m_root.source.outline.find("tiling")) CHECK(readTiling());
         CHECK(set(m_recording.refusals, m_root, "", "refusals"));
         CHECK(set(m_recording.hostPeakBytes, m_root, "", "host_peak_bytes"));
         CHECK(set(m_recording.durationMs, m_root, "", "duration_ms"));
@@ -85,6 +84,12 @@ private:
             CHECK(set(m_recording.predicted->first, predicted, "predicted", "allocated_bytes"));
             CHECK(set(m_recording.predicted->second, predicted, "predicted", "reserved_bytes"));
         }
+        return {};
+    }
+
+    Result<void> readTiling() {
+        TRY(const ReportField tiling, m_root.member("", "tiling"));
+        TRY(m_recording.tiling, tiling.named<TilingKind>());
         return {};
     }
 
@@ -114,7 +119,7 @@ private:
             RecordedTensor& tensor = m_recording.tensors.emplace_back();
             TRY(tensor.name, table.cell(0).string());
             TRY(tensor.layer, layer(table.cell(1)));
-            TRY(tensor.category, table.cell(2).named(categories));
+            TRY(tensor.category, table.cell(2).named<Category>());
             TRY(tensor.dtype, table.cell(3).string());
             CHECK(readShape(tensor.shape, table.cell(4)));
             TRY(tensor.bytes, table.cell(5).unsignedNumber());
@@ -131,8 +136,9 @@ private:
             if (!more) break;
             RecordedOp& op = m_recording.ops.emplace_back();
             TRY(op.name, table.cell(0).string());
+            if (m_recording.kind != RecordingKind::Replay) op.kind = kindOf(op.name);
             TRY(op.layer, layer(table.cell(1)));
-            TRY(op.phase, table.cell(2).named(phases));
+            TRY(op.phase, table.cell(2).named<Phase>());
             TRY(op.dtype, table.cell(3).string());
             TRY(op.flops, table.cell(4).unsignedNumber());
             TRY(op.outputBytes, table.cell(5).unsignedNumber());
@@ -156,27 +162,27 @@ private:
 
     Result<void> readParts(const ReportField& recording) {
         TRY(ReportTable table, ReportTable::open(recording, "parts", "recording.parts", partColumns));
-        m_recording.parts.reserve(table.mostRows());
+        m_recording.tiles.reserve(table.mostRows());
         while (true) {
             TRY(const bool more, table.next());
             if (!more) return {};
-            const RecordedPart before = m_recording.parts.empty() ? RecordedPart{} : m_recording.parts.back();
-            const std::uint64_t free = m_recording.parts.empty() ? 0 : before.lastOp + std::uint64_t{1};
-            RecordedPart& part = m_recording.parts.emplace_back();
-            OutputArea& area = part.area;
+            const RecordedTile before = m_recording.tiles.empty() ? RecordedTile{} : m_recording.tiles.back();
+            const std::uint64_t free = m_recording.tiles.empty() ? 0 : before.lastOp + std::uint64_t{1};
+            RecordedTile& tile = m_recording.tiles.emplace_back();
+            OutputArea& area = tile.area;
             std::size_t column = 0;
-            for (std::uint64_t* value : {&area.picture, &area.x, &area.y, &area.width, &area.height}) {
+            for (std::uint64_t* value : {&area.frame, &area.x, &area.y, &area.width, &area.height}) {
                 TRY(*value, table.cell(column++).unsignedNumber(largestSide));
             }
-            for (std::uint32_t* op : {&part.firstOp, &part.lastOp}) {
+            for (std::uint32_t* op : {&tile.firstOp, &tile.lastOp}) {
                 const ReportField field = table.cell(column++);
                 TRY(*op, field.index(m_recording.ops.size(), "ops"));
                 if (*op == noIndex) return field.wrong("is null");
             }
-            const bool beside = free > 0 && part.firstOp == before.firstOp && part.lastOp == before.lastOp;
-            if (!beside && (part.firstOp < free || part.lastOp < part.firstOp))
+            const bool beside = free > 0 && tile.firstOp == before.firstOp && tile.lastOp == before.lastOp;
+            if (!beside && (tile.firstOp < free || tile.lastOp < tile.firstOp))
                 return table.cell(6).wrong("is {} from {}; parts have ops behind each other, or the same ones",
-                                           part.lastOp, part.firstOp);
+                                           tile.lastOp, tile.firstOp);
         }
     }
 
@@ -188,8 +194,8 @@ private:
             TRY(const bool more, table.next());
             if (!more) break;
             Event& event = m_recording.events.emplace_back();
-            TRY(event.kind, table.cell(0).named(eventKinds));
-            TRY(event.phase, table.cell(1).named(phases));
+            TRY(event.kind, table.cell(0).named<EventKind>());
+            TRY(event.phase, table.cell(1).named<Phase>());
             TRY(event.tensor, table.cell(2).index(m_recording.tensors.size(), "tensors"));
             const bool ofTensor = event.kind == EventKind::Alloc || event.kind == EventKind::Free;
             if (ofTensor != (event.tensor != noIndex))
@@ -251,7 +257,8 @@ private:
         TRY(const ReportField failure, m_root.member("", "failure"));
         if (failure.value.kind == JsonKind::Null) return {};
         Failure& into = m_recording.failure.emplace();
-        CHECK(set(into.code, failure, "failure", "code"));
+        TRY(const ReportField code, failure.member("failure", "code"));
+        TRY(into.code, failureCode(code));
         CHECK(set(into.message, failure, "failure", "message"));
         CHECK(set(into.layer, failure, "failure", "layer"));
         CHECK(set(into.tensor, failure, "failure", "tensor"));
@@ -262,6 +269,12 @@ private:
         into.event = static_cast<std::uint32_t>(events);
         TRY(const ReportField fits, failure.member("failure", "fits"));
         return readStrings(into.fits, fits, "failure.fits");
+    }
+
+    // Files once knew four codes and "error" for all others.
+    static Result<ErrorCode> failureCode(const ReportField& code) {
+        if (code.value.kind == JsonKind::String && unescaped(code.value) == "error") return ErrorCode::BadInput;
+        return code.named<ErrorCode>();
     }
 
     static Result<void> readStrings(std::vector<std::string>& into, const ReportField& array, std::string_view where) {

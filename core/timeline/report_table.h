@@ -47,12 +47,11 @@ struct ReportField {
     // An index into a table; noIndex for null.
     Result<std::uint32_t> index(std::size_t tableSize, std::string_view table) const;
     // One of the values, by its name.
-    template <class Enum, std::size_t count> Result<Enum> named(const std::array<Enum, count>& values) const {
+    template <NamedEnum Enum> Result<Enum> named() const {
         if (value.kind != JsonKind::String) return wrong("is not a string");
         const std::string decoded = value.escaped ? unescaped(value) : std::string();
         const std::string_view wanted = value.escaped ? std::string_view(decoded) : value.text;
-        for (Enum candidate : values)
-            if (wanted == spikescope::name(candidate)) return candidate;
+        if (const std::optional<Enum> found = valueNamed<Enum>(wanted)) return *found;
         return wrong("has the unknown value {}", quote(wanted));
     }
 

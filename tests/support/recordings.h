@@ -22,7 +22,7 @@ namespace spikescope {
 //   op 3, 4   conv_out: group_norm writes 30, conv3x3 writes 5           -> 220, 225
 inline Recording smallRun() {
     Recording r;
-    r.kind = "run";
+    r.kind = RecordingKind::Run;
     r.device = {.name = "Card \"A\"", .driver = "1.2", .kernels = "portable", .heapBytes = 1u << 30};
     r.controls = {{"model", "flux1"}, {"size", "64x64"}, {"barrier", "layer"}};
     r.layers = {"", "decoder.conv_in", "decoder.conv_out"};
@@ -71,7 +71,7 @@ inline Recording smallRun() {
     recorder.phase(Phase::Write);
     for (std::uint32_t t : {7u, 8u, 0u, 1u, 3u}) release(t);
     recorder.returned(0x1000, 512);
-    r.parts = {{.area = {.width = 8, .height = 5}, .firstOp = 2, .lastOp = 3},
+    r.tiles = {{.area = {.width = 8, .height = 5}, .firstOp = 2, .lastOp = 3},
                {.area = {.y = 5, .width = 8, .height = 3}, .firstOp = 4, .lastOp = 4}};
     r.predicted = {{390, 512}};
     r.hostPeakBytes = 12345;
@@ -107,9 +107,9 @@ inline void expectEqual(const Recording& a, const Recording& b) {
                         e.host, e.freeBytes, e.largestFree);
     };
     EXPECT_TRUE(std::ranges::equal(a.tensors, b.tensors, {}, tensor, tensor));
-    const auto part = [](const RecordedPart& p) { return std::tuple(p.area, p.firstOp, p.lastOp); };
+    const auto tile = [](const RecordedTile& t) { return std::tuple(t.area, t.firstOp, t.lastOp); };
     EXPECT_TRUE(std::ranges::equal(a.ops, b.ops, {}, op, op));
-    EXPECT_TRUE(std::ranges::equal(a.parts, b.parts, {}, part, part));
+    EXPECT_TRUE(std::ranges::equal(a.tiles, b.tiles, {}, tile, tile));
     EXPECT_TRUE(std::ranges::equal(a.events, b.events, {}, event, event));
     ASSERT_EQ(a.failure.has_value(), b.failure.has_value());
     if (!a.failure) return;
@@ -124,8 +124,8 @@ inline Recording randomRun(unsigned seed) {
     std::mt19937 random(seed);
     const auto upTo = [&](unsigned n) { return static_cast<std::uint32_t>(random() % n); };
     Recording r;
-    r.kind = "plan";
-    r.tiling = "exact";
+    r.kind = RecordingKind::Plan;
+    r.tiling = TilingKind::Exact;
     for (int i = 0; i < 5; ++i) r.layers.push_back("layer" + std::to_string(i));
     Recorder recorder(r);
     std::vector<std::uint32_t> live;
@@ -192,7 +192,7 @@ private:
 inline Recording anyRecording(unsigned seed) {
     Random random(seed);
     Recording r;
-    r.kind = std::vector<std::string>{"plan", "run", "replay"}[random.below(3)];
+    r.kind = static_cast<RecordingKind>(random.below(3));
     r.device = {random.text(), random.text(), random.text(), random.number()};
     for (std::uint32_t n = random.below(4); n > 0; --n) r.controls.emplace_back(random.text(), random.text());
     r.layers = random.texts();
@@ -234,7 +234,7 @@ inline Recording anyRecording(unsigned seed) {
         recorder.freeSpace(0, 0);
     }
     for (std::uint32_t op = random.below(4); op + 3 < r.ops.size(); op += 3 + random.below(9))
-        r.parts.push_back({.area = {.picture = random.below(3),
+        r.tiles.push_back({.area = {.frame = random.below(3),
                                     .x = random.below(99),
                                     .y = random.below(99),
                                     .width = random.below(99),
@@ -243,8 +243,14 @@ inline Recording anyRecording(unsigned seed) {
                            .lastOp = op + random.below(3)});
     r.refusals = random.number();
     if (random.below(2) == 0)
-        r.failure = Failure{random.text(),   random.text(),   random.text(),   random.text(),
-                            random.number(), random.number(), random.below(9), random.texts()};
+        r.failure = Failure{static_cast<ErrorCode>(random.below(9)),
+                            random.text(),
+                            random.text(),
+                            random.text(),
+                            random.number(),
+                            random.number(),
+                            random.below(9),
+                            random.texts()};
     if (random.below(2) == 0) r.predicted = {{random.number(), random.number()}};
     r.hostPeakBytes = random.number();
     r.durationMs = static_cast<double>(random.time()) / 1e6;
