@@ -21,7 +21,8 @@ Recording longRecording() {
     constexpr std::uint32_t ops = 500'000, tensors = 300'000, layers = 200, live = 6, sampleEvery = 100;
     Recording r;
     r.kind = RecordingKind::Run;
-    r.device = {.name = "Card", .driver = "1.2", .kernels = "portable", .heapBytes = std::uint64_t{8} << 30};
+    r.device = {.name = "Card", .driver = "1.2", .kernels = "portable"};
+    r.spaces[deviceSpace].bytes = std::uint64_t{8} << 30;
     r.controls = {{"model", "flux1"}, {"size", "8192x8192"}, {"tile", "64"}};
     for (std::uint32_t i = 0; i < layers; ++i)
         r.layers.push_back("decoder.up_blocks." + std::to_string(i / 50) + ".resnets." + std::to_string(i % 50) +

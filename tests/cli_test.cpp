@@ -542,7 +542,7 @@ TEST_F(CliTest, summaryHasTheContractsFields) {
     ASSERT_EQ(outcome.code, 0) << outcome.error;
     EXPECT_EQ(outcome.error, "");
     const auto json = nlohmann::json::parse(outcome.out);
-    EXPECT_EQ(json["schema"], "spikescope.run/1");
+    EXPECT_EQ(json["schema"], "spikescope.run/2");
     EXPECT_EQ(json["kind"], "run");
     for (const char* key :
          {"device", "controls", "peak", "predicted", "host_peak_bytes", "duration_ms", "load_ms", "layers", "failure"})

@@ -101,7 +101,7 @@ TEST(Tables, aliveRowsSumToTheEvent) {
     const TimelinePtr timeline = timelineOf("pytorch-eager");
     std::uint64_t sum = 0;
     for (const AliveRow& row : aliveRows(*timeline, timeline->peak().eventIndex))
-        if (!row.host) sum += row.bytes;
+        if (row.space.isEmpty()) sum += row.bytes;
     EXPECT_EQ(sum, timeline->peak().allocated);
 }
 

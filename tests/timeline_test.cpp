@@ -223,10 +223,14 @@ TEST(TimelineProperty, CategoriesSumToThePeakAndRowsReachIt) {
 
 TEST(Summary, HasTheFieldsOfTheContract) {
     const Json json = Json::parse(summaryJson(smallRun()));
-    EXPECT_EQ(json["schema"], "spikescope.run/1");
+    EXPECT_EQ(json["schema"], "spikescope.run/2");
     EXPECT_EQ(json["kind"], "run");
     EXPECT_EQ(json["device"].dump(),
-              R"({"name":"Card \"A\"","driver":"1.2","heap_bytes":1073741824,"kernels":"portable"})");
+              R"({"name":"Card \"A\"","driver":"1.2","kernels":"portable","heap_bytes":1073741824})");
+    EXPECT_EQ(json["spaces"].dump(),
+              R"([{"name":"host","kind":"host","bytes":0,"allocated_bytes":0,"reserved_bytes":0},)"
+              R"({"name":"device","kind":"device","bytes":1073741824,"allocated_bytes":390,)"
+              R"("reserved_bytes":512}])");
     EXPECT_EQ(json["controls"].dump(), R"({"model":"flux1","size":"64x64","barrier":"layer"})");
     EXPECT_EQ(json["peak"].dump(),
               R"({"allocated_bytes":390,"reserved_bytes":512,"working_bytes":240,"host_bytes":0,"fragmentation":0.0,)"

@@ -38,15 +38,18 @@ struct PlanCommand {
         // A device is opened only when one is named: its block sizes then go into the plan.
         HeapTraits traits;
         DeviceInfo info;
+        std::uint64_t heapBytes = 0;
         if (!job.controls.device.empty()) {
             TRY(const std::unique_ptr<Session> session,
                 Session::open({.device = job.controls.device, .cacheFolder = {}}));
             traits = session->heap().traits();
             const DeviceReport& report = session->device().report();
-            info = {.name = report.name, .driver = report.driver, .kernels = {}, .heapBytes = report.heapBytes};
+            info = {.name = report.name, .driver = report.driver, .kernels = {}};
+            heapBytes = report.heapBytes;
         }
         Recording recording = planJob(job, traits);
         recording.device = std::move(info);
+        recording.spaces[deviceSpace].bytes = heapBytes;
         adviseFailure(recording, job.controls, traits);
         CHECK(output.writeFiles(recording));
         output.print(recording);

@@ -230,7 +230,7 @@ QString Workspace::explanation() const {
     const TimelinePtr timeline = shown();
     if (!timeline || m_cursor >= timeline->eventCount()) return {};
     const bool atPeak = m_cursor == timeline->peak().eventIndex;
-    QString text = textOf(describeMoment(timeline->recording(), m_cursor));
+    QString text = textOf(describeMoment(timeline->recording(), m_cursor, timeline->space()));
     if (!atPeak) return text;
     text.prepend(QStringLiteral("The peak. "));
     const bool ofPlan = m_plan && timeline->recording().controls == m_plan->recording().controls;

@@ -181,7 +181,7 @@ void TablesPanel::refresh(Tab tab) {
         if (timeline && m_workspace.cursor() < timeline->eventCount())
             page.note->setText(QStringLiteral("%1 tensors, %2 on the device, after event %3")
                                    .arg(rows.size())
-                                   .arg(bytesText(timeline->recording().events[m_workspace.cursor()].allocated))
+                                   .arg(bytesText(timeline->allocated().value(m_workspace.cursor())))
                                    .arg(m_workspace.cursor()));
         m_alive->setRows(std::move(rows));
         break;

@@ -31,6 +31,12 @@ std::uint32_t Recording::tileOf(const Event& event) const {
     return found != tiles.end() && found->firstOp <= op ? static_cast<std::uint32_t>(found - tiles.begin()) : noIndex;
 }
 
+SpaceTotals Recording::totalsAfter(std::size_t event, std::uint32_t space) const {
+    for (std::size_t i = std::min(event + 1, events.size()); i-- > 0;)
+        if (events[i].space == space) return events[i];
+    return {};
+}
+
 std::vector<double> Recording::opTimes() const {
     std::vector<double> times;
     std::int64_t begin = 0;

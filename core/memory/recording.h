@@ -1,9 +1,13 @@
 #pragma once
 // What happened to memory, event by event. Append-only while a plan or a run goes on, immutable afterwards; timeline,
 // tables, comparisons and exports are functions of it and need neither a device nor the program that made it.
+//
+// Memory comes in spaces: the host's, and one for each device. An event belongs to one space and carries the totals of
+// that space alone; RunningTotals has those of all spaces at any event.
 
 #include "core/base/error.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -56,6 +60,19 @@ inline constexpr std::array<std::string_view, 11> enumNames<OpKind>{
     "compute", "convolution", "attention", "copy", "to_host",  "to_device",
     "upload",  "upload_part", "download",  "read", "transpose"};
 
+enum class SpaceKind : std::uint8_t { Host, Device };
+template <> inline constexpr std::array<std::string_view, 2> enumNames<SpaceKind>{"host", "device"};
+
+struct MemorySpace {
+    std::string name;
+    SpaceKind kind = SpaceKind::Device;
+    std::uint64_t bytes = 0; // there are of it; 0: not known
+    bool operator==(const MemorySpace&) const = default;
+};
+
+// Every Recording has at least these two. Pinned memory counts as the host's.
+constexpr std::uint32_t hostSpace = 0, deviceSpace = 1;
+
 struct RecordedTensor {
     std::string name;
     std::uint32_t layer = 0; // the layer that makes it
@@ -63,28 +80,36 @@ struct RecordedTensor {
     std::string dtype;
     std::vector<std::uint64_t> shape;
     std::uint64_t bytes = 0;
-    bool host = false; // in memory of the machine instead of the device's
+    std::uint32_t space = deviceSpace; // that it lies in
 };
 
 constexpr std::uint32_t noIndex = 0xffffffffu;
 
-struct Event {
-    EventKind kind = EventKind::Alloc;
-    Phase phase = Phase::Load;
-    std::uint32_t tensor = noIndex; // of Alloc and Free
-    std::uint32_t op = 0;           // how many ops had been recorded: the event lies at the boundary before op `op`
-    std::uint64_t address = 0;      // device address; the virtual heap numbers from its own start
-    std::uint64_t bytes = 0;
-    // All that follow: after the event. Host tensors count in `host` alone.
-    std::uint64_t allocated = 0, reserved = 0, workspace = 0, host = 0;
+// Bytes of one memory space.
+struct SpaceTotals {
+    std::uint64_t allocated = 0;   // by live tensors
+    std::uint64_t reserved = 0;    // held from the driver; nothing of the host's is counted as reserved
+    std::uint64_t workspace = 0;   // of allocated, by tensors of Category::Workspace
     std::uint64_t freeBytes = 0;   // of reserved, in blocks that the allocator could hand out
     std::uint64_t largestFree = 0; // the largest of those blocks
 
-    std::uint64_t cached() const { return reserved - allocated; }
+    std::uint64_t cached() const { return reserved - std::min(reserved, allocated); }
     // 1 − largest free block / free bytes; 0 when nothing is free.
     double fragmentation() const {
         return freeBytes ? 1.0 - static_cast<double>(largestFree) / static_cast<double>(freeBytes) : 0.0;
     }
+    bool operator==(const SpaceTotals&) const = default;
+};
+
+// The totals are those of the event's space after it.
+struct Event : SpaceTotals {
+    EventKind kind = EventKind::Alloc;
+    Phase phase = Phase::Load;
+    std::uint32_t space = deviceSpace;
+    std::uint32_t tensor = noIndex; // of Alloc and Free; lies in the event's space
+    std::uint32_t op = 0;           // how many ops had been recorded: the event lies at the boundary before op `op`
+    std::uint64_t address = 0;      // in its space; the virtual heap numbers from its own start
+    std::uint64_t bytes = 0;
 };
 
 struct RecordedOp {
@@ -131,7 +156,6 @@ struct Failure {
 
 struct DeviceInfo {
     std::string name, driver, kernels;
-    std::uint64_t heapBytes = 0;
 };
 
 struct Recording {
@@ -139,6 +163,7 @@ struct Recording {
     DeviceInfo device;
     std::vector<std::pair<std::string, std::string>> controls;
     TilingKind tiling = TilingKind::Off;
+    std::vector<MemorySpace> spaces{{"host", SpaceKind::Host}, {"device", SpaceKind::Device}};
     std::vector<std::string> layers;
     std::vector<RecordedTensor> tensors;
     std::vector<RecordedOp> ops;
@@ -163,8 +188,23 @@ struct Recording {
     std::uint64_t hostTraffic() const;
     // The tile that an event belongs to, by its op, of several beside each other the first; noIndex: to none alone.
     std::uint32_t tileOf(const Event& event) const;
+    // Totals of a space after an event: the event's own, or those of the last one before it in that space.
+    SpaceTotals totalsAfter(std::size_t event, std::uint32_t space) const;
     // Of each pass, in ms of device time: all its ops behind the upload of its input.
     std::vector<double> opTimes() const;
+};
+
+// The totals of every space while events pass by: each event changes those of its own space.
+class RunningTotals {
+public:
+    explicit RunningTotals(const Recording& recording)
+        : m_totals(recording.spaces.size()) {}
+
+    void follow(const Event& event) { m_totals[event.space] = event; }
+    const SpaceTotals& of(std::uint32_t space) const { return m_totals[space]; }
+
+private:
+    std::vector<SpaceTotals> m_totals;
 };
 
 } // namespace spikescope

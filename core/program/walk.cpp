@@ -232,7 +232,7 @@ void describe(const Program& program, const Controls& controls, Recording& recor
                                      .dtype = std::string(name(tensor.dtype)),
                                      .shape = tensor.dims,
                                      .bytes = tensor.bytes,
-                                     .host = !isOfDevice(tensor.memory)});
+                                     .space = isOfDevice(tensor.memory) ? deviceSpace : hostSpace});
 }
 
 namespace {

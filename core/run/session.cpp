@@ -212,8 +212,8 @@ RunOutcome Session::run(const Job& job, std::span<const std::unique_ptr<OutputSi
     recording.kind = RecordingKind::Run;
     recording.device = {.name = m_device->report().name,
                         .driver = m_device->report().driver,
-                        .kernels = std::string(m_kernels->name()),
-                        .heapBytes = m_device->report().heapBytes};
+                        .kernels = std::string(m_kernels->name())};
+    recording.spaces[deviceSpace].bytes = m_device->report().heapBytes;
     describe(job.program, job.controls, recording);
     const Peak predicted = findPeak(planJob(job, m_heap->traits()));
     recording.predicted = {predicted.allocated, predicted.reserved};

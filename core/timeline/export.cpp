@@ -5,11 +5,13 @@
 #include "core/timeline/json_text.h"
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
+#include "core/timeline/report_schema.h"
 
 #include <nlohmann/json.hpp>
 
 #include <cmath>
 #include <concepts>
+#include <functional>
 #include <initializer_list>
 #include <iterator>
 
@@ -36,6 +38,41 @@ Json peakJson(const Peak& peak) {
             {"op_index", peak.opIndex},
             {"phase", name(peak.phase)},
             {"time_ns", peak.timeNs}};
+}
+
+// Values as the summary has them.
+template <class Value> Json jsonOf(const Value& value) {
+    if constexpr (NamedEnum<Value>)
+        return name(value);
+    else if constexpr (std::same_as<Value, double>)
+        return finite(value);
+    else
+        return value;
+}
+template <class Fields, class From> void addFields(Json& json, const Fields& fields, const From& from) {
+    const auto add = [&](const auto& field) {
+        json[std::string(field.name)] = jsonOf(std::invoke(field.member, from));
+    };
+    std::apply([&](const auto&... all) { (add(all), ...); }, fields);
+}
+
+Json deviceJson(const Recording& recording) {
+    Json device = Json::object();
+    addFields(device, report::device.fields, recording.device);
+    device["heap_bytes"] = recording.spaces[deviceSpace].bytes;
+    return device;
+}
+
+Json spacesJson(const Recording& recording) {
+    const std::vector<SpacePeak> peaks = spacePeaks(recording);
+    Json spaces = Json::array();
+    for (std::size_t i = 0; i < peaks.size(); ++i) {
+        Json& space = spaces.emplace_back(Json::object());
+        addFields(space, report::spaces.fields, recording.spaces[i]);
+        space["allocated_bytes"] = peaks[i].allocated;
+        space["reserved_bytes"] = peaks[i].reserved;
+    }
+    return spaces;
 }
 
 Json phasesJson(const Recording& recording) {
@@ -85,14 +122,9 @@ Json driverJson(const Recording& recording) {
 
 Json failureJson(const std::optional<Failure>& failure) {
     if (!failure) return nullptr;
-    return {{"code", name(failure->code)},
-            {"message", failure->message},
-            {"layer", failure->layer},
-            {"tensor", failure->tensor},
-            {"bytes_wanted", failure->bytesWanted},
-            {"bytes_free", failure->bytesFree},
-            {"event", failure->event},
-            {"fits", failure->fits}};
+    Json json = Json::object();
+    addFields(json, report::failure.fields, *failure);
+    return json;
 }
 
 // The summary but for its last two fields, the layers and the failure.
@@ -100,26 +132,19 @@ Json summaryHead(const Recording& recording) {
     Json controls = Json::object();
     for (const auto& [control, value] : recording.controls) controls[control] = value;
     Json predicted = nullptr;
-    if (recording.predicted)
-        predicted = {{"allocated_bytes", recording.predicted->first}, {"reserved_bytes", recording.predicted->second}};
-    return {{"schema", "spikescope.run/1"},
-            {"kind", name(recording.kind)},
-            {"device",
-             {{"name", recording.device.name},
-              {"driver", recording.device.driver},
-              {"heap_bytes", recording.device.heapBytes},
-              {"kernels", recording.device.kernels}}},
-            {"controls", std::move(controls)},
-            {"tiling", name(recording.tiling)},
-            {"peak", peakJson(findPeak(recording))},
-            {"host_traffic_bytes", recording.hostTraffic()},
-            {"phases", phasesJson(recording)},
-            {"predicted", std::move(predicted)},
-            {"refusals", recording.refusals},
-            {"driver", driverJson(recording)},
-            {"host_peak_bytes", recording.hostPeakBytes},
-            {"duration_ms", finite(recording.durationMs)},
-            {"load_ms", finite(recording.loadMs)}};
+    if (recording.predicted) addFields(predicted = Json::object(), report::predicted.fields, *recording.predicted);
+    Json head{{"schema", report::schema}};
+    addFields(head, report::summary.fields, recording);
+    addFields(head, report::tiling.fields, recording);
+    head["device"] = deviceJson(recording);
+    head["spaces"] = spacesJson(recording);
+    head["controls"] = std::move(controls);
+    head["peak"] = peakJson(findPeak(recording));
+    head["host_traffic_bytes"] = recording.hostTraffic();
+    head["phases"] = phasesJson(recording);
+    head["predicted"] = std::move(predicted);
+    head["driver"] = driverJson(recording);
+    return head;
 }
 
 std::string dumped(const Json& json, int indent) {
@@ -137,65 +162,67 @@ void appendLayers(JsonText& text, const std::vector<LayerRow>& rows) {
     text.raw("]");
 }
 
-std::optional<std::uint64_t> indexOrNull(std::uint32_t index, std::size_t tableSize) {
-    return index < tableSize ? std::optional<std::uint64_t>(index) : std::nullopt;
+// Values as tables have them.
+template <class Field, class Row>
+decltype(auto) cellOf(const Field& field, const Row& row, const Recording& recording) {
+    const auto& value = std::invoke(field.member, row);
+    using Value = std::remove_cvref_t<decltype(value)>;
+    if constexpr (NamedEnum<Value>) {
+        return name(value);
+    } else if constexpr (std::same_as<Value, std::uint32_t>) {
+        const bool out = (field.index == report::Index::Layer && value >= recording.layers.size()) ||
+                         (field.index == report::Index::Tensor && value >= recording.tensors.size());
+        return out ? std::nullopt : std::optional<std::uint64_t>(value);
+    } else {
+        return (value);
+    }
 }
 
+class RecordingText {
+public:
+    RecordingText(JsonText& text, const Recording& recording)
+        : m_text(text)
+        , m_recording(recording) {}
+
+    template <class... Members, class Rows> void add(const report::Table<Members...>& schema, const Rows& rows) {
+        key(schema.path);
+        JsonTable table(m_text, schema.columns);
+        for (const auto& row : rows)
+            std::apply([&](const auto&... fields) { table.add(cellOf(fields, row, m_recording)...); }, schema.fields);
+        table.close();
+    }
+    template <class... Members> void add(const report::Object<Members...>& schema) {
+        const auto one = [&](const auto& field) {
+            key(field.name);
+            m_text.value(std::invoke(field.member, m_recording));
+        };
+        std::apply([&](const auto&... fields) { (one(fields), ...); }, schema.fields);
+    }
+    void close() { m_text.raw("}"); }
+
+private:
+    void key(std::string_view path) {
+        m_text.raw(m_first ? "{\"" : ",\"").raw(path.substr(path.rfind('.') + 1)).raw("\":");
+        m_first = false;
+    }
+
+    JsonText& m_text;
+    const Recording& m_recording;
+    bool m_first = true;
+};
+
 void appendRecording(JsonText& text, const Recording& recording) {
-    // Apart from the summary's object, which a reader may sort.
-    text.raw(R"({"controls":)");
-    JsonTable controls(text, {"name", "value"});
-    for (const auto& [control, value] : recording.controls) controls.add(control, value);
-    controls.close();
-
-    text.raw(R"(,"layers":)").value(recording.layers);
-
-    text.raw(R"(,"tensors":)");
-    JsonTable tensors(text, {"name", "layer", "category", "dtype", "shape", "bytes", "host"});
-    for (const RecordedTensor& tensor : recording.tensors)
-        tensors.add(tensor.name, indexOrNull(tensor.layer, recording.layers.size()), name(tensor.category),
-                    tensor.dtype, tensor.shape, tensor.bytes, tensor.host);
-    tensors.close();
-
-    text.raw(R"(,"ops":)");
-    JsonTable ops(text,
-                  {"name", "layer", "phase", "dtype", "flops", "output_bytes", "begin_ns", "end_ns", "traffic_bytes"});
-    for (const RecordedOp& op : recording.ops)
-        ops.add(op.name, indexOrNull(op.layer, recording.layers.size()), name(op.phase), op.dtype, op.flops,
-                op.outputBytes, op.beginNs, op.endNs, op.traffic);
-    ops.close();
-
-    text.raw(R"(,"repeated":)");
-    JsonTable repeated(text, {"op", "times"});
-    for (std::size_t i = 0; i < recording.ops.size(); ++i)
-        if (recording.ops[i].times != 1) repeated.add(i, recording.ops[i].times);
-    repeated.close();
-
-    text.raw(R"(,"parts":)");
-    JsonTable parts(text, {"picture", "x", "y", "width", "height", "first_op", "last_op"});
-    for (const auto& [area, firstOp, lastOp] : recording.tiles)
-        parts.add(area.frame, area.x, area.y, area.width, area.height, firstOp, lastOp);
-    parts.close();
-
-    text.raw(R"(,"events":)");
-    JsonTable events(text, {"event", "phase", "tensor", "op", "address", "size_bytes", "allocated_bytes",
-                            "reserved_bytes", "workspace_bytes", "host_bytes", "free_bytes", "largest_free_bytes"});
-    for (const Event& event : recording.events)
-        events.add(name(event.kind), name(event.phase), indexOrNull(event.tensor, recording.tensors.size()), event.op,
-                   event.address, event.bytes, event.allocated, event.reserved, event.workspace, event.host,
-                   event.freeBytes, event.largestFree);
-    events.close();
-
-    text.raw(R"(,"samples":)");
-    JsonTable samples(text, {"event", "driver_bytes", "process_bytes"});
-    for (const Sample& sample : recording.samples) samples.add(sample.event, sample.driverBytes, sample.processBytes);
-    samples.close();
-
-    text.raw(R"(,"barriers":)");
-    JsonTable barriers(text, {"event"});
-    for (const std::uint32_t event : recording.barriers) barriers.add(event);
-    barriers.close();
-    text.raw("}");
+    RecordingText tables(text, recording);
+    tables.add(report::controls, recording.controls); // apart from the summary's object, which a reader may sort
+    tables.add(report::spaces, recording.spaces);
+    tables.add(report::layers);
+    tables.add(report::tensors, recording.tensors);
+    tables.add(report::ops, recording.ops);
+    tables.add(report::tiles, recording.tiles);
+    tables.add(report::events, recording.events);
+    tables.add(report::samples, recording.samples);
+    tables.add(report::barriers, recording.barriers);
+    tables.close();
 }
 
 // Fields go in one by one, lines leave for the file whole.
@@ -294,7 +321,10 @@ Result<void> writeEventsCsv(const Recording& recording, const std::string& path)
     CHECK(csv.header({"t_ns", "event", "tensor", "layer", "phase", "category", "address", "size_bytes",
                       "allocated_bytes", "reserved_bytes", "workspace_bytes", "cached_bytes", "free_bytes",
                       "largest_free_bytes", "fragmentation", "host_bytes"}));
+    RunningTotals totals(recording);
     for (const Event& event : recording.events) {
+        totals.follow(event);
+        const SpaceTotals& device = totals.of(deviceSpace);
         const RecordedTensor* tensor =
             event.tensor < recording.tensors.size() ? &recording.tensors[event.tensor] : nullptr;
         csv.number(recording.timeNs(event))
@@ -305,14 +335,14 @@ Result<void> writeEventsCsv(const Recording& recording, const std::string& path)
             .text(tensor ? name(tensor->category) : std::string_view())
             .address(event.address)
             .number(event.bytes)
-            .number(event.allocated)
-            .number(event.reserved)
-            .number(event.workspace)
-            .number(event.cached())
-            .number(event.freeBytes)
-            .number(event.largestFree)
-            .fraction(event.fragmentation())
-            .number(event.host);
+            .number(device.allocated)
+            .number(device.reserved)
+            .number(device.workspace)
+            .number(device.cached())
+            .number(device.freeBytes)
+            .number(device.largestFree)
+            .fraction(device.fragmentation())
+            .number(totals.of(hostSpace).allocated);
         CHECK(csv.endLine());
     }
     return csv.commit();

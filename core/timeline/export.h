@@ -10,7 +10,7 @@
 
 namespace spikescope {
 
-// What --json prints: schema spikescope.run/1, without the events. Bytes that are not UTF-8 become U+FFFD.
+// What --json prints: schema spikescope.run/2 without "recording". Bytes that are not UTF-8 become U+FFFD.
 std::string summaryJson(const Recording& recording);
 
 // What --report writes: the summary and, under "recording", all that readReport() needs to make the Recording again.

@@ -5,6 +5,8 @@
 #include "core/timeline/json_cursor.h"
 #include "core/timeline/read_progress.h"
 
+#include <vector>
+
 namespace spikescope {
 
 class ReportOutline {
@@ -17,13 +19,11 @@ public:
     // A field by its path, "recording.events.rows"; null where the file has none.
     const JsonToken* find(std::string_view path) const;
 
-    static constexpr std::size_t fieldCount = 50;
-
 private:
     class Scanner;
 
     JsonToken m_root;
-    std::array<JsonToken, fieldCount> m_fields{}; // `text` is empty where the field is missing
+    std::vector<JsonToken> m_fields; // `text` is empty where the field is missing
 };
 
 } // namespace spikescope

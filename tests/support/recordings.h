@@ -23,7 +23,8 @@ namespace spikescope {
 inline Recording smallRun() {
     Recording r;
     r.kind = RecordingKind::Run;
-    r.device = {.name = "Card \"A\"", .driver = "1.2", .kernels = "portable", .heapBytes = 1u << 30};
+    r.device = {.name = "Card \"A\"", .driver = "1.2", .kernels = "portable"};
+    r.spaces[deviceSpace].bytes = 1u << 30;
     r.controls = {{"model", "flux1"}, {"size", "64x64"}, {"barrier", "layer"}};
     r.layers = {"", "decoder.conv_in", "decoder.conv_out"};
     r.tensors = {
@@ -83,8 +84,9 @@ inline Recording smallRun() {
 // One number for each thing that readReport() must bring back.
 inline void expectEqual(const Recording& a, const Recording& b) {
     EXPECT_EQ(a.kind, b.kind);
-    EXPECT_EQ(std::tie(a.device.name, a.device.driver, a.device.kernels, a.device.heapBytes),
-              std::tie(b.device.name, b.device.driver, b.device.kernels, b.device.heapBytes));
+    EXPECT_EQ(std::tie(a.device.name, a.device.driver, a.device.kernels),
+              std::tie(b.device.name, b.device.driver, b.device.kernels));
+    EXPECT_EQ(a.spaces, b.spaces);
     EXPECT_EQ(a.controls, b.controls);
     EXPECT_EQ(a.tiling, b.tiling);
     EXPECT_EQ(a.layers, b.layers);
@@ -97,14 +99,15 @@ inline void expectEqual(const Recording& a, const Recording& b) {
     const auto sample = [](const Sample& s) { return std::tie(s.event, s.driverBytes, s.processBytes); };
     EXPECT_TRUE(std::ranges::equal(a.samples, b.samples, {}, sample, sample));
     const auto tensor = [](const RecordedTensor& t) {
-        return std::tie(t.name, t.layer, t.category, t.dtype, t.shape, t.bytes, t.host);
+        return std::tie(t.name, t.layer, t.category, t.dtype, t.shape, t.bytes, t.space);
     };
     const auto op = [](const RecordedOp& o) {
-        return std::tie(o.name, o.layer, o.phase, o.flops, o.outputBytes, o.traffic, o.dtype, o.beginNs, o.endNs);
+        return std::tie(o.name, o.kind, o.times, o.layer, o.phase, o.flops, o.outputBytes, o.traffic, o.dtype,
+                        o.beginNs, o.endNs);
     };
     const auto event = [](const Event& e) {
-        return std::tie(e.kind, e.phase, e.tensor, e.op, e.address, e.bytes, e.allocated, e.reserved, e.workspace,
-                        e.host, e.freeBytes, e.largestFree);
+        return std::tuple(e.kind, e.phase, e.space, e.tensor, e.op, e.address, e.bytes, e.allocated, e.reserved,
+                          e.workspace, e.freeBytes, e.largestFree);
     };
     EXPECT_TRUE(std::ranges::equal(a.tensors, b.tensors, {}, tensor, tensor));
     const auto tile = [](const RecordedTile& t) { return std::tuple(t.area, t.firstOp, t.lastOp); };
@@ -193,7 +196,11 @@ inline Recording anyRecording(unsigned seed) {
     Random random(seed);
     Recording r;
     r.kind = static_cast<RecordingKind>(random.below(3));
-    r.device = {random.text(), random.text(), random.text(), random.number()};
+    r.device = {random.text(), random.text(), random.text()};
+    r.tiling = static_cast<TilingKind>(random.below(3));
+    for (std::uint32_t n = random.below(3); n > 0; --n)
+        r.spaces.push_back({random.text(), static_cast<SpaceKind>(random.below(2))});
+    for (MemorySpace& space : r.spaces) space.bytes = random.number();
     for (std::uint32_t n = random.below(4); n > 0; --n) r.controls.emplace_back(random.text(), random.text());
     r.layers = random.texts();
     const auto layer = [&] { // a replay without layers means the first that it does not have
@@ -206,14 +213,19 @@ inline Recording anyRecording(unsigned seed) {
         recorder.phase(static_cast<Phase>(random.below(6)));
         const auto tensor = static_cast<std::uint32_t>(r.tensors.size());
         RecordedTensor& made = r.tensors.emplace_back();
-        made = {random.text(),       layer(), static_cast<Category>(random.below(6)),
-                random.text(),       {},      random.number() >> 8,
-                random.below(4) == 0};
+        made = {random.text(),
+                layer(),
+                static_cast<Category>(random.below(6)),
+                random.text(),
+                {},
+                random.number() >> 8,
+                random.below(static_cast<std::uint32_t>(r.spaces.size()))};
         for (std::uint32_t d = random.below(5); d > 0; --d) made.shape.push_back(random.number());
         const std::uint64_t bytes = made.bytes, block = random.number() >> 8;
         recorder.reserve(random.number(), block);
         recorder.alloc(tensor, random.number(), bytes);
         recorder.op({.name = random.text(),
+                     .kind = static_cast<OpKind>(random.below(11)),
                      .layer = layer(),
                      .phase = static_cast<Phase>(random.below(6)),
                      .flops = random.number(),
@@ -221,7 +233,8 @@ inline Recording anyRecording(unsigned seed) {
                      .traffic = random.number(),
                      .dtype = random.text(),
                      .beginNs = random.time(),
-                     .endNs = random.time()});
+                     .endNs = random.time(),
+                     .times = random.below(3) == 0 ? random.number() : 1});
         const std::uint64_t free = recorder.reserved() - block;
         recorder.freeSpace(free, free / (1 + random.below(3)));
         if (random.below(2) == 0) recorder.free(tensor, random.number(), bytes);
