@@ -1,9 +1,10 @@
 // How long a long report takes: 1,000,000 events, 300,000 tensors, 500,000 ops, a quarter of a gigabyte of text. Floor
 // to pass: read in 3 s, and written in as much.
 
+#include "core/base/output_file.h"
+#include "core/formats/read_report.h"
+#include "core/formats/write_report.h"
 #include "core/memory/recorder.h"
-#include "core/timeline/export.h"
-#include "core/timeline/import.h"
 
 #include <benchmark/benchmark.h>
 

@@ -5,9 +5,10 @@
 #include "app/widgets/theme.h"
 #include "app/widgets/timeline_chart.h"
 
+#include "core/base/output_file.h"
+#include "core/formats/write_report.h"
 #include "core/memory/recorder.h"
 #include "core/run/session.h"
-#include "core/timeline/export.h"
 
 #include <benchmark/benchmark.h>
 

@@ -10,6 +10,7 @@ grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]Q' core && complain 
 declare -A below=(
     [base]="" [memory]="base" [pytorch]="base memory" [graph]="base" [model]="base graph" [program]="base memory graph model" [gpu]="base memory"
     [kernels]="base memory graph model program gpu" [timeline]="base memory"
+    [formats]="base memory pytorch timeline"
     [run]="base memory graph model program gpu kernels timeline")
 for path in core/*/; do
     room=$(basename "$path")

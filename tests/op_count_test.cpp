@@ -1,10 +1,10 @@
 // Plans of many equal parts: one stands for all of them, and nothing that is said of memory or work changes. What would
 // be too much even so, and runs, whose events are all kept, are refused before anything is lowered, with what is not.
 
+#include "core/formats/read_report.h"
+#include "core/formats/write_report.h"
 #include "core/run/cost_model.h"
 #include "core/run/fit.h"
-#include "core/timeline/export.h"
-#include "core/timeline/import.h"
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
 #include "tests/support/job_support.h"

@@ -1,9 +1,9 @@
 // Which ops are for which part of the output: the tiles of the grid, each with its ops from its upload to its blend,
 // and stripes of rows with those of the last maps. Protects what the window selects where a picture is clicked.
 
+#include "core/formats/read_report.h"
+#include "core/formats/write_report.h"
 #include "core/program/tile_grid.h"
-#include "core/timeline/export.h"
-#include "core/timeline/import.h"
 #include "tests/support/job_support.h"
 
 #include <algorithm>

@@ -4,9 +4,9 @@
 #include "app/cli/options.h"
 
 #include "core/base/machine_memory.h"
+#include "core/base/output_file.h"
 #include "core/base/text.h"
 #include "core/run/fit.h"
-#include "core/timeline/export.h"
 #include "core/timeline/layer_table.h"
 
 #include <nlohmann/json.hpp>

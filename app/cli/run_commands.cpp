@@ -32,8 +32,7 @@ struct PlanCommand {
         TRY(const auto limit, output.limit());
         TRY(Controls chosen, controls.controls());
         CHECK(checkFiles({controls.inputFiles(chosen), output.files()}, output.json));
-        const bool everyEvent = !output.report.empty() || !output.csv.empty() || !output.layers.empty();
-        TRY(const Job job, prepare(std::move(chosen), std::monostate{}, {.everyEvent = everyEvent}));
+        TRY(const Job job, prepare(std::move(chosen), std::monostate{}, {.everyEvent = output.writesFiles()}));
         sayNotes(job, output.quiet || output.json);
         // A device is opened only when one is named: its block sizes then go into the plan.
         HeapTraits traits;
@@ -110,8 +109,8 @@ struct RunCommand {
         sayNotes(job, output.quiet);
         // Outputs are opened before the work, so that a folder that cannot be written costs nothing.
         TRY(const auto outputs, sinks(job));
-        for (const std::string& path : {output.report, output.csv, output.layers})
-            if (!path.empty()) CHECK(checkWritable(path));
+        for (const OutputOptions::File& file : output.written)
+            if (!file.path.empty()) CHECK(checkWritable(file.path));
         TRY(const std::unique_ptr<Session> session,
             Session::open({.device = job.controls.device,
                            .kernels = kernels == "portable" ? KernelChoice::Portable : KernelChoice::Best,

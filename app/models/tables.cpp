@@ -38,21 +38,6 @@ QString differenceOrEqual(double from, double to) {
 
 } // namespace
 
-QString csvField(const QString& text) {
-    if (!text.contains(QLatin1Char('"')) && !text.contains(QLatin1Char(',')) && !text.contains(QLatin1Char('\n')) &&
-        !text.contains(QLatin1Char('\r')))
-        return text;
-    QString quoted = text;
-    quoted.replace(QLatin1Char('"'), QLatin1String("\"\""));
-    return QLatin1Char('"') + quoted + QLatin1Char('"');
-}
-
-QString csvNumber(double value) {
-    if (std::isnan(value)) return {};
-    if (value == std::floor(value) && std::abs(value) < 9e15) return QString::number(static_cast<qint64>(value));
-    return QString::number(value, 'g', 12);
-}
-
 QString bytesText(std::uint64_t bytes) { return QString::fromStdString(formatBytes(bytes)); }
 
 QString differenceText(std::int64_t bytes) {

@@ -470,7 +470,6 @@ void Workspace::onOpened(const OpenedFile& file) {
         Q_EMIT sessionOpened(QString::fromStdString(file.path));
         return;
     case OpenedFile::Kind::Recording:
-    case OpenedFile::Kind::Snapshot:
         show(m_runs.add({.id = 0,
                          .label = fileName(file.path),
                          .timeline = file.timeline,

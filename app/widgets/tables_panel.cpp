@@ -11,7 +11,7 @@
 #include <QToolButton>
 #include <QVBoxLayout>
 
-#include "core/timeline/export.h"
+#include "core/base/output_file.h"
 
 namespace spikescope {
 
@@ -297,7 +297,7 @@ void TablesPanel::saveCsv() {
                                                       QStringLiteral("table.csv"), QStringLiteral("CSV (*.csv)"));
     if (path.isEmpty()) return;
     Result<void> written = m_workspace.checkExport(path);
-    if (written) written = writeText(path.toStdString(), model->csv().toStdString());
+    if (written) written = writeText(path.toStdString(), model->csv());
     m_workspace.tell(
         written ? Notice{.kind = Notice::Kind::Note, .text = QStringLiteral("Saved ") + path}
                 : Notice{.kind = Notice::Kind::Error, .text = QString::fromStdString(written.error().message)});

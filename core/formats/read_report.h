@@ -2,8 +2,8 @@
 // Reads what reportJson() wrote. Reports come from other machines and other people, so nothing in them is trusted.
 
 #include "core/base/error.h"
+#include "core/formats/read_progress.h"
 #include "core/memory/recording.h"
-#include "core/timeline/read_progress.h"
 
 #include <string>
 #include <string_view>

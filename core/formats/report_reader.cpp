@@ -1,4 +1,4 @@
-#include "core/timeline/report_reader.h"
+#include "core/formats/report_reader.h"
 
 #include "core/base/checked.h"
 

@@ -1,8 +1,8 @@
 #pragma once
 // Reads objects and tables of a report by the lists of its schema, and checks what every version must hold to.
 
-#include "core/timeline/report_schema.h"
-#include "core/timeline/report_table.h"
+#include "core/formats/report_schema.h"
+#include "core/formats/report_table.h"
 
 #include <concepts>
 #include <functional>

@@ -2,8 +2,8 @@
 // Values of a report with the words that say where they stand, and its tables row by row.
 
 #include "core/base/text.h"
+#include "core/formats/report_outline.h"
 #include "core/memory/recording.h"
-#include "core/timeline/report_outline.h"
 
 #include <algorithm>
 #include <array>

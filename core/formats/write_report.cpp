@@ -1,19 +1,16 @@
-#include "core/timeline/export.h"
+#include "core/formats/write_report.h"
 
-#include "core/base/output_file.h"
+#include "core/formats/json_text.h"
+#include "core/formats/report_schema.h"
 #include "core/timeline/driver_truth.h"
-#include "core/timeline/json_text.h"
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
-#include "core/timeline/report_schema.h"
 
 #include <nlohmann/json.hpp>
 
 #include <cmath>
 #include <concepts>
 #include <functional>
-#include <initializer_list>
-#include <iterator>
 
 namespace spikescope {
 
@@ -225,71 +222,6 @@ void appendRecording(JsonText& text, const Recording& recording) {
     tables.close();
 }
 
-// Fields go in one by one, lines leave for the file whole.
-class CsvWriter {
-public:
-    [[nodiscard]] static Result<CsvWriter> create(const std::string& path) {
-        TRY(OutputFile file, OutputFile::create(path));
-        return CsvWriter(std::move(file));
-    }
-
-    CsvWriter& text(std::string_view field) {
-        separate();
-        if (field.find_first_of(",\"\r\n") == std::string_view::npos) {
-            m_line.append(field.data(), field.data() + field.size());
-            return *this;
-        }
-        m_line.push_back('"');
-        for (char c : field) {
-            if (c == '"') m_line.push_back('"');
-            m_line.push_back(c);
-        }
-        m_line.push_back('"');
-        return *this;
-    }
-    template <std::integral T> CsvWriter& number(T value) {
-        separate();
-        fmt::format_to(std::back_inserter(m_line), "{}", value);
-        return *this;
-    }
-    CsvWriter& fraction(double value) {
-        separate();
-        fmt::format_to(std::back_inserter(m_line), "{:.6f}", value);
-        return *this;
-    }
-    CsvWriter& address(std::uint64_t value) {
-        separate();
-        fmt::format_to(std::back_inserter(m_line), "{:#x}", value);
-        return *this;
-    }
-    [[nodiscard]] Result<void> endLine() {
-        m_line.push_back('\r');
-        m_line.push_back('\n');
-        Result<void> written = m_file.write(std::string_view(m_line.data(), m_line.size()));
-        m_line.clear();
-        m_first = true;
-        return written;
-    }
-    [[nodiscard]] Result<void> header(std::initializer_list<const char*> columns) {
-        for (const char* column : columns) text(column);
-        return endLine();
-    }
-    [[nodiscard]] Result<void> commit() { return m_file.commit(); }
-
-private:
-    explicit CsvWriter(OutputFile file)
-        : m_file(std::move(file)) {}
-
-    void separate() {
-        if (!m_first) m_line.push_back(',');
-        m_first = false;
-    }
-
-    OutputFile m_file;
-    fmt::memory_buffer m_line;
-    bool m_first = true;
-};
-
 } // namespace
 
 std::string summaryJson(const Recording& recording) {
@@ -314,57 +246,6 @@ std::string reportJson(const Recording& recording) {
     appendRecording(text, recording);
     text.raw("}");
     return report;
-}
-
-Result<void> writeEventsCsv(const Recording& recording, const std::string& path) {
-    TRY(CsvWriter csv, CsvWriter::create(path));
-    CHECK(csv.header({"t_ns", "event", "tensor", "layer", "phase", "category", "address", "size_bytes",
-                      "allocated_bytes", "reserved_bytes", "workspace_bytes", "cached_bytes", "free_bytes",
-                      "largest_free_bytes", "fragmentation", "host_bytes"}));
-    RunningTotals totals(recording);
-    for (const Event& event : recording.events) {
-        totals.follow(event);
-        const SpaceTotals& device = totals.of(deviceSpace);
-        const RecordedTensor* tensor =
-            event.tensor < recording.tensors.size() ? &recording.tensors[event.tensor] : nullptr;
-        csv.number(recording.timeNs(event))
-            .text(name(event.kind))
-            .text(tensor ? std::string_view(tensor->name) : std::string_view())
-            .text(tensor ? layerName(recording, tensor->layer) : std::string_view())
-            .text(name(event.phase))
-            .text(tensor ? name(tensor->category) : std::string_view())
-            .address(event.address)
-            .number(event.bytes)
-            .number(device.allocated)
-            .number(device.reserved)
-            .number(device.workspace)
-            .number(device.cached())
-            .number(device.freeBytes)
-            .number(device.largestFree)
-            .fraction(device.fragmentation())
-            .number(totals.of(hostSpace).allocated);
-        CHECK(csv.endLine());
-    }
-    return csv.commit();
-}
-
-Result<void> writeLayersCsv(const Recording& recording, const std::string& path) {
-    TRY(CsvWriter csv, CsvWriter::create(path));
-    CHECK(csv.header({"layer", "op", "phase", "dtype", "begin_ns", "end_ns", "peak_bytes", "workspace_bytes",
-                      "output_bytes", "flops", "first_op", "last_op"}));
-    for (const LayerRow& row : layerTable(recording)) {
-        csv.text(row.name).text(row.op).text(name(row.phase)).text(row.dtype);
-        csv.number(row.beginNs).number(row.endNs).number(row.peakBytes).number(row.workspaceBytes);
-        csv.number(row.outputBytes).number(row.flops).number(row.firstOp).number(row.lastOp);
-        CHECK(csv.endLine());
-    }
-    return csv.commit();
-}
-
-Result<void> writeText(const std::string& path, std::string_view text) {
-    TRY(OutputFile file, OutputFile::create(path));
-    CHECK(file.write(text));
-    return file.commit();
 }
 
 } // namespace spikescope

@@ -1,6 +1,6 @@
-#include "core/timeline/report_outline.h"
+#include "core/formats/report_outline.h"
 
-#include "core/timeline/report_schema.h"
+#include "core/formats/report_schema.h"
 
 #include <algorithm>
 #include <utility>

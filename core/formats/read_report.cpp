@@ -1,7 +1,7 @@
-#include "core/timeline/import.h"
+#include "core/formats/read_report.h"
 
 #include "core/base/mapped_file.h"
-#include "core/timeline/report_reader.h"
+#include "core/formats/report_reader.h"
 
 #include <new>
 

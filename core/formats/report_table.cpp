@@ -1,4 +1,4 @@
-#include "core/timeline/report_table.h"
+#include "core/formats/report_table.h"
 
 #include <algorithm>
 

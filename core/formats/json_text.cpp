@@ -1,4 +1,4 @@
-#include "core/timeline/json_text.h"
+#include "core/formats/json_text.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>

@@ -1,7 +1,7 @@
 // Files of spikescope.run/1. They know two memories: tensors say whether they are the host's, and every event has the
 // totals of both.
 
-#include "core/timeline/report_reader.h"
+#include "core/formats/report_reader.h"
 
 namespace spikescope {
 

@@ -2,8 +2,8 @@
 // The first pass over a report: all of it is checked to be JSON within the limits, and where the fields stand that
 // readReport() asks for is written down. Tables stay text, so fields can be looked up in any order at no cost.
 
-#include "core/timeline/json_cursor.h"
-#include "core/timeline/read_progress.h"
+#include "core/formats/json_cursor.h"
+#include "core/formats/read_progress.h"
 
 #include <vector>
 
