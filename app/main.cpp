@@ -115,7 +115,7 @@ private:
         m_window.image().tilesAction()->setChecked(true);
         if (const TimelinePtr timeline = m_workspace.pictureTimeline())
             m_workspace.selectPart(m_workspace.pictureRun(),
-                                   static_cast<std::uint32_t>(timeline->recording().parts.size() / 2));
+                                   static_cast<std::uint32_t>(timeline->recording().tiles.size() / 2));
     }
 
     MainWindow& m_window;

@@ -58,7 +58,7 @@ Result<void> bench(VulkanBackend& backend, const Controls& controls, const Optio
     int run = -1 - static_cast<int>(warm);
     for (const RecordedOp& op : recording.ops) {
         if (op.phase != Phase::Decode) continue;
-        if (op.name == "upload") {
+        if (op.kind == OpKind::Upload) {
             ++run;
             continue;
         }

@@ -1,9 +1,10 @@
 // How long a long report takes: 1,000,000 events, 300,000 tensors, 500,000 ops, a quarter of a gigabyte of text. Floor
 // to pass: read in 3 s, and written in as much.
 
+#include "core/base/output_file.h"
+#include "core/formats/read_report.h"
+#include "core/formats/write_report.h"
 #include "core/memory/recorder.h"
-#include "core/timeline/export.h"
-#include "core/timeline/import.h"
 
 #include <benchmark/benchmark.h>
 
@@ -20,8 +21,9 @@ namespace {
 Recording longRecording() {
     constexpr std::uint32_t ops = 500'000, tensors = 300'000, layers = 200, live = 6, sampleEvery = 100;
     Recording r;
-    r.kind = "run";
-    r.device = {.name = "Card", .driver = "1.2", .kernels = "portable", .heapBytes = std::uint64_t{8} << 30};
+    r.kind = RecordingKind::Run;
+    r.device = {.name = "Card", .driver = "1.2", .kernels = "portable"};
+    r.spaces[deviceSpace].bytes = std::uint64_t{8} << 30;
     r.controls = {{"model", "flux1"}, {"size", "8192x8192"}, {"tile", "64"}};
     for (std::uint32_t i = 0; i < layers; ++i)
         r.layers.push_back("decoder.up_blocks." + std::to_string(i / 50) + ".resnets." + std::to_string(i % 50) +

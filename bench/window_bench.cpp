@@ -6,8 +6,9 @@
 #include "app/widgets/timeline_chart.h"
 
 #include "core/backend/run_job.h"
+#include "core/base/output_file.h"
+#include "core/formats/write_report.h"
 #include "core/memory/recorder.h"
-#include "core/timeline/export.h"
 #include "core/vulkan/vulkan_backend.h"
 
 #include <benchmark/benchmark.h>
@@ -25,7 +26,7 @@ namespace {
 
 // A long run of small tensors that come and go, with some spikes of one event.
 Recording longRecording(std::uint32_t events) {
-    Recording recording{.kind = "run"};
+    Recording recording{.kind = RecordingKind::Run};
     recording.layers = {"decoder.conv_in", "decoder.mid_block.resnets.0.conv1", "decoder.up_blocks.0.resnets.0.conv1",
                         "decoder.conv_out"};
     std::mt19937 random(7);

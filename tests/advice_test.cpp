@@ -11,7 +11,15 @@ namespace spikescope {
 namespace {
 
 RecordedOp op(const char* name, const char* dtype, std::uint64_t flops, std::uint64_t traffic, std::int64_t ns) {
-    return {.name = name, .phase = Phase::Decode, .flops = flops, .traffic = traffic, .dtype = dtype, .endNs = ns};
+    const bool conv = std::string_view(name).starts_with("conv");
+    const OpKind kind = conv ? OpKind::Convolution : valueNamed<OpKind>(name).value_or(OpKind::Compute);
+    return {.name = name,
+            .kind = kind,
+            .phase = Phase::Decode,
+            .flops = flops,
+            .traffic = traffic,
+            .dtype = dtype,
+            .endNs = ns};
 }
 
 // 2 ns a byte in copies, and 3 ns a flop beside that in convolutions; a norm has 5 ns a byte.
@@ -19,7 +27,8 @@ Recording measuredRun() {
     Recording run;
     run.ops = {op("copy", "bf16", 0, 1000, 2000), op("conv3x3", "bf16", 10'000, 500, 31'000),
                op("conv3x3", "bf16", 20'000, 1000, 62'000), op("group_norm_silu", "bf16", 600, 100, 500)};
-    run.ops.push_back({.name = "upload", .phase = Phase::Load, .traffic = 1, .endNs = 1'000'000});
+    run.ops.push_back(
+        {.name = "upload", .kind = OpKind::Upload, .phase = Phase::Load, .traffic = 1, .endNs = 1'000'000});
     return run;
 }
 

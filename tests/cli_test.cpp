@@ -542,7 +542,7 @@ TEST_F(CliTest, summaryHasTheContractsFields) {
     ASSERT_EQ(outcome.code, 0) << outcome.error;
     EXPECT_EQ(outcome.error, "");
     const auto json = nlohmann::json::parse(outcome.out);
-    EXPECT_EQ(json["schema"], "spikescope.run/1");
+    EXPECT_EQ(json["schema"], "spikescope.run/2");
     EXPECT_EQ(json["kind"], "run");
     for (const char* key :
          {"device", "controls", "peak", "predicted", "host_peak_bytes", "duration_ms", "load_ms", "layers", "failure"})
@@ -569,6 +569,42 @@ TEST_F(CliTest, summaryHasTheContractsFields) {
     EXPECT_EQ(compared.code, 0) << compared.error;
     EXPECT_NE(compared.out.find("allocated"), std::string::npos);
     expectRefusal({"compare", file("plan.json"), file("x.png")}, {"x.png"});
+}
+
+TEST_F(CliTest, exportsRecordings) {
+    ASSERT_EQ(run({"plan", "--model", "taesd", "--size", "32x32", "--quiet", "--report", file("r.json"), "--csv",
+                   file("e.csv"), "--layers", file("l.csv")})
+                  .code,
+              0);
+    const auto exported = [&](const std::string& name, std::vector<std::string> more) {
+        std::vector<std::string> arguments{"export", file("r.json"), "-o", file(name)};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        const Outcome outcome = run(arguments);
+        EXPECT_EQ(outcome.code, 0) << outcome.error;
+        EXPECT_EQ(outcome.out + outcome.error, "") << name;
+        return slurp(file(name));
+    };
+    EXPECT_EQ(exported("again.json", {"--format", "report"}), slurp(file("r.json")));
+    EXPECT_EQ(exported("again.csv", {"--format", "events"}), slurp(file("e.csv")));
+    EXPECT_EQ(exported("no suffix", {"--format", "layers"}), slurp(file("l.csv")));
+    const auto summary = nlohmann::json::parse(exported("s.json", {"--format", "summary"}));
+    EXPECT_EQ(summary["spaces"].size(), 2u);
+
+    // Files of the first schema become those of today's, with the same events.
+    const std::string old = SPIKESCOPE_TEST_DATA "/data/run_on_cpu.v1.json";
+    ASSERT_EQ(run({"export", old, "-o", file("new.json"), "--format", "report"}).code, 0);
+    EXPECT_EQ(nlohmann::json::parse(slurp(file("new.json")))["schema"], "spikescope.run/2");
+    const Outcome compared = run({"compare", old, file("new.json"), "--json"});
+    const auto peaks = nlohmann::json::parse(compared.out)["peaks"];
+    for (const auto& peak : peaks) EXPECT_EQ(peak["bytes"][0], peak["bytes"][1]);
+
+    expectRefusal({"export", file("r.json"), "-o", file("x.csv")}, {"x.csv", "--format", "events, layers"});
+    expectRefusal({"export", file("r.json"), "-o", file("x.csv"), "--format", "xml"}, {"'xml'", "events", "report"});
+    expectRefusal({"export", file("r.json")}, {"-o"});
+    expectRefusal({"export", file("e.csv"), "-o", file("x"), "--format", "report"}, {"e.csv", "report, pytorch"});
+    expectRefusal({"export", file("r.json"), "-o", file("r.json"), "--format", "report"}, {"-o", "r.json"});
+    expectRefusal({"export", file("missing.json"), "-o", file("x"), "--format", "report"}, {"missing.json"});
+    EXPECT_FALSE(std::filesystem::exists(file("x")));
 }
 
 TEST_F(CliTest, comparesImages) {

@@ -139,7 +139,8 @@ TEST(Figures, loadingByDictionaryAndByStream) {
     const auto bytesOf = [](const Recording& recording, bool host, std::string_view prefix) {
         std::uint64_t sum = 0;
         for (const RecordedTensor& tensor : recording.tensors)
-            if (tensor.category == Category::Weights && tensor.host == host && tensor.name.starts_with(prefix))
+            if (tensor.category == Category::Weights && (tensor.space == hostSpace) == host &&
+                tensor.name.starts_with(prefix))
                 sum += tensor.bytes;
         return sum;
     };

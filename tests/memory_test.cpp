@@ -143,7 +143,7 @@ TEST(Plan, endsCleanlyAtEveryLimit) {
             // An allocator that caches returns what it does not use before it gives up.
             if (!recording.failure && limit >= peak.allocated && lifetime != LifetimePolicy::Planned) continue;
             ASSERT_TRUE(recording.failure) << limit;
-            EXPECT_EQ(recording.failure->code, "out_of_device_memory");
+            EXPECT_EQ(recording.failure->code, ErrorCode::OutOfDeviceMemory);
             EXPECT_FALSE(recording.failure->layer.empty());
             EXPECT_FALSE(recording.failure->tensor.empty());
             if (!recording.events.empty()) {

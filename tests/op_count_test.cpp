@@ -3,8 +3,8 @@
 
 #include "core/advise/fit.h"
 #include "core/advise/rates.h"
-#include "core/timeline/export.h"
-#include "core/timeline/import.h"
+#include "core/formats/read_report.h"
+#include "core/formats/write_report.h"
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
 #include "tests/support/job_support.h"

@@ -1,9 +1,9 @@
 // Which ops are for which part of the output: the tiles of the grid, each with its ops from its upload to its blend,
 // and stripes of rows with those of the last maps. Protects what the window selects where a picture is clicked.
 
+#include "core/formats/read_report.h"
+#include "core/formats/write_report.h"
 #include "core/program/tile_grid.h"
-#include "core/timeline/export.h"
-#include "core/timeline/import.h"
 #include "tests/support/job_support.h"
 
 #include <algorithm>
@@ -13,12 +13,12 @@ namespace spikescope {
 namespace {
 
 bool before(const OutputArea& a, const OutputArea& b) {
-    return std::tie(a.picture, a.y, a.x, a.height, a.width) < std::tie(b.picture, b.y, b.x, b.height, b.width);
+    return std::tie(a.frame, a.y, a.x, a.height, a.width) < std::tie(b.frame, b.y, b.x, b.height, b.width);
 }
 
 std::vector<OutputArea> areasOf(const Recording& recording) {
     std::vector<OutputArea> areas;
-    for (const RecordedPart& part : recording.parts) areas.push_back(part.area);
+    for (const RecordedTile& part : recording.tiles) areas.push_back(part.area);
     return areas;
 }
 
@@ -27,7 +27,7 @@ bool isOfOp(const RecordedOp& op) { return op.phase == Phase::Decode || op.phase
 // Every part has ops, they follow each other, and events know them.
 void expectInOrder(const Recording& recording, const std::string& what) {
     std::uint32_t free = 0;
-    for (const RecordedPart& part : recording.parts) {
+    for (const RecordedTile& part : recording.tiles) {
         ASSERT_LE(free, part.firstOp) << what;
         ASSERT_LE(part.firstOp, part.lastOp) << what;
         ASSERT_LT(part.lastOp, recording.ops.size()) << what;
@@ -38,10 +38,10 @@ void expectInOrder(const Recording& recording, const std::string& what) {
         if (!taken && event.op == 0) continue;
         const std::uint32_t op = taken ? event.op : event.op - 1;
         const auto within = std::ranges::find_if(
-            recording.parts, [&](const RecordedPart& part) { return part.firstOp <= op && op <= part.lastOp; });
-        ASSERT_EQ(recording.partOf(event), within == recording.parts.end()
+            recording.tiles, [&](const RecordedTile& part) { return part.firstOp <= op && op <= part.lastOp; });
+        ASSERT_EQ(recording.tileOf(event), within == recording.tiles.end()
                                                ? noIndex
-                                               : static_cast<std::uint32_t>(within - recording.parts.begin()))
+                                               : static_cast<std::uint32_t>(within - recording.tiles.begin()))
             << what;
     }
 }
@@ -60,7 +60,7 @@ TEST(Parts, areTheTilesOfTheGrid) {
                 for (const TileGrid& grid : tileGrids(controls, width / spatialFactor, height / spatialFactor, scale))
                     for (const TileLine& row : grid.rows)
                         for (const TileLine& column : grid.columns)
-                            expected.push_back({.picture = picture,
+                            expected.push_back({.frame = picture,
                                                 .x = column.begin * scale,
                                                 .y = row.begin * scale,
                                                 .width = column.length * scale,
@@ -71,7 +71,7 @@ TEST(Parts, areTheTilesOfTheGrid) {
             ASSERT_EQ(areas, expected) << describe(values);
             expectInOrder(recording, describe(values));
             std::size_t ops = 0;
-            for (const RecordedPart& part : recording.parts) {
+            for (const RecordedTile& part : recording.tiles) {
                 EXPECT_TRUE(recording.ops[part.firstOp].name.starts_with("upload")) << describe(values);
                 EXPECT_EQ(recording.ops[part.lastOp].name, "blend") << describe(values);
                 ops += part.lastOp - part.firstOp + 1;
@@ -89,25 +89,25 @@ TEST(Parts, areStripesWithTheOpsThatMakeTheirRows) {
         const Recording recording = planJob(jobOf(controlsOf(values)));
         const std::uint64_t width = *op == 'd' ? 256 : 256 / spatialFactor,
                             height = *op == 'd' ? 328 : 328 / spatialFactor;
-        ASSERT_GT(recording.parts.size(), 1u) << op;
+        ASSERT_GT(recording.tiles.size(), 1u) << op;
         std::uint64_t rows = 0;
-        for (const RecordedPart& part : recording.parts) {
+        for (const RecordedTile& part : recording.tiles) {
             EXPECT_EQ(part.area, (OutputArea{.y = rows, .width = width, .height = part.area.height})) << op;
-            EXPECT_EQ(recording.ops[part.lastOp].layer, recording.ops[recording.parts.back().lastOp].layer) << op;
+            EXPECT_EQ(recording.ops[part.lastOp].layer, recording.ops[recording.tiles.back().lastOp].layer) << op;
             rows += part.area.height;
         }
         EXPECT_EQ(rows, height) << op;
         expectInOrder(recording, op);
         // Nothing but the output's way to the host comes behind the last one.
-        const std::uint32_t last = recording.parts.back().lastOp;
+        const std::uint32_t last = recording.tiles.back().lastOp;
         ASSERT_EQ(last + 2u, recording.ops.size()) << op;
         EXPECT_EQ(recording.ops.back().name, "download") << op;
-        EXPECT_LT(recording.parts.front().firstOp, last) << op;
+        EXPECT_LT(recording.tiles.front().firstOp, last) << op;
     }
 }
 
 TEST(Parts, comeAgainWithEveryRunOfTheOpAndAreNoneOfAWholeOne) {
-    EXPECT_TRUE(planJob(jobOf(controlsOf({{"model", "taesd"}, {"size", "256x256"}}))).parts.empty());
+    EXPECT_TRUE(planJob(jobOf(controlsOf({{"model", "taesd"}, {"size", "256x256"}}))).tiles.empty());
     NamedValues values{{"model", "taesd"}, {"size", "256x256"}, {"tile", "128"}};
     const std::vector<OutputArea> once = areasOf(planJob(jobOf(controlsOf(values))));
     values.emplace_back("repeat", "2");
@@ -126,12 +126,12 @@ TEST(Parts, besideEachOtherHaveTheSameOps) {
     const Recording beside = planJob(jobOf(controlsOf(values)));
     EXPECT_EQ(areasOf(beside), areasOf(alone));
     // Rows of three tiles: two and one.
-    ASSERT_EQ(beside.parts.size(), 9u);
+    ASSERT_EQ(beside.tiles.size(), 9u);
     for (std::size_t i = 0; i < 9; ++i) {
-        const RecordedPart &part = beside.parts[i], &first = beside.parts[i % 3 == 1 ? i - 1 : i];
+        const RecordedTile &part = beside.tiles[i], &first = beside.tiles[i % 3 == 1 ? i - 1 : i];
         EXPECT_EQ(std::pair(part.firstOp, part.lastOp), std::pair(first.firstOp, first.lastOp)) << i;
         if (i > 0 && i % 3 != 1) {
-            EXPECT_GT(part.firstOp, beside.parts[i - 1].lastOp) << i;
+            EXPECT_GT(part.firstOp, beside.tiles[i - 1].lastOp) << i;
         }
     }
     const auto read = parseReport(reportJson(beside), "beside.json");

@@ -12,6 +12,7 @@
 #include <functional>
 #include <limits>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <unistd.h>
@@ -52,7 +53,7 @@ protected:
 TEST(Report, HostMemorySamplesAndFreeSpaceComeBack) {
     Recording r = smallRun();
     r.tensors.push_back(
-        {.name = "dictionary", .category = Category::Weights, .dtype = "F16", .bytes = 77, .host = true});
+        {.name = "dictionary", .category = Category::Weights, .dtype = "F16", .bytes = 77, .space = hostSpace});
     Recorder recorder(r);
     recorder.freeSpace(0, 0);
     recorder.alloc(9, 0x9000, 77);
@@ -84,7 +85,7 @@ TEST(Report, ReportsComeBackWhole) {
 
     Recording failed = small;
     failed.predicted.reset();
-    failed.failure = Failure{.code = "out_of_device_memory",
+    failed.failure = Failure{.code = ErrorCode::OutOfDeviceMemory,
                              .message = "layer 'x'",
                              .layer = "x",
                              .tensor = "t",
@@ -98,7 +99,7 @@ TEST(Report, ReportsComeBackWhole) {
     expectEqual(failed, *readFailed);
 
     Recording replay;
-    replay.kind = "replay";
+    replay.kind = RecordingKind::Replay;
     replay.tensors = {{.name = "block"}};
     Recorder(replay).alloc(0, 1, 2);
     const auto readReplay = roundTrip(replay);
@@ -144,7 +145,7 @@ TEST(Report, MayHaveMoreColumnsAndFields) {
     Json report = Json::parse(reportJson(smallRun()));
     report["later"] = {{"x", 1}, {"schema", 2}, {"recording", {{"events", 3}}}};
     report["device.name"] = 4; // a name with a point is no path
-    for (const char* name : {"controls", "tensors", "ops", "parts", "events", "samples", "barriers"}) {
+    for (const char* name : {"controls", "tensors", "spaces", "ops", "tiles", "events", "samples", "barriers"}) {
         Json& table = report["recording"][name];
         table["columns"].insert(table["columns"].begin(), "later");
         table["columns"].push_back(table["columns"][1]); // of equal names the first counts
@@ -244,7 +245,7 @@ TEST(Report, RowsOfTheWrongLengthAreRefused) {
 
 TEST_F(ReportFiles, TellTheirProgressAndCanBeCancelled) {
     Recording r;
-    r.kind = "plan";
+    r.kind = RecordingKind::Plan;
     r.tensors = {{.name = "map", .bytes = 4096}};
     Recorder recorder(r);
     for (int i = 0; i < 15'000; ++i) {
@@ -277,10 +278,11 @@ TEST_F(ReportFiles, TellTheirProgressAndCanBeCancelled) {
 
 TEST(Report, WrongTypesAreRefusedByName) {
     expectRefused([](Json& r) { r = Json::array(); }, {"is not an object"});
-    expectRefused([](Json& r) { r["schema"] = "spikescope.run/2"; }, {"'schema'", "spikescope.run/2"});
+    expectRefused([](Json& r) { r["schema"] = "spikescope.run/3"; },
+                  {"'schema'", "spikescope.run/3", "spikescope.run/2"});
     expectRefused([](Json& r) { r.erase("kind"); }, {"'kind'", "missing"});
     expectRefused([](Json& r) { r["device"] = nullptr; }, {"'device'", "not an object"});
-    expectRefused([](Json& r) { r["device"]["heap_bytes"] = -1; }, {"'device.heap_bytes'", "unsigned"});
+    expectRefused([](Json& r) { r["recording"]["spaces"]["rows"][1][2] = -1; }, {"row 1 column bytes", "unsigned"});
     expectRefused([](Json& r) { r["predicted"] = 5; }, {"'predicted'", "not an object"});
     expectRefused([](Json& r) { r["host_peak_bytes"] = 1.5; }, {"'host_peak_bytes'"});
     expectRefused([](Json& r) { r["duration_ms"] = nullptr; }, {"'duration_ms'", "not a number"});
@@ -316,30 +318,155 @@ TEST(Report, IndicesOutOfRangeAreRefused) {
     expectRefused(cell("events", 5, 3, 0), {"column op", "is 0 after 1"});
     expectRefused(
         [](Json& r) {
-            r["failure"] = Json::parse(R"({"code":"","message":"","layer":"","tensor":"",
+            r["failure"] = Json::parse(R"({"code":"cancelled","message":"","layer":"","tensor":"",
         "bytes_wanted":0,"bytes_free":0,"event":1000})");
         },
         {"'failure.event'", "is 1000"});
 }
 
-TEST(Report, PartsMayBeMissingButNotMixedUp) {
-    Json report = Json::parse(reportJson(smallRun()));
-    report["recording"].erase("parts");
-    Recording without = smallRun();
-    without.parts.clear();
-    const auto read = parseReport(report.dump(), fileName);
-    ASSERT_TRUE(read) << read.error().message;
-    expectEqual(without, *read);
-
+TEST(Report, TilesThatAreMixedUpAreRefused) {
     const auto cell = [](std::size_t row, std::size_t column, Json value) {
-        return [=](Json& r) { r["recording"]["parts"]["rows"][row][column] = value; };
+        return [=](Json& r) { r["recording"]["tiles"]["rows"][row][column] = value; };
     };
-    expectRefused(cell(0, 3, 65537), {"recording.parts row 0 column width", "more than 65536"});
+    expectRefused(cell(0, 3, 65537), {"recording.tiles row 0 column width", "more than 65536"});
     expectRefused(cell(0, 5, nullptr), {"column first_op"});
     expectRefused(cell(1, 6, 5), {"column last_op", "there are 5 ops"});
     expectRefused(cell(1, 6, nullptr), {"column last_op"});
     expectRefused(cell(0, 6, 1), {"column last_op", "is 1 from 2"});
     expectRefused(cell(1, 5, 3), {"column last_op", "is 4 from 3"});
+}
+
+TEST(Report, SpacesThatAreMixedUpAreRefused) {
+    const auto cell = [](const char* table, std::size_t row, std::size_t column, Json value) {
+        return [=](Json& r) { r["recording"][table]["rows"][row][column] = value; };
+    };
+    expectRefused([](Json& r) { r["recording"].erase("spaces"); }, {"'recording.spaces'", "missing"});
+    expectRefused([](Json& r) { r["recording"]["spaces"]["rows"].erase(1); }, {"'recording.spaces'", "begin with"});
+    expectRefused([](Json& r) { r["recording"]["spaces"]["rows"] = Json::array(); }, {"'recording.spaces'"});
+    expectRefused([](Json& r) { std::swap(r["recording"]["spaces"]["rows"][0], r["recording"]["spaces"]["rows"][1]); },
+                  {"'recording.spaces'", "begin with a space of the host"});
+    expectRefused(
+        [](Json& r) {
+            Json& rows = r["recording"]["spaces"]["rows"];
+            while (rows.size() < 65) rows.push_back(rows[1]);
+        },
+        {"'recording.spaces'", "has 65 rows", "64"});
+    expectRefused(cell("spaces", 1, 1, "disk"), {"recording.spaces row 1 column kind", "'disk'"});
+    expectRefused(cell("tensors", 0, 6, 2), {"recording.tensors row 0 column space", "there are 2 spaces"});
+    expectRefused(cell("tensors", 0, 6, nullptr), {"recording.tensors row 0 column space", "is null"});
+    expectRefused(cell("tensors", 0, 6, false), {"column space", "not an unsigned"});
+    expectRefused(cell("events", 0, 11, 2), {"recording.events row 0 column space", "there are 2 spaces"});
+    expectRefused(cell("events", 0, 11, std::uint64_t{1} << 32), {"column space", "there are 2 spaces"});
+    expectRefused(cell("events", 1, 11, 0), {"row 1 column space", "is 0, but the tensor lies in 1"});
+    // What one space reserves says nothing of another one.
+    expectRefused(cell("events", 0, 11, 0), {"row 1 column reserved_bytes", "is 512, but the events so far make 0"});
+}
+
+TEST(Report, EachSpaceHasItsOwnTotals) {
+    Recording r;
+    r.spaces.push_back({"second", SpaceKind::Device, 5000});
+    r.tensors = {{.name = "a", .bytes = 10},
+                 {.name = "b", .category = Category::Workspace, .bytes = 20, .space = 2},
+                 {.name = "c", .bytes = 40, .space = hostSpace}};
+    Recorder recorder(r);
+    recorder.reserve(0, 100);
+    recorder.alloc(0, 0, 10);
+    recorder.reserve(0, 200, 2);
+    recorder.freeSpace(180, 170, 2);
+    recorder.alloc(1, 0, 20);
+    recorder.alloc(2, 0, 40);
+    recorder.free(0, 0, 10);
+    const auto read = roundTrip(r);
+    ASSERT_TRUE(read) << read.error().message;
+    expectEqual(r, *read);
+    EXPECT_EQ(findPeak(*read).allocated, 10u);
+    EXPECT_EQ(findPeak(*read).host, 40u);
+    EXPECT_EQ(findPeak(*read, 2).allocated, 20u);
+    EXPECT_EQ(findPeak(*read, 2).reserved, 200u);
+    EXPECT_EQ(findPeak(*read, 2).byCategory[2], 20u);
+    EXPECT_EQ(phasePeaks(*read).front().held, 50u);
+    EXPECT_EQ(read->totalsAfter(5, 2), (SpaceTotals{20, 200, 20, 180, 170}));
+    EXPECT_EQ(read->totalsAfter(1, 2), SpaceTotals());
+    EXPECT_EQ(Json::parse(summaryJson(*read))["spaces"][2].dump(),
+              R"({"name":"second","kind":"device","bytes":5000,"allocated_bytes":20,"reserved_bytes":200})");
+    Json report = Json::parse(reportJson(r));
+    report["recording"]["events"]["rows"][3][6] = 30; // as if the first device's bytes were the second's, too
+    expectRefusal(report.dump(), {"row 3 column allocated_bytes", "is 30, but the events so far make 20"});
+}
+
+// Reports of the first schema, as they were written, with the peaks that they said themselves.
+TEST(Report, FilesOfTheFirstSchemaOpen) {
+    for (const auto& [file, kind, tiling, tiles] :
+         {std::tuple("plan_in_stripes.v1.json", RecordingKind::Plan, TilingKind::Exact, 4u),
+          std::tuple("run_on_cpu.v1.json", RecordingKind::Run, TilingKind::Off, 0u),
+          std::tuple("replay.v1.json", RecordingKind::Replay, TilingKind::Off, 0u)}) {
+        const std::string path = std::string(SPIKESCOPE_TEST_DATA "/data/") + file;
+        const auto read = readReport(path);
+        ASSERT_TRUE(read) << read.error().message;
+        EXPECT_EQ(read->kind, kind) << file;
+        EXPECT_EQ(read->tiling, tiling) << file;
+        EXPECT_EQ(read->tiles.size(), tiles) << file;
+        std::ifstream in(path);
+        const auto said = nlohmann::json::parse(in), now = nlohmann::json::parse(summaryJson(*read));
+        ASSERT_EQ(said["schema"], "spikescope.run/1");
+        for (const char* field :
+             {"kind", "device", "controls", "tiling", "peak", "host_traffic_bytes", "phases", "predicted", "refusals",
+              "driver", "host_peak_bytes", "duration_ms", "load_ms", "layers", "failure"})
+            EXPECT_EQ(said[field], now[field]) << file << " " << field;
+        expectEqual(*roundTrip(*read), *read);
+    }
+}
+
+TEST(Report, FilesOfTheFirstSchemaAreNotTrusted) {
+    std::ifstream in(SPIKESCOPE_TEST_DATA "/data/plan_in_stripes.v1.json");
+    const Json whole = Json::parse(in);
+    const auto changed = [&](const std::function<void(Json&)>& change) {
+        Json report = whole;
+        change(report);
+        return report.dump();
+    };
+    const auto cell = [&](const char* table, std::size_t row, std::size_t column, const Json& value) {
+        return changed([&](Json& r) { r["recording"][table]["rows"][row][column] = value; });
+    };
+    const Json& rows = whole["recording"]["events"]["rows"];
+    std::size_t host = 0; // the first event of the host's memory
+    while (rows[host][9] == 0) ++host;
+    expectRefusal(cell("events", host, 9, 1), {"column host_bytes", "is 1, but the events so far make"});
+    expectRefusal(cell("events", host, 6, 0), {"column allocated_bytes", "is 0, but the events so far make"});
+    expectRefusal(cell("events", host, 11, ~std::uint64_t{0}), {"column largest_free_bytes", "more than"});
+    expectRefusal(cell("events", host, 2, 100'000), {"column tensor", "there are"});
+    const auto tensor = rows[host][2].get<std::size_t>();
+    expectRefusal(cell("tensors", tensor, 6, false), {"column allocated_bytes", "but the events so far make"});
+    expectRefusal(cell("tensors", tensor, 6, 1), {"column host", "neither true nor false"});
+    expectRefusal(cell("tensors", tensor, 2, "workspace"), {"column workspace_bytes"});
+    expectRefusal(cell("parts", 1, 5, 0), {"column last_op", "from 0"});
+    expectRefusal(changed([](Json& r) {
+                      r["recording"]["repeated"]["rows"] = {{100'000, 2}};
+                  }),
+                  {"recording.repeated row 0 column op", "there are"});
+    expectRefusal(changed([](Json& r) { r["failure"] = {{"code", "unheard of"}}; }), {"'failure.code'", "unheard of"});
+    // It says which schema it has.
+    expectRefusal(changed([](Json& r) { r["schema"] = "spikescope.run/2"; }), {"'recording.spaces'", "missing"});
+
+    // What early files do not have.
+    const auto early = parseReport(changed([](Json& r) {
+                                       r.erase("tiling");
+                                       r["recording"].erase("parts");
+                                       r["recording"].erase("repeated");
+                                   }),
+                                   fileName);
+    ASSERT_TRUE(early) << early.error().message;
+    EXPECT_EQ(early->tiling, TilingKind::Off);
+    EXPECT_TRUE(early->tiles.empty());
+    const auto failed = parseReport(changed([](Json& r) {
+                                        r["failure"] = Json::parse(R"({"code":"error","message":"m","layer":"l",)"
+                                                                   R"("tensor":"t","bytes_wanted":1,"bytes_free":2,)"
+                                                                   R"("event":3,"fits":["conv direct"]})");
+                                    }),
+                                    fileName);
+    ASSERT_TRUE(failed) << failed.error().message;
+    EXPECT_EQ(failed->failure->code, ErrorCode::BadInput);
+    EXPECT_EQ(failed->failure->fits.size(), 1u);
 }
 
 TEST(Report, TotalsThatDoNotFollowAreRefused) {

@@ -179,7 +179,7 @@ TEST_P(Resubmission, worksForPortableKernels) {
 TEST_P(Resubmission, ofTilesOfOneRun) {
     const auto recorded = [&](const char* size) {
         const Ran ran = run({{"model", "taesd"}, {"size", size}, {"tile", "32"}, {"overlap", "8"}});
-        return std::pair(Watched::begun, ran.outcome.recording.parts.size());
+        return std::pair(Watched::begun, ran.outcome.recording.tiles.size());
     };
     const auto [few, fewTiles] = recorded("128x56");
     const auto [many, manyTiles] = recorded("128x104");

@@ -169,7 +169,7 @@ Held heldAtPeak(const Recording& plan) {
     }
     for (std::size_t t = 0; t < alive.size(); ++t) {
         const RecordedTensor& tensor = plan.tensors[t];
-        if (!alive[t] || tensor.host) continue;
+        if (!alive[t] || tensor.space == hostSpace) continue;
         const bool lasts = tensor.category == Category::Weights || tensor.category == Category::Staging ||
                            tensor.name.starts_with("tiles.");
         (lasts ? held.lasting : held.ofTiles) += tensor.bytes;

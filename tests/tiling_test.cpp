@@ -42,7 +42,7 @@ TEST(Bands, makeTheSamePicture) {
             const Ran ran = runToMemory(*backend, job);
             ASSERT_FALSE(ran.outcome.error) << describe(values) << ran.outcome.error->message;
             EXPECT_LE(relativeL2(ran.output, whole.output), 1e-5) << describe(values);
-            EXPECT_EQ(ran.outcome.recording.tiling, "exact");
+            EXPECT_EQ(ran.outcome.recording.tiling, TilingKind::Exact);
             expectSameMemory(planJob(job, backend->heap().traits()), ran.outcome.recording, describe(values));
             const bool moves = job.controls.spill == Spill::Host;
             EXPECT_EQ(ran.outcome.recording.hostTraffic() > 0, moves) << describe(values);
@@ -99,8 +99,8 @@ TEST(Bands, mayAttendToThemselves) {
         return sum;
     };
     const Ran global = run("stripe:16", "global"), own = run("stripe:16", "own"), one = run("stripe:32", "own");
-    EXPECT_EQ(global.outcome.recording.tiling, "exact");
-    EXPECT_EQ(own.outcome.recording.tiling, "approximate");
+    EXPECT_EQ(global.outcome.recording.tiling, TilingKind::Exact);
+    EXPECT_EQ(own.outcome.recording.tiling, TilingKind::Approximate);
     // 32 rows of latents: two bands, or one that is the whole map.
     EXPECT_EQ(attentions(own).first, 2 * attentions(global).first);
     EXPECT_EQ(attentions(own).second, attentions(global).second / 2);

@@ -1,6 +1,6 @@
+#include "core/formats/write_report.h"
 #include "core/memory/recorder.h"
 #include "core/timeline/compare.h"
-#include "core/timeline/export.h"
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
 #include "tests/support/recordings.h"
@@ -9,38 +9,15 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <numeric>
 #include <string>
 #include <vector>
 
-#include <unistd.h>
-
 namespace spikescope {
 namespace {
 
-namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
-
-class TimelineFiles : public testing::Test {
-protected:
-    void SetUp() override {
-        std::string pattern = testing::TempDir() + "spikescope_timeline_XXXXXX";
-        ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-        m_folder = pattern + "/";
-    }
-    void TearDown() override { fs::remove_all(m_folder); }
-
-    static std::string get(const std::string& path) {
-        std::ifstream in(path, std::ios::binary);
-        return {std::istreambuf_iterator<char>(in), {}};
-    }
-    std::string m_folder;
-    const Recording m_small = smallRun();
-};
 
 TEST(Peak, IsFoundAtItsEvent) {
     const Recording r = smallRun();
@@ -79,7 +56,7 @@ TEST(Peak, WorkingMayPeakElsewhere) {
 
 TEST(Peak, WithoutOpsTheTensorTellsTheLayer) {
     Recording r;
-    r.kind = "replay";
+    r.kind = RecordingKind::Replay;
     r.layers = {"first", "second"};
     r.tensors = {{.name = "x", .layer = 1}, {.name = "y", .layer = 7}};
     Recorder recorder(r);
@@ -223,10 +200,14 @@ TEST(TimelineProperty, CategoriesSumToThePeakAndRowsReachIt) {
 
 TEST(Summary, HasTheFieldsOfTheContract) {
     const Json json = Json::parse(summaryJson(smallRun()));
-    EXPECT_EQ(json["schema"], "spikescope.run/1");
+    EXPECT_EQ(json["schema"], "spikescope.run/2");
     EXPECT_EQ(json["kind"], "run");
     EXPECT_EQ(json["device"].dump(),
-              R"({"name":"Card \"A\"","driver":"1.2","heap_bytes":1073741824,"kernels":"portable"})");
+              R"({"name":"Card \"A\"","driver":"1.2","kernels":"portable","heap_bytes":1073741824})");
+    EXPECT_EQ(json["spaces"].dump(),
+              R"([{"name":"host","kind":"host","bytes":0,"allocated_bytes":0,"reserved_bytes":0},)"
+              R"({"name":"device","kind":"device","bytes":1073741824,"allocated_bytes":390,)"
+              R"("reserved_bytes":512}])");
     EXPECT_EQ(json["controls"].dump(), R"({"model":"flux1","size":"64x64","barrier":"layer"})");
     EXPECT_EQ(json["peak"].dump(),
               R"({"allocated_bytes":390,"reserved_bytes":512,"working_bytes":240,"host_bytes":0,"fragmentation":0.0,)"
@@ -252,56 +233,14 @@ TEST(Summary, SurvivesWhatJsonCannotSay) {
     r.layers[1] = "bad \xff utf-8";
     r.durationMs = std::numeric_limits<double>::quiet_NaN();
     r.predicted.reset();
-    r.failure =
-        Failure{.code = "out_of_device_memory", .message = "no", .bytesWanted = 7, .event = 3, .fits = {"conv direct"}};
+    r.failure = Failure{
+        .code = ErrorCode::OutOfDeviceMemory, .message = "no", .bytesWanted = 7, .event = 3, .fits = {"conv direct"}};
     const Json json = Json::parse(summaryJson(r));
     EXPECT_EQ(json["layers"][1]["name"], "bad \xef\xbf\xbd utf-8");
     EXPECT_EQ(json["duration_ms"], 0.0);
     EXPECT_TRUE(json["predicted"].is_null());
     EXPECT_EQ(json["failure"].dump(), R"({"code":"out_of_device_memory","message":"no","layer":"","tensor":"",)"
                                       R"("bytes_wanted":7,"bytes_free":0,"event":3,"fits":["conv direct"]})");
-}
-
-TEST_F(TimelineFiles, EventsAsCsv) {
-    Recording r;
-    r.layers = {"plain", "a,\"b\"\n"};
-    r.tensors = {{.name = "x y", .layer = 1, .category = Category::Workspace}};
-    Recorder recorder(r);
-    recorder.phase(Phase::TextEncode);
-    recorder.reserve(0xff00, 4096);
-    recorder.alloc(0, 0xff00, 1000);
-    recorder.op({.name = "conv", .beginNs = 5, .endNs = 17});
-    recorder.freeSpace(4096, 1024);
-    recorder.free(0, 0xff00, 1000);
-    const std::string path = m_folder + "events.csv";
-    ASSERT_TRUE(writeEventsCsv(r, path));
-    EXPECT_EQ(get(path),
-              "t_ns,event,tensor,layer,phase,category,address,size_bytes,allocated_bytes,reserved_bytes,"
-              "workspace_bytes,cached_bytes,free_bytes,largest_free_bytes,fragmentation,host_bytes\r\n"
-              "5,reserve,,,text encode,,0xff00,4096,0,4096,0,4096,0,0,0.000000,0\r\n"
-              "5,alloc,x y,\"a,\"\"b\"\"\n\",text encode,workspace,0xff00,1000,1000,4096,1000,3096,0,0,0.000000,0\r\n"
-              "17,free,x y,\"a,\"\"b\"\"\n\",text encode,workspace,0xff00,1000,0,4096,0,4096,4096,1024,0.750000,0\r\n");
-}
-
-TEST_F(TimelineFiles, LayersAsCsv) {
-    const std::string path = m_folder + "layers.csv";
-    ASSERT_TRUE(writeLayersCsv(m_small, path));
-    const std::string text = get(path);
-    EXPECT_TRUE(text.starts_with("layer,op,phase,dtype,begin_ns,end_ns,peak_bytes,workspace_bytes,output_bytes,flops,"
-                                 "first_op,last_op\r\nweights,upload,load,F16,0,150,170,0,100,0,0,1\r\n"))
-        << text;
-    EXPECT_EQ(std::ranges::count(text, '\n'), 4);
-}
-
-TEST_F(TimelineFiles, FilesThatCannotBeWrittenAreIo) {
-    const std::string path = m_folder + "no/such/folder";
-    for (const Result<void>& written : {writeEventsCsv(m_small, path), writeLayersCsv(m_small, path),
-                                        writeText(path, "x"), writeText("/dev/full", "x")}) {
-        ASSERT_FALSE(written);
-        EXPECT_EQ(written.error().code, ErrorCode::Io);
-    }
-    ASSERT_TRUE(writeText(m_folder + "text", "abc"));
-    EXPECT_EQ(get(m_folder + "text"), "abc");
 }
 
 TEST(Compare, AlignsLayersByNameAgainstTheFirst) {

@@ -40,7 +40,7 @@ TEST(Pyramid, agreesWithAFullScan) {
 // A run with times, small tensors and rare spikes that live between two events.
 Recording spikyRun(std::uint32_t ops, std::mt19937& random) {
     Recording recording;
-    recording.kind = "run";
+    recording.kind = RecordingKind::Run;
     recording.layers = {"decoder.conv_in", "decoder.mid_block.resnets.0.conv1", "decoder.up_blocks.0.resnets.0.conv1",
                         "decoder.conv_out"};
     Recorder recorder(recording);
@@ -55,7 +55,7 @@ Recording spikyRun(std::uint32_t ops, std::mt19937& random) {
                                      .dtype = "bf16",
                                      .shape = {bytes},
                                      .bytes = bytes,
-                                     .host = random() % 13 == 0});
+                                     .space = random() % 13 == 0 ? hostSpace : deviceSpace});
         const auto tensor = static_cast<std::uint32_t>(recording.tensors.size() - 1);
         recorder.alloc(tensor, 0, bytes);
         if (bytes >= 1'000'000)
@@ -80,7 +80,8 @@ TEST(Timeline, breakdownsSumToWhatIsAllocated) {
     for (std::size_t i = 0; i < timeline.eventCount(); ++i) {
         std::uint64_t sum = 0;
         for (const std::uint64_t bytes : timeline.breakdown(i)) sum += bytes;
-        ASSERT_EQ(sum, timeline.recording().events[i].allocated);
+        ASSERT_EQ(sum, timeline.allocated().value(i));
+        ASSERT_EQ(sum, timeline.recording().totalsAfter(i, deviceSpace).allocated);
     }
 }
 
@@ -90,13 +91,13 @@ TEST(Alive, sumsToTheEventAndIsSorted) {
     for (std::uint32_t i = 0; i < recording.events.size(); i += 7) {
         std::uint64_t device = 0, host = 0, last = ~std::uint64_t{0};
         for (const AliveTensor& alive : aliveAt(recording, i)) {
-            (recording.tensors[alive.tensor].host ? host : device) += alive.bytes;
+            (recording.tensors[alive.tensor].space == hostSpace ? host : device) += alive.bytes;
             ASSERT_LE(alive.bytes, last);
             ASSERT_LE(alive.since, i);
             last = alive.bytes;
         }
-        ASSERT_EQ(device, recording.events[i].allocated);
-        ASSERT_EQ(host, recording.events[i].host);
+        ASSERT_EQ(device, recording.totalsAfter(i, deviceSpace).allocated);
+        ASSERT_EQ(host, recording.totalsAfter(i, hostSpace).allocated);
     }
     EXPECT_TRUE(aliveAt(recording, noIndex).empty());
     EXPECT_FALSE(describeMoment(recording, 100).empty());
@@ -119,13 +120,14 @@ TEST(Columns, noSpikeIsLostAtAnyZoom) {
             const double begin = i == 0 ? placed.begin : a;
             const std::size_t count = 1 + random() % 300;
             const auto columns = columnsOf(placed, timeline->allocated(), begin, b, count);
-            const auto& events = timeline->recording().events;
+            const std::size_t events = timeline->eventCount();
+            const auto allocated = [&](std::size_t e) { return timeline->allocated().value(e); };
             std::size_t covered = 0;
             std::uint64_t highest = 0, highestSeen = 0;
-            for (const Column& column : columns) highestSeen = std::max(highestSeen, events[column.most].allocated);
-            for (std::size_t e = 0; e < events.size(); ++e)
+            for (const Column& column : columns) highestSeen = std::max(highestSeen, allocated(column.most));
+            for (std::size_t e = 0; e < events; ++e)
                 if (placed.events[e] >= begin && placed.events[e] <= b) {
-                    highest = std::max(highest, events[e].allocated);
+                    highest = std::max(highest, allocated(e));
                     ++covered;
                 }
             ASSERT_GE(highestSeen, highest) << name(kind);
@@ -136,13 +138,13 @@ TEST(Columns, noSpikeIsLostAtAnyZoom) {
                     c == 0 ? static_cast<std::size_t>(std::ranges::lower_bound(placed.events, column.x) -
                                                       placed.events.begin())
                            : next;
-                std::uint64_t most = events[column.last].allocated, least = most;
+                std::uint64_t most = allocated(column.last), least = most;
                 for (std::size_t e = first > 0 ? first - 1 : 0; e <= column.last; ++e) {
-                    most = std::max(most, events[e].allocated);
-                    least = std::min(least, events[e].allocated);
+                    most = std::max(most, allocated(e));
+                    least = std::min(least, allocated(e));
                 }
-                ASSERT_EQ(events[column.most].allocated, most);
-                ASSERT_EQ(events[column.least].allocated, least);
+                ASSERT_EQ(allocated(column.most), most);
+                ASSERT_EQ(allocated(column.least), least);
                 ASSERT_EQ(column.any, column.last + 1 > first);
                 inside += column.last + 1 - std::min<std::size_t>(first, column.last + 1);
                 next = column.last + 1;
@@ -170,7 +172,7 @@ TEST(Columns, emptyAndDegenerate) {
 TEST(Slots, layersLieAboveEachOther) {
     const auto made = [](std::vector<std::string> layers, std::vector<std::uint32_t> visits) {
         Recording recording;
-        recording.kind = "plan";
+        recording.kind = RecordingKind::Plan;
         recording.layers = std::move(layers);
         Recorder recorder(recording);
         recorder.phase(Phase::Decode);

@@ -9,9 +9,10 @@
 #include "app/widgets/tables_panel.h"
 #include "app/widgets/theme.h"
 #include "app/widgets/timeline_chart.h"
+#include "core/formats/formats.h"
+#include "core/formats/read_report.h"
+#include "core/formats/write_report.h"
 #include "core/io/tensor_file.h"
-#include "core/timeline/export.h"
-#include "core/timeline/import.h"
 
 #include <QAbstractButton>
 #include <QApplication>
@@ -79,7 +80,7 @@ TEST(Window, theFullPathByKeyboard) {
     ASSERT_TRUE(desk.run());
     ASSERT_TRUE(desk.errors.isEmpty()) << desk.errors.join('\n').toStdString();
     const Recording& recording = desk.workspace.shown()->recording();
-    EXPECT_EQ(recording.kind, "run");
+    EXPECT_EQ(recording.kind, RecordingKind::Run);
     ASSERT_TRUE(recording.predicted);
     EXPECT_EQ(recording.predicted->first, desk.workspace.shown()->peak().allocated)
         << "predicted and measured stand side by side, and are equal";
@@ -134,14 +135,16 @@ TEST(Window, everythingCanBeExported) {
     ASSERT_TRUE(desk.run());
     using E = MainWindow::Export;
     const std::vector<std::pair<E, QString>> files{
-        {E::TimelinePng, "t.png"}, {E::TimelineSvg, "t.svg"}, {E::EventsCsv, "e.csv"}, {E::LayersCsv, "l.csv"},
-        {E::Report, "r.json"},     {E::Png8, "p8.png"},       {E::Png16, "p16.png"}};
+        {E::TimelinePng, "t.png"}, {E::TimelineSvg, "t.svg"}, {E::Png8, "p8.png"}, {E::Png16, "p16.png"}};
+    for (const Exporter* exporter : exporters)
+        EXPECT_TRUE(
+            desk.window.exportTo(*exporter, folder.path() + "/" + QString::fromStdString(std::string(exporter->name))));
     for (const auto& [what, file] : files)
         EXPECT_TRUE(desk.window.exportTo(what, folder.path() + "/" + file)) << file.toStdString();
     ASSERT_TRUE(wait([&] { return QFileInfo::exists(folder.path() + "/p16.png"); }));
     EXPECT_EQ(QImage(folder.path() + "/p8.png").depth(), 32);
     EXPECT_EQ(QImage(folder.path() + "/p16.png").depth(), 64);
-    const auto report = readReport(folder.file("r.json"));
+    const auto report = readReport(folder.file("report"));
     ASSERT_TRUE(report);
     expectEqual(*report, desk.workspace.shown()->recording());
     QFile svg(folder.path() + "/t.svg");
@@ -150,7 +153,9 @@ TEST(Window, everythingCanBeExported) {
     EXPECT_TRUE(text.contains("<svg"));
     EXPECT_TRUE(text.contains("Peak ")) << "the words for who cannot see it";
     EXPECT_FALSE(desk.window.exportTo(E::Latents, folder.path() + "/none.safetensors")) << "a decode made none";
-    EXPECT_TRUE(desk.window.exportTo(E::Report, folder.path() + "/no/such/folder/r.json"));
+    for (const Exporter* exporter : exporters)
+        EXPECT_TRUE(QFileInfo::exists(folder.path() + "/" + QString::fromStdString(std::string(exporter->name))));
+    EXPECT_TRUE(desk.window.exportTo(reportExporter, folder.path() + "/no/such/folder/r.json"));
     EXPECT_TRUE(wait([&] { return !desk.errors.isEmpty() && desk.errors.last().contains(QStringLiteral("folder")); }))
         << "an error is said";
     EXPECT_TRUE(desk.child<QWidget>("notice")->isVisible());
@@ -179,13 +184,14 @@ TEST(Window, exportsNeverReplaceWhatIsOpen) {
     using E = MainWindow::Export;
     for (const char* name : {"latents.npy", "run.json", "a.spikescope", "hard.png", "soft.csv"}) {
         const QByteArray before = contentOf(QString::fromUtf8(name));
-        for (const E what :
-             {E::TimelinePng, E::TimelineSvg, E::EventsCsv, E::LayersCsv, E::Report, E::Png8, E::Png16}) {
+        const auto refused = [&](const auto& what) {
             desk.errors.clear();
             EXPECT_FALSE(desk.window.exportTo(what, folder.path() + "/" + name)) << name;
             ASSERT_EQ(desk.errors.size(), 1) << name;
             EXPECT_TRUE(desk.errors.front().contains(QString::fromUtf8(name))) << desk.errors.front().toStdString();
-        }
+        };
+        for (const E what : {E::TimelinePng, E::TimelineSvg, E::Png8, E::Png16}) refused(what);
+        for (const Exporter* exporter : exporters) refused(*exporter);
         drain();
         EXPECT_EQ(contentOf(QString::fromUtf8(name)), before) << name;
     }
@@ -203,7 +209,7 @@ TEST(Window, exportsNeverReplaceWhatIsOpen) {
     // What is open no more may go.
     const int opened = desk.workspace.runs().idAt(0);
     desk.workspace.removeRun(opened);
-    EXPECT_TRUE(desk.window.exportTo(E::Report, folder.path() + "/run.json"));
+    EXPECT_TRUE(desk.window.exportTo(reportExporter, folder.path() + "/run.json"));
     drain();
     EXPECT_EQ(desk.errors.size(), 1);
 }
@@ -293,7 +299,7 @@ TEST(Window, outOfMemoryStandsOnTheTimelineWithWhatFits) {
         ASSERT_TRUE(desk.run());
         const auto& failure = desk.workspace.shown()->recording().failure;
         ASSERT_TRUE(failure) << lifetime;
-        EXPECT_EQ(failure->code, "out_of_device_memory");
+        EXPECT_EQ(failure->code, ErrorCode::OutOfDeviceMemory);
         EXPECT_FALSE(failure->layer.empty());
         EXPECT_FALSE(desk.errors.isEmpty());
         EXPECT_TRUE(desk.child<QWidget>("notice")->isVisible());
@@ -315,7 +321,7 @@ TEST(Window, stopKeepsTheRecordingSoFar) {
     desk.key(Qt::Key_R, Qt::ControlModifier);
     ASSERT_TRUE(wait([&] { return finished.count() > 0; }));
     ASSERT_TRUE(desk.workspace.shown()->recording().failure);
-    EXPECT_EQ(desk.workspace.shown()->recording().failure->code, "cancelled");
+    EXPECT_EQ(desk.workspace.shown()->recording().failure->code, ErrorCode::Cancelled);
     const auto& events = desk.workspace.shown()->recording().events;
     EXPECT_EQ(events.back().allocated, 0u) << "everything is freed";
     EXPECT_EQ(events.back().reserved, 0u);
@@ -359,7 +365,7 @@ TEST(Window, snapshotsAndRecordingsAreShown) {
     Desk desk;
     desk.window.openPaths({QStringLiteral(SPIKESCOPE_TEST_DATA "/fuzz/corpus/pickle/p40")});
     ASSERT_TRUE(wait([&] { return desk.workspace.runs().rowCount() == 1; })) << desk.errors.join('\n').toStdString();
-    EXPECT_EQ(desk.workspace.shown()->recording().kind, "replay");
+    EXPECT_EQ(desk.workspace.shown()->recording().kind, RecordingKind::Replay);
     EXPECT_FALSE(desk.workspace.scene().ghost) << "controls say nothing about other people's code";
     Recording run = smallRun();
     ASSERT_TRUE(writeText(folder.file("run.json"), reportJson(run)));

@@ -40,7 +40,7 @@ struct TiledDesk : Desk {
         drain();
     }
     void expectSelected(std::uint32_t part) const {
-        const auto [area, firstOp, lastOp] = recording().parts[part];
+        const auto [area, firstOp, lastOp] = recording().tiles[part];
         const Placed& placed = workspace.scene().shown;
         ASSERT_TRUE(workspace.selection());
         EXPECT_EQ(workspace.selection()->begin, placed.opBegins[firstOp]);
@@ -54,7 +54,7 @@ struct TiledDesk : Desk {
 TEST(Tiles, aClickSelectsTheOpsAndTheTablesFollow) {
     TiledDesk desk;
     desk.tile("128", "32");
-    const auto& parts = desk.recording().parts;
+    const auto& parts = desk.recording().tiles;
     ASSERT_EQ(parts.size(), 9u);
     ASSERT_TRUE(desk.tiles->isEnabled());
     EXPECT_TRUE(desk.about->text().contains(QStringLiteral("9 tiles, approximate")));
@@ -68,7 +68,7 @@ TEST(Tiles, aClickSelectsTheOpsAndTheTablesFollow) {
     desk.click({250, 250});
     desk.expectSelected(8);
     const Event& event = desk.recording().events[desk.workspace.cursor()];
-    EXPECT_EQ(desk.recording().partOf(event), 8u) << "the cursor goes with it";
+    EXPECT_EQ(desk.recording().tileOf(event), 8u) << "the cursor goes with it";
     EXPECT_TRUE(desk.about->text().contains(QStringLiteral("Tile 9 of 9: 128 × 128 pixels at (128, 128)")))
         << desk.about->text().toStdString();
     desk.window.tables().setCurrentIndex(TablesPanel::Layers);
@@ -106,7 +106,7 @@ TEST(Tiles, aClickSelectsTheOpsAndTheTablesFollow) {
     const QImage plain = desk.grab();
     const auto& events = desk.recording().events;
     std::uint32_t inside = 0;
-    while (desk.recording().partOf(events[inside]) != 4) ++inside;
+    while (desk.recording().tileOf(events[inside]) != 4) ++inside;
     desk.window.image().showHover(inside);
     EXPECT_TRUE(desk.about->text().contains(QStringLiteral("Tile 5 of 9"))) << desk.about->text().toStdString();
     EXPECT_NE(desk.grab(), plain);

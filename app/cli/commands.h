@@ -10,6 +10,7 @@ void addInspect(CLI::App& app, int& result);
 void addCompare(CLI::App& app, int& result);
 void addCompareImages(CLI::App& app, int& result);
 void addReplay(CLI::App& app, int& result);
+void addExport(CLI::App& app, int& result);
 void addAdvise(CLI::App& app, int& result);
 void addFit(CLI::App& app, int& result);
 void addTune(CLI::App& app, int& result);

@@ -7,8 +7,8 @@
 #include "core/backend/measured_rates.h"
 #include "core/base/cache_folder.h"
 #include "core/base/machine_memory.h"
+#include "core/base/output_file.h"
 #include "core/base/text.h"
-#include "core/timeline/export.h"
 #include "core/timeline/layer_table.h"
 
 #include <nlohmann/json.hpp>

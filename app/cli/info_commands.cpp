@@ -4,9 +4,9 @@
 #include "app/cli/options.h"
 
 #include "core/base/text.h"
+#include "core/formats/read_report.h"
 #include "core/gpu/instance.h"
 #include "core/timeline/compare.h"
-#include "core/timeline/import.h"
 
 #include <nlohmann/json.hpp>
 

@@ -28,6 +28,7 @@ int run(int argc, char** argv) {
     addAdvise(app, result);
     addFit(app, result);
     addReplay(app, result);
+    addExport(app, result);
     addTune(app, result);
     try {
         app.parse(argc, argv);

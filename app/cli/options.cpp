@@ -1,14 +1,16 @@
 #include "app/cli/options.h"
 
 #include "core/base/text.h"
+#include "core/formats/formats.h"
+#include "core/formats/write_report.h"
 #include "core/timeline/driver_truth.h"
-#include "core/timeline/export.h"
 #include "core/timeline/layer_table.h"
 #include "core/timeline/peak.h"
 #include "core/vulkan/vulkan_backend.h"
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
@@ -40,7 +42,7 @@ void printText(const Recording& recording) {
                                : std::string());
     if (const std::uint64_t moved = recording.hostTraffic())
         printOutput("bus        {} ({} B) of feature maps to host memory and back\n", formatBytes(moved), moved);
-    if (recording.tiling != "off") printOutput("tiling     {}\n", recording.tiling);
+    if (recording.tiling != TilingKind::Off) printOutput("tiling     {}\n", name(recording.tiling));
     if (recording.predicted) {
         const auto [allocated, reserved] = *recording.predicted;
         const bool same = allocated == peak.allocated && reserved == peak.reserved;
@@ -53,7 +55,7 @@ void printText(const Recording& recording) {
     if (recording.refusals && !recording.failure)
         printOutput("refused    {} times; the allocator then gave back what it had cached, and went on\n",
                     recording.refusals);
-    if (recording.kind == "run")
+    if (recording.kind == RecordingKind::Run)
         printOutput("time       {} on the device, load {}, host peak {}\n", formatDuration(recording.durationMs),
                     formatDuration(recording.loadMs), formatBytes(recording.hostPeakBytes));
     if (const auto truth = driverTruth(recording))
@@ -61,10 +63,10 @@ void printText(const Recording& recording) {
                     formatBytes(truth->peak), formatBytes(truth->baseline), formatBytes(truth->reserved),
                     truth->largestDifference);
     if (!recording.failure) return;
-    printOutput("failure    {}: layer {}, tensor {}, {} wanted, {} free\n", recording.failure->code,
+    printOutput("failure    {}: layer {}, tensor {}, {} wanted, {} free\n", name(recording.failure->code),
                 recording.failure->layer, recording.failure->tensor, formatBytes(recording.failure->bytesWanted),
                 formatBytes(recording.failure->bytesFree));
-    if (recording.failure->code == "out_of_device_memory")
+    if (recording.failure->code == ErrorCode::OutOfDeviceMemory)
         printOutput("fits with  {}\n", recording.failure->fits.empty() ? "no single flip of a control"
                                                                        : joined(recording.failure->fits, ", "));
 }
@@ -73,25 +75,30 @@ void printText(const Recording& recording) {
 
 void OutputOptions::addTo(CLI::App& command) {
     command.add_flag("--json", json, "print the summary as JSON and nothing else")->group("Output");
-    command.add_option("--report", report, "write the whole recording to FILE.json")->group("Output");
-    command.add_option("--csv", csv, "write the events to FILE.csv")->group("Output");
-    command.add_option("--layers", layers, "write the per-layer table to FILE.csv")->group("Output");
+    for (File& file : written)
+        command.add_option(std::string(file.option), file.path, std::string(file.help))->group("Output");
     command.add_option("--fail-over", failOver, "exit with 4 when the reserved peak is over this many GiB")
         ->group("Output");
     command.add_flag("--quiet", quiet, "no progress")->group("Output");
 }
 
 std::vector<NamedFile> OutputOptions::files() const {
-    constexpr auto output = NamedFile::Role::Output;
-    return {{.name = "--report", .path = report, .role = output},
-            {.name = "--csv", .path = csv, .role = output},
-            {.name = "--layers", .path = layers, .role = output}};
+    std::vector<NamedFile> files;
+    for (const File& file : written)
+        files.push_back({.name = std::string(file.option), .path = file.path, .role = NamedFile::Role::Output});
+    return files;
+}
+
+bool OutputOptions::writesFiles() const {
+    return std::ranges::any_of(written, [](const File& file) { return !file.path.empty(); });
 }
 
 Result<void> OutputOptions::writeFiles(const Recording& recording) const {
-    if (!report.empty()) CHECK(writeText(report, reportJson(recording)));
-    if (!csv.empty()) CHECK(writeEventsCsv(recording, csv));
-    if (!layers.empty()) CHECK(writeLayersCsv(recording, layers));
+    for (const File& file : written) {
+        if (file.path.empty()) continue;
+        TRY(const Exporter* exporter, chooseExporter(file.path, file.format));
+        CHECK(exporter->write(recording, file.path));
+    }
     return {};
 }
 

@@ -12,11 +12,21 @@
 namespace spikescope::cli {
 
 struct OutputOptions {
+    // A file that an option asks for, in a format of core/formats.
+    struct File {
+        std::string_view option, format, help;
+        std::string path;
+    };
+
     bool json = false, quiet = false;
-    std::string report, csv, layers, failOver;
+    std::string failOver;
+    std::array<File, 3> written{{{"--report", "report", "write the whole recording to FILE.json", {}},
+                                 {"--csv", "events", "write the events to FILE.csv", {}},
+                                 {"--layers", "layers", "write the per-layer table to FILE.csv", {}}}};
 
     void addTo(CLI::App& command);
     std::vector<NamedFile> files() const;
+    bool writesFiles() const;
     Result<void> writeFiles(const Recording& recording) const; // those that were asked for
     void print(const Recording& recording) const;              // summary or table, to standard output
     // The bytes of --fail-over, if given.

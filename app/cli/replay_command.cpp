@@ -3,10 +3,8 @@
 #include "app/cli/commands.h"
 #include "app/cli/options.h"
 
-#include "core/base/text.h"
+#include "core/formats/formats.h"
 #include "core/program/planner.h"
-#include "core/pytorch/replay.h"
-#include "core/timeline/peak.h"
 
 namespace spikescope::cli {
 
@@ -26,14 +24,15 @@ struct ReplayCommand {
                         "allocator arena contradicts replay: its offsets come from a plan; with replay go direct, "
                         "caching, expandable, cache-limit:GIB");
         CHECK(checkFiles({{{.name = "snapshot", .path = file}}, output.files()}, output.json));
-        TRY(const PyTorchSnapshot snapshot, PyTorchSnapshot::open(file));
-        TRY(Replay replayed, replay(snapshot, [&](Heap& heap, Recorder& recorder) {
-                return makeDynamicAllocator(controls, heap, recorder);
-            }));
-        Recording& recording = replayed.recording;
-        recording.controls = {{"allocator", allocator}};
+        const ImportOptions options{
+            .progress = {},
+            .makeAllocator = [&](Heap& heap,
+                                 Recorder& recorder) { return makeDynamicAllocator(controls, heap, recorder); },
+            .allocator = allocator};
+        TRY(const Imported replayed, snapshotImporter.read(file, options));
+        const Recording& recording = replayed.recording;
         if (!output.quiet && !output.json)
-            for (const std::string& note : notesOf(snapshot, replayed)) printError("note: {}\n", note);
+            for (const std::string& note : replayed.notes) printError("note: {}\n", note);
         CHECK(output.writeFiles(recording));
         output.print(recording);
         return checkLimit(recording, limit, 0);

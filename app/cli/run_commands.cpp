@@ -34,21 +34,23 @@ struct PlanCommand {
         TRY(const auto limit, output.limit());
         TRY(Controls chosen, controls.controls());
         CHECK(checkFiles({controls.inputFiles(chosen), output.files()}, output.json));
-        const bool everyEvent = !output.report.empty() || !output.csv.empty() || !output.layers.empty();
-        TRY(const Job job, makeJob(std::move(chosen), std::monostate{}, {.everyEvent = everyEvent}));
+        TRY(const Job job, makeJob(std::move(chosen), std::monostate{}, {.everyEvent = output.writesFiles()}));
         sayNotes(job, output.quiet || output.json);
         // A device is opened only when one is named: its block sizes then go into the plan.
         HeapTraits traits;
-        DeviceInfo info;
+        std::optional<BackendFacts> facts;
         if (!job.controls.device.empty()) {
             TRY(const std::unique_ptr<VulkanBackend> backend,
                 VulkanBackend::open({.device = job.controls.device, .cacheFolder = {}}));
             traits = backend->heap().traits();
-            info = backend->facts().device;
-            info.kernels.clear(); // nothing ran
+            facts = backend->facts();
         }
         Recording recording = planJob(job, traits);
-        recording.device = std::move(info);
+        if (facts) {
+            recording.device = {
+                .name = facts->device.name, .driver = facts->device.driver, .kernels = {}}; // nothing ran
+            recording.spaces = std::move(facts->spaces);
+        }
         adviseFailure(recording, job.controls, traits);
         CHECK(output.writeFiles(recording));
         output.print(recording);
@@ -109,8 +111,8 @@ struct RunCommand {
         sayNotes(job, output.quiet);
         // Outputs are opened before the work, so that a folder that cannot be written costs nothing.
         TRY(const auto outputs, sinks(job));
-        for (const std::string& path : {output.report, output.csv, output.layers})
-            if (!path.empty()) CHECK(checkWritable(path));
+        for (const OutputOptions::File& file : output.written)
+            if (!file.path.empty()) CHECK(checkWritable(file.path));
         TRY(const std::unique_ptr<VulkanBackend> backend,
             VulkanBackend::open({.device = job.controls.device,
                                  .kernels = kernels == "portable" ? KernelChoice::Portable : KernelChoice::Best,

@@ -157,10 +157,10 @@ struct Engine::Threads {
         return backend.get();
     }
     DeviceSummary summary() const {
-        const DeviceInfo& device = backend->facts().device;
-        return {.name = device.name,
-                .driver = device.driver,
-                .heapBytes = device.heapBytes,
+        const BackendFacts& opened = backend->facts();
+        return {.name = opened.device.name,
+                .driver = opened.device.driver,
+                .heapBytes = opened.spaces[deviceSpace].bytes,
                 .freeBytes = backend->device().bytesFree(),
                 .known = true,
                 .refusal = {}};

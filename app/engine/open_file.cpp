@@ -2,12 +2,11 @@
 
 #include "core/base/mapped_file.h"
 #include "core/base/text.h"
+#include "core/formats/formats.h"
 #include "core/io/npy.h"
 #include "core/job/job.h"
 #include "core/model/checkpoint.h"
 #include "core/program/planner.h"
-#include "core/pytorch/replay.h"
-#include "core/timeline/import.h"
 
 namespace spikescope {
 
@@ -53,18 +52,20 @@ Result<void> openSafetensors(OpenedFile& opened, const Controls& controls, const
     return measureInput(opened, controls, source, VaeTask::Decode);
 }
 
-Result<void> openSnapshot(OpenedFile& opened, const Controls& controls) {
-    opened.kind = OpenedFile::Kind::Snapshot;
-    TRY(const PyTorchSnapshot snapshot, PyTorchSnapshot::open(opened.path));
+Result<void> openRecording(OpenedFile& opened, const Importer& importer, const Controls& controls,
+                           const ReadProgress& progress) {
+    opened.kind = OpenedFile::Kind::Recording;
     Controls rules = controls;
-    // The arena needs a plan, which a snapshot has not; PyTorch's own rules stand for it.
+    // The arena needs a plan, which a trace has not; PyTorch's own rules stand for it.
     if (rules.allocatorPolicy() == AllocatorPolicy::Arena || rules.allocator == AllocatorPolicy::Auto)
         rules.allocator = AllocatorPolicy::Caching;
-    TRY(Replay replayed,
-        replay(snapshot, [&](Heap& heap, Recorder& recorder) { return makeDynamicAllocator(rules, heap, recorder); }));
-    replayed.recording.controls = {{"allocator", *controlValue(rules, "allocator")}};
-    opened.notes = notesOf(snapshot, replayed);
-    opened.timeline = std::make_shared<const Timeline>(std::move(replayed.recording));
+    const ImportOptions options{
+        .progress = progress,
+        .makeAllocator = [&](Heap& heap, Recorder& recorder) { return makeDynamicAllocator(rules, heap, recorder); },
+        .allocator = *controlValue(rules, "allocator")};
+    TRY(Imported imported, importer.read(opened.path, options));
+    opened.notes = std::move(imported.notes);
+    opened.timeline = std::make_shared<const Timeline>(std::move(imported.recording));
     return {};
 }
 
@@ -73,7 +74,7 @@ Result<void> openAny(OpenedFile& opened, const Controls& controls, const InputSo
     std::string begin;
     {
         TRY(const MappedFile file, MappedFile::open(opened.path));
-        begin = beginOf(file, 64);
+        begin = beginOf(file, Importer::beginBytes);
     }
     if (begin.starts_with(sessionMark)) {
         opened.kind = OpenedFile::Kind::Session;
@@ -87,21 +88,17 @@ Result<void> openAny(OpenedFile& opened, const Controls& controls, const InputSo
         opened.kind = OpenedFile::Kind::Latents;
         return measureInput(opened, controls, source, VaeTask::Decode);
     }
-    if (begin.starts_with('{')) {
-        opened.kind = OpenedFile::Kind::Recording;
-        TRY(Recording recording, readReport(opened.path, progress));
-        opened.timeline = std::make_shared<const Timeline>(std::move(recording));
-        return {};
-    }
-    // Pickles begin with the protocol's opcode; older ones are known by their names.
-    if (begin.starts_with('\x80') || opened.path.ends_with(".pickle") || opened.path.ends_with(".pkl"))
-        return openSnapshot(opened, controls);
-    if (opened.path.ends_with(".safetensors") || (begin.size() > 8 && begin[8] == '{'))
-        return openSafetensors(opened, controls, source);
+    if (opened.path.ends_with(".safetensors")) return openSafetensors(opened, controls, source);
+    if (const Importer* importer = importerOf(begin, opened.path))
+        return openRecording(opened, *importer, controls, progress);
+    if (begin.size() > 8 && begin[8] == '{') return openSafetensors(opened, controls, source);
+    std::vector<std::string> recordings;
+    for (const Importer* importer : importers)
+        recordings.push_back(fmt::format("{} ({})", importer->title, importer->patterns));
     return fail(ErrorCode::BadInput,
-                "file {}: neither a checkpoint or latents (.safetensors, .npy), nor a picture (.png), a report or a "
-                "session (.json), nor a PyTorch snapshot (.pickle)",
-                quote(opened.path));
+                "file {}: neither a checkpoint or latents (.safetensors, .npy), nor a picture (.png), nor a session "
+                "(.spikescope), nor of a format of recordings: {}",
+                quote(opened.path), joined(recordings, ", "));
 }
 
 } // namespace

@@ -20,7 +20,7 @@ struct InputSource {
 
 // What a file turned out to be.
 struct OpenedFile {
-    enum class Kind : std::uint8_t { Checkpoint, Latents, Picture, Recording, Snapshot, Session };
+    enum class Kind : std::uint8_t { Checkpoint, Latents, Picture, Recording, Session };
     std::string path;
     Kind kind = Kind::Checkpoint;
     std::optional<Error> error;
@@ -28,7 +28,7 @@ struct OpenedFile {
     bool decoder = true, encoder = true;
     std::vector<std::string> keys;                  // of latents: the choice, when there is one
     std::uint64_t width = 0, height = 0, batch = 1; // of what latents or a picture make
-    TimelinePtr timeline;                           // of a recording or a snapshot
+    TimelinePtr timeline;                           // of a recording
     std::vector<std::string> notes;
 };
 

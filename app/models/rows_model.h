@@ -2,6 +2,8 @@
 // A table of rows of one type: what its columns say, how they sort, and which rows a filter leaves. Rows are swapped
 // whole.
 
+#include "core/base/csv.h"
+
 #include <QAbstractTableModel>
 #include <QColor>
 #include <QGuiApplication>
@@ -21,7 +23,7 @@ public:
     using QAbstractTableModel::QAbstractTableModel;
     virtual void setFilter(const QString& text) = 0;
     // With a header, fields by RFC 4180 and unrounded numbers; rows as they are shown.
-    virtual QString csv() const = 0;
+    virtual std::string csv() const = 0;
     // Of the row itself, whatever the order in which it is shown.
     virtual int rowOf(int shownRow) const = 0;
 };
@@ -35,11 +37,6 @@ template <class Row> struct RowColumn {
     std::function<QString(const Row&)> rowTip; // beyond the text
     bool link = false;                         // a click does what it says
 };
-
-// CSV field by RFC 4180.
-QString csvField(const QString& text);
-// As exact as it is: integers without a point.
-QString csvNumber(double value);
 
 template <class Row> class RowsModel final : public TableModel {
 public:
@@ -123,20 +120,19 @@ public:
         default: return {};
         }
     }
-    QString csv() const override {
-        QString out;
-        for (std::size_t i = 0; i < m_columns.size(); ++i)
-            out += (i ? QStringLiteral(",") : QString()) + csvField(m_columns[i].title);
-        out += QStringLiteral("\r\n");
+    std::string csv() const override {
+        CsvText out;
+        for (const RowColumn<Row>& column : m_columns) out.text(column.title.toStdString());
+        out.endLine();
         for (const std::uint32_t at : m_order) {
-            for (std::size_t i = 0; i < m_columns.size(); ++i) {
-                const RowColumn<Row>& column = m_columns[i];
-                if (i) out += QLatin1Char(',');
-                out += column.number ? csvNumber(column.number(m_rows[at])) : csvField(column.text(m_rows[at]));
-            }
-            out += QStringLiteral("\r\n");
+            for (const RowColumn<Row>& column : m_columns)
+                if (column.number)
+                    out.number(column.number(m_rows[at]));
+                else
+                    out.text(column.text(m_rows[at]).toStdString());
+            out.endLine();
         }
-        return out;
+        return out.all();
     }
 
 private:

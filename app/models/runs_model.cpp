@@ -104,9 +104,9 @@ QString RunsModel::tip(const RunEntry& entry) const {
                       QStringLiteral("%1 allocated, %2 reserved, at %3")
                           .arg(bytesText(entry.timeline->peak().allocated), bytesText(entry.timeline->peak().reserved),
                                textOf(entry.timeline->peak().layer))};
-    if (recording.tiling == "exact")
+    if (recording.tiling == TilingKind::Exact)
         lines << QStringLiteral("exact tiling: the picture is that of no tiles");
-    else if (recording.tiling == "approximate")
+    else if (recording.tiling == TilingKind::Approximate)
         lines << QStringLiteral("approximate tiling: tiles are independent; norms and attention see one tile only");
     if (!recording.device.name.empty()) lines << textOf(recording.device.name);
     if (recording.failure) lines << textOf(recording.failure->message);
@@ -139,7 +139,7 @@ QVariant RunsModel::data(const QModelIndex& index, int role) const {
         case Reserved: return bytesText(peak.reserved);
         case Duration:
             return recording.durationMs > 0 ? QString::fromStdString(formatDuration(recording.durationMs))
-                                            : textOf(recording.kind);
+                                            : textOf(name(recording.kind));
         default: return {};
         }
     case Qt::EditRole: return index.column() == Label ? entry.label : QVariant();

@@ -3,8 +3,8 @@
 #include "core/base/mapped_file.h"
 #include "core/base/output_file.h"
 #include "core/base/text.h"
-#include "core/timeline/export.h"
-#include "core/timeline/import.h"
+#include "core/formats/read_report.h"
+#include "core/formats/write_report.h"
 
 #include <nlohmann/json.hpp>
 

@@ -1,7 +1,7 @@
 #pragma once
 // A session as a file: controls, all runs with their pictures, what is overlaid, markers, and how the window was laid
-// out. Lines of JSON: first a header, then for each run a line about it and its report as core/timeline/export.h writes
-// it, so a reader never holds more than it needs.
+// out. Lines of JSON: first a header, then for each run a line about it and its report as core/formats/write_report.h
+// writes it, so a reader never holds more than it needs.
 
 #include "app/models/chart_scene.h"
 #include "app/models/runs_model.h"

@@ -38,21 +38,6 @@ QString differenceOrEqual(double from, double to) {
 
 } // namespace
 
-QString csvField(const QString& text) {
-    if (!text.contains(QLatin1Char('"')) && !text.contains(QLatin1Char(',')) && !text.contains(QLatin1Char('\n')) &&
-        !text.contains(QLatin1Char('\r')))
-        return text;
-    QString quoted = text;
-    quoted.replace(QLatin1Char('"'), QLatin1String("\"\""));
-    return QLatin1Char('"') + quoted + QLatin1Char('"');
-}
-
-QString csvNumber(double value) {
-    if (std::isnan(value)) return {};
-    if (value == std::floor(value) && std::abs(value) < 9e15) return QString::number(static_cast<qint64>(value));
-    return QString::number(value, 'g', 12);
-}
-
 QString bytesText(std::uint64_t bytes) { return QString::fromStdString(formatBytes(bytes)); }
 
 QString differenceText(std::int64_t bytes) {
@@ -126,9 +111,9 @@ std::vector<RowColumn<AliveRow>> aliveColumns() {
          .tip = "Of all that is allocated at this event, in %",
          .text =
              [](const R& r) {
-                 return r.host ? QStringLiteral("host") : QStringLiteral("%1 %").arg(100.0 * r.share, 0, 'f', 1);
+                 return r.space.isEmpty() ? QStringLiteral("%1 %").arg(100.0 * r.share, 0, 'f', 1) : r.space;
              },
-         .number = [](const R& r) { return r.host ? nothing : 100.0 * r.share; }},
+         .number = [](const R& r) { return r.space.isEmpty() ? 100.0 * r.share : nothing; }},
         {.title = "Category",
          .tip = "weights, activation, workspace (beside inputs and outputs), image, staging or resident (other models)",
          .text = [](const R& r) { return r.category; }},
@@ -149,21 +134,22 @@ std::vector<AliveRow> aliveRows(const Timeline& timeline, std::uint32_t event) {
     const Recording& recording = timeline.recording();
     std::vector<AliveRow> rows;
     if (event >= recording.events.size()) return rows;
-    const auto all = static_cast<double>(recording.events[event].allocated);
+    const auto all = static_cast<double>(timeline.allocated().value(event));
     for (const AliveTensor& alive : aliveAt(recording, event)) {
         const RecordedTensor& tensor = recording.tensors[alive.tensor];
         const std::uint32_t op = recording.events[alive.since].op;
-        rows.push_back({.name = textOf(tensor.name),
-                        .category = textOf(name(tensor.category)),
-                        .layer = textOf(layerName(recording, tensor.layer)),
-                        .madeBy = op < recording.ops.size() ? textOf(recording.ops[op].name) : QString(),
-                        .dtype = textOf(tensor.dtype),
-                        .shape = shapeOf(tensor),
-                        .colour = categoryColour(tensor.category),
-                        .bytes = alive.bytes,
-                        .share = all > 0.0 ? static_cast<double>(alive.bytes) / all : 0.0,
-                        .since = alive.since,
-                        .host = tensor.host});
+        rows.push_back(
+            {.name = textOf(tensor.name),
+             .category = textOf(name(tensor.category)),
+             .layer = textOf(layerName(recording, tensor.layer)),
+             .madeBy = op < recording.ops.size() ? textOf(recording.ops[op].name) : QString(),
+             .dtype = textOf(tensor.dtype),
+             .shape = shapeOf(tensor),
+             .colour = categoryColour(tensor.category),
+             .bytes = alive.bytes,
+             .share = all > 0.0 ? static_cast<double>(alive.bytes) / all : 0.0,
+             .since = alive.since,
+             .space = tensor.space == timeline.space() ? QString() : textOf(recording.spaces[tensor.space].name)});
     }
     return rows;
 }
@@ -234,11 +220,11 @@ std::vector<RowColumn<EventRow>> eventColumns() {
         const auto& tensors = r.timeline->recording().tensors;
         return e.tensor < tensors.size() ? &tensors[e.tensor] : nullptr;
     };
-    const auto bytes = [=](QString title, QString tip, auto member) {
+    const auto bytes = [](QString title, QString tip, auto value) {
         return RowColumn<R>{.title = std::move(title),
                             .tip = std::move(tip),
-                            .text = [=](const R& r) { return bytesText(event(r).*member); },
-                            .number = [=](const R& r) { return number(event(r).*member); }};
+                            .text = [=](const R& r) { return bytesText(value(r)); },
+                            .number = [=](const R& r) { return number(value(r)); }};
     };
     return {
         {.title = "#",
@@ -266,10 +252,13 @@ std::vector<RowColumn<EventRow>> eventColumns() {
          .tip = "The tensor that is allocated or freed",
          .text = [=](const R& r) { return tensor(r) ? textOf(tensor(r)->name) : QString(); },
          .colour = [=](const R& r) { return tensor(r) ? categoryColour(tensor(r)->category) : QColor(); }},
-        bytes("Bytes", "Of the tensor or block", &Event::bytes),
-        bytes("Allocated", "Bytes of live tensors on the device, after the event", &Event::allocated),
-        bytes("Reserved", "Bytes held from the driver, after the event", &Event::reserved),
-        bytes("Workspace", "Bytes that kernels need beside inputs and outputs, after the event", &Event::workspace),
+        bytes("Bytes", "Of the tensor or block", [=](const R& r) { return event(r).bytes; }),
+        bytes("Allocated", "Bytes of live tensors on the device, after the event",
+              [](const R& r) { return r.timeline->allocated().value(r.event); }),
+        bytes("Reserved", "Bytes held from the driver, after the event",
+              [](const R& r) { return r.timeline->reserved().value(r.event); }),
+        bytes("Workspace", "Bytes that kernels need beside inputs and outputs, after the event",
+              [](const R& r) { return r.timeline->recording().totalsAfter(r.event, r.timeline->space()).workspace; }),
         {.title = "Layer",
          .tip = "The layer that makes the tensor",
          .text =

@@ -25,7 +25,7 @@ struct AliveRow {
     std::uint64_t bytes = 0;
     double share = 0.0; // of all that is alive, 0 to 1
     std::uint32_t since = 0;
-    bool host = false;
+    QString space; // its name, of what lies in another one than the timeline shows
 };
 using AliveModel = RowsModel<AliveRow>;
 std::vector<RowColumn<AliveRow>> aliveColumns();

@@ -75,9 +75,9 @@ std::vector<std::uint64_t> innerOf(const std::vector<int>& places) {
 TileLayout tileLayout(const Recording& recording, std::uint64_t picture) {
     TileLayout layout;
     std::set<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t>> known;
-    for (std::size_t i = recording.parts.size(); i-- > 0;) {
-        const OutputArea& area = recording.parts[i].area;
-        if (area.picture != picture || area.width == 0 || area.height == 0) continue;
+    for (std::size_t i = recording.tiles.size(); i-- > 0;) {
+        const OutputArea& area = recording.tiles[i].area;
+        if (area.frame != picture || area.width == 0 || area.height == 0) continue;
         if (!known.emplace(area.x, area.y, area.width, area.height).second) continue;
         layout.tiles.push_back({.part = static_cast<std::uint32_t>(i),
                                 .area = QRect(static_cast<int>(area.x), static_cast<int>(area.y),

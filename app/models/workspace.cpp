@@ -316,7 +316,7 @@ void Workspace::onFinished(const RunResult& result) {
     if (result.error) {
         QString text = QString::fromStdString(result.error->message);
         if (const auto& failure = result.timeline ? result.timeline->recording().failure : std::optional<Failure>();
-            failure && failure->code == "out_of_device_memory") {
+            failure && failure->code == ErrorCode::OutOfDeviceMemory) {
             QStringList fits;
             for (const std::string& flip : failure->fits) fits << textOf(flip);
             text += fits.isEmpty() ? QStringLiteral(". No single flip of a control makes it fit")
@@ -376,7 +376,7 @@ void Workspace::onPlannedAll(const std::vector<std::pair<std::string, PlanResult
                                  .arg(result.controls.height);
         // The same question asked twice has one answer.
         for (const RunEntry& entry : std::vector(m_runs.entries()))
-            if (entry.label == text && entry.timeline->recording().kind == "plan") m_runs.remove(entry.id);
+            if (entry.label == text && entry.timeline->recording().kind == RecordingKind::Plan) m_runs.remove(entry.id);
         ids.push_back(m_runs.add({.id = 0,
                                   .label = text,
                                   .timeline = result.timeline,
@@ -470,7 +470,6 @@ void Workspace::onOpened(const OpenedFile& file) {
         Q_EMIT sessionOpened(QString::fromStdString(file.path));
         return;
     case OpenedFile::Kind::Recording:
-    case OpenedFile::Kind::Snapshot:
         show(m_runs.add({.id = 0,
                          .label = fileName(file.path),
                          .timeline = file.timeline,

@@ -81,7 +81,7 @@ void Workspace::rebuildScene(bool newShown) {
         parts.shownLabel = QStringLiteral("plan");
     }
     if (!parts.shown) return;
-    const bool replay = parts.shown->recording().kind == "replay";
+    const bool replay = parts.shown->recording().kind == RecordingKind::Replay;
     if (parts.shown != m_plan && m_plan && !replay) parts.ghost = m_plan;
     if (parts.shown == m_plan && m_planBefore)
         parts.overlays.push_back(
@@ -164,16 +164,16 @@ void Workspace::selectPart(int run, std::uint32_t part) {
     if (m_live ? run != 0 : !m_runs.find(run)) return;
     if (!m_live) show(run);
     const TimelinePtr timeline = shown();
-    if (!timeline || part >= timeline->recording().parts.size()) return;
+    if (!timeline || part >= timeline->recording().tiles.size()) return;
     const Recording& recording = timeline->recording();
-    const auto [area, firstOp, lastOp] = recording.parts[part];
+    const auto [area, firstOp, lastOp] = recording.tiles[part];
     m_part = part;
     m_selection = Range{m_scene.shown.opBegins[firstOp], m_scene.shown.opEnds[lastOp]};
     const auto& events = recording.events;
     // Parts beside each other have the same ops.
     const auto ofPart = [&recording, firstOp = firstOp](const Event& event) {
-        const std::uint32_t found = recording.partOf(event);
-        return found != noIndex && recording.parts[found].firstOp == firstOp;
+        const std::uint32_t found = recording.tileOf(event);
+        return found != noIndex && recording.tiles[found].firstOp == firstOp;
     };
     // What is given back by the op before stands at the same boundary, in front.
     const auto first = std::find_if(std::ranges::lower_bound(events, firstOp, {}, &Event::op), events.end(), ofPart),
@@ -194,7 +194,7 @@ void Workspace::selectPart(int run, std::uint32_t part) {
 std::uint32_t Workspace::part() const {
     const TimelinePtr timeline = shown();
     if (m_part != noIndex || !timeline || m_cursor >= timeline->eventCount()) return m_part;
-    return timeline->recording().partOf(timeline->recording().events[m_cursor]);
+    return timeline->recording().tileOf(timeline->recording().events[m_cursor]);
 }
 
 void Workspace::toggleMarker() {
@@ -230,7 +230,7 @@ QString Workspace::explanation() const {
     const TimelinePtr timeline = shown();
     if (!timeline || m_cursor >= timeline->eventCount()) return {};
     const bool atPeak = m_cursor == timeline->peak().eventIndex;
-    QString text = textOf(describeMoment(timeline->recording(), m_cursor));
+    QString text = textOf(describeMoment(timeline->recording(), m_cursor, timeline->space()));
     if (!atPeak) return text;
     text.prepend(QStringLiteral("The peak. "));
     const bool ofPlan = m_plan && timeline->recording().controls == m_plan->recording().controls;

@@ -120,6 +120,7 @@ void CursorBar::showHover(std::uint32_t event) {
 std::vector<ValueStrip::Item> CursorBar::values(const Timeline& timeline, std::uint32_t event) const {
     const Recording& recording = timeline.recording();
     const Event& e = recording.events[event];
+    const std::uint64_t allocated = timeline.allocated().value(event), reserved = timeline.reserved().value(event);
     const ChartScene& scene = m_workspace.scene();
     const ChartColours& colours = chartColours();
     std::vector<ValueStrip::Item> items;
@@ -132,21 +133,21 @@ std::vector<ValueStrip::Item> CursorBar::values(const Timeline& timeline, std::u
         const RecordedOp& op = recording.ops[e.op];
         add(QStringLiteral("op %1 %2").arg(e.op).arg(textOf(op.name)), textOf(layerName(recording, op.layer)));
     }
-    add(QStringLiteral("allocated"), bytesText(e.allocated));
+    add(QStringLiteral("allocated"), bytesText(allocated));
     for (std::size_t i = 0; i < categoryCount; ++i) {
         const auto category = static_cast<Category>(i);
         const std::uint64_t bytes = timeline.breakdown(event)[i];
         if (bytes || timeline.peak().byCategory[i])
             add(textOf(name(category)), bytesText(bytes), categoryColour(category));
     }
-    add(QStringLiteral("reserved"), bytesText(e.reserved), {}, QPen(colours.ink, 1.5));
-    add(QStringLiteral("cached"), bytesText(e.cached()));
+    add(QStringLiteral("reserved"), bytesText(reserved), {}, QPen(colours.ink, 1.5));
+    add(QStringLiteral("cached"), bytesText(reserved - std::min(reserved, allocated)));
     if (scene.ghost) {
         const std::uint32_t other = eventAt(*scene.ghost, scene.shown.events[event]);
         if (other != noIndex) {
-            const std::uint64_t there = scene.ghost->timeline->recording().events[other].allocated;
+            const std::uint64_t there = scene.ghost->timeline->allocated().value(other);
             add(QStringLiteral("Δ plan"),
-                differenceText(static_cast<std::int64_t>(there) - static_cast<std::int64_t>(e.allocated)), {},
+                differenceText(static_cast<std::int64_t>(there) - static_cast<std::int64_t>(allocated)), {},
                 QPen(colours.ghost, 2, Qt::DashLine));
         }
     }

@@ -113,7 +113,7 @@ void ImagePanel::refresh() {
                 QStringLiteral(", %1 %2, %3")
                     .arg(m_tiled.tiles.tiles.size())
                     .arg(inStripes(m_tiled.timeline->recording()) ? QStringLiteral("stripes") : QStringLiteral("tiles"),
-                         textOf(m_tiled.timeline->recording().tiling));
+                         textOf(name(m_tiled.timeline->recording().tiling)));
         refreshTiles();
         return;
     }
@@ -142,7 +142,7 @@ void ImagePanel::refreshTiles() {
     QString tip = QStringLiteral("Draws the edges of the tiles or stripes that the picture was made of, and bands "
                                  "where they overlap (G)");
     if (!any) {
-        const bool tiled = m_tiled.timeline && m_tiled.timeline->recording().tiling != "off";
+        const bool tiled = m_tiled.timeline && m_tiled.timeline->recording().tiling != TilingKind::Off;
         tip = m_tiled.image.isNull() ? QStringLiteral("There is no picture yet that was made of tiles")
               : tiled                ? QStringLiteral("The recording does not say where its tiles lie")
                                      : QStringLiteral("The picture was made in one piece: its run had tile off");
@@ -159,7 +159,7 @@ std::uint32_t ImagePanel::highlighted() const {
     const TimelinePtr shown = m_workspace.shown();
     if (!shown || shown != m_tiled.timeline) return noIndex;
     const auto& events = shown->recording().events;
-    return m_hover < events.size() ? shown->recording().partOf(events[m_hover]) : m_workspace.part();
+    return m_hover < events.size() ? shown->recording().tileOf(events[m_hover]) : m_workspace.part();
 }
 
 void ImagePanel::showHover(std::uint32_t event) {
@@ -171,7 +171,7 @@ QString ImagePanel::textOfTile(std::uint32_t part) const {
     const TileLayout::Tile* tile = m_tiled.tiles.tileOf(part);
     if (!tile) return {};
     const Recording& recording = m_tiled.timeline->recording();
-    const auto [area, firstOp, lastOp] = recording.parts[part];
+    const auto [area, firstOp, lastOp] = recording.tiles[part];
     QString text = QStringLiteral("\n%1 %2 of %3: %4 × %5 pixels at (%6, %7)\n")
                        .arg(inStripes(recording) ? QStringLiteral("Stripe") : QStringLiteral("Tile"))
                        .arg(tile - m_tiled.tiles.tiles.data() + 1)
@@ -184,10 +184,10 @@ QString ImagePanel::textOfTile(std::uint32_t part) const {
                               : QStringLiteral("ops %1 to %2").arg(firstOp).arg(lastOp);
     const double ms = static_cast<double>(recording.ops[lastOp].endNs - recording.ops[firstOp].beginNs) / 1e6;
     if (ms > 0) text += QStringLiteral(", ") + QString::fromStdString(formatDuration(ms));
-    const auto beside = std::ranges::count(recording.parts, firstOp, &RecordedPart::firstOp);
+    const auto beside = std::ranges::count(recording.tiles, firstOp, &RecordedTile::firstOp);
     if (beside > 1) text += QStringLiteral("; %1 tiles beside each other").arg(beside);
     // Norms need all rows: up to the last norm every stripe is for the whole image.
-    if (recording.tiling == "exact") text += QStringLiteral("; what all rows need was made before");
+    if (recording.tiling == TilingKind::Exact) text += QStringLiteral("; what all rows need was made before");
     return text;
 }
 

@@ -14,6 +14,7 @@ class QToolButton;
 namespace spikescope {
 
 class CursorBar;
+struct Exporter;
 class FitBar;
 class ImagePanel;
 class NoticeBar;
@@ -31,9 +32,11 @@ public:
 
     void welcome(); // what to do next, for a start without any file
 
-    enum class Export : std::uint8_t { TimelinePng, TimelineSvg, EventsCsv, LayersCsv, Report, Png8, Png16, Latents };
+    // What only the window can export; recordings go by core/formats.
+    enum class Export : std::uint8_t { TimelinePng, TimelineSvg, Png8, Png16, Latents };
     // Of what is shown; says in the window what came of it.
     bool exportTo(Export what, const QString& path);
+    bool exportTo(const Exporter& exporter, const QString& path);
     void saveSession(const QString& path);
     void openSession(const QString& path);
     void openPaths(const QStringList& paths);
@@ -61,7 +64,6 @@ private:
     void fillRecentMenu(QMenu& menu);
     void rememberFile(const QString& path);
     void openDialog();
-    void exportDialog(Export what);
     bool say(const Result<void>& saved, const QString& path); // what came of saving this file
     void showNotice(const Notice& notice);
     QString saveName(const QString& title, const QString& suggestion, const QString& filter);

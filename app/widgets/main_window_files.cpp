@@ -6,7 +6,7 @@
 #include "app/widgets/image_panel.h"
 #include "app/widgets/timeline_chart.h"
 #include "core/base/text.h"
-#include "core/timeline/export.h"
+#include "core/formats/formats.h"
 
 #include <QDragEnterEvent>
 #include <QDropEvent>
@@ -25,41 +25,62 @@ namespace {
 
 constexpr int layoutVersion = 1; // of docks and toolbars
 
-struct ExportKind {
+struct Drawing {
     MainWindow::Export what;
-    const char* text;
+    const char* title;
     const char* suggestion;
     const char* filter;
 };
-constexpr std::array exportKinds{
-    ExportKind{MainWindow::Export::TimelinePng, "Timeline as PNG…", "timeline.png", "PNG (*.png)"},
-    ExportKind{MainWindow::Export::TimelineSvg, "Timeline as SVG…", "timeline.svg", "SVG (*.svg)"},
-    ExportKind{MainWindow::Export::EventsCsv, "Events as CSV…", "events.csv", "CSV (*.csv)"},
-    ExportKind{MainWindow::Export::LayersCsv, "Layers as CSV…", "layers.csv", "CSV (*.csv)"},
-    ExportKind{MainWindow::Export::Report, "Recording as JSON…", "recording.json", "JSON (*.json)"},
-    ExportKind{MainWindow::Export::Png8, "Picture as PNG, 8 bits…", "picture.png", "PNG (*.png)"},
-    ExportKind{MainWindow::Export::Png16, "Picture as PNG, 16 bits…", "picture.png", "PNG (*.png)"},
-    ExportKind{MainWindow::Export::Latents, "Latents of an encode…", "latents.safetensors",
-               "Safetensors (*.safetensors)"},
-};
+constexpr std::array timelineDrawings{
+    Drawing{MainWindow::Export::TimelinePng, "Timeline as PNG", "timeline.png", "PNG (*.png)"},
+    Drawing{MainWindow::Export::TimelineSvg, "Timeline as SVG", "timeline.svg", "SVG (*.svg)"}};
+constexpr std::array pictures{
+    Drawing{MainWindow::Export::Png8, "Picture as PNG, 8 bits", "picture.png", "PNG (*.png)"},
+    Drawing{MainWindow::Export::Png16, "Picture as PNG, 16 bits", "picture.png", "PNG (*.png)"},
+    Drawing{MainWindow::Export::Latents, "Latents of an encode", "latents.safetensors", "Safetensors (*.safetensors)"}};
+
+QString utf8(std::string_view text) { return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size())); }
+
+// Of the Open dialog: all there is in one, then each kind of file.
+QString openFilters() {
+    QStringList all{QStringLiteral("*.safetensors *.npy *.png *.spikescope")},
+        kinds{QStringLiteral("Checkpoint or latents (*.safetensors *.npy)"),
+              QStringLiteral("Picture to encode (*.png)"), QStringLiteral("Session (*.spikescope)")};
+    for (const Importer* importer : importers) {
+        all << utf8(importer->patterns);
+        kinds << QStringLiteral("%1 (%2)").arg(utf8(importer->title), utf8(importer->patterns));
+    }
+    kinds.prepend(QStringLiteral("Everything (%1)").arg(all.join(QLatin1Char(' '))));
+    kinds << QStringLiteral("All files (*)");
+    return kinds.join(QStringLiteral(";;"));
+}
 
 } // namespace
 
 void MainWindow::fillExportMenu(QMenu& menu) {
-    for (const ExportKind& kind : exportKinds)
-        connect(menu.addAction(QString::fromUtf8(kind.text)), &QAction::triggered, this,
-                [this, &kind] { exportDialog(kind.what); });
+    const auto add = [&](const QString& title, const QString& suggestion, const QString& filter, auto exportIt) {
+        connect(menu.addAction(title + QChar(u'…')), &QAction::triggered, this, [=, this] {
+            const QString path = saveName(title, suggestion, filter);
+            if (!path.isEmpty()) exportIt(path);
+        });
+    };
+    const auto addDrawings = [&](const auto& drawings) {
+        for (const Drawing& drawing : drawings)
+            add(QString::fromUtf8(drawing.title), QString::fromUtf8(drawing.suggestion),
+                QString::fromUtf8(drawing.filter),
+                [this, what = drawing.what](const QString& path) { exportTo(what, path); });
+    };
+    addDrawings(timelineDrawings);
+    for (const Exporter* exporter : exporters)
+        add(utf8(exporter->title), utf8(exporter->name) + utf8(exporter->suffix),
+            QStringLiteral("%1 (*%2)").arg(utf8(exporter->title), utf8(exporter->suffix)),
+            [this, exporter](const QString& path) { exportTo(*exporter, path); });
+    addDrawings(pictures);
     menu.actions().front()->setShortcut(Qt::CTRL | Qt::Key_E);
 }
 
 void MainWindow::openDialog() {
-    const QStringList paths = QFileDialog::getOpenFileNames(
-        this, QStringLiteral("Open"), m_folder,
-        QStringLiteral(
-            "Everything (*.safetensors *.npy *.png *.json *.spikescope *.pickle *.pkl);;Checkpoint or latents "
-            "(*.safetensors *.npy);;Picture to encode (*.png);;"
-            "Recording or session (*.json *.spikescope);;PyTorch memory snapshot (*.pickle *.pkl);;All files (*)"));
-    openPaths(paths);
+    openPaths(QFileDialog::getOpenFileNames(this, QStringLiteral("Open"), m_folder, openFilters()));
 }
 
 void MainWindow::openPaths(const QStringList& paths) {
@@ -109,13 +130,6 @@ QString MainWindow::saveName(const QString& title, const QString& suggestion, co
     return path;
 }
 
-void MainWindow::exportDialog(Export what) {
-    const auto kind = std::ranges::find(exportKinds, what, &ExportKind::what);
-    const QString path = saveName(QString::fromUtf8(kind->text).remove(QChar(u'…')),
-                                  QString::fromUtf8(kind->suggestion), QString::fromUtf8(kind->filter));
-    if (!path.isEmpty()) exportTo(what, path);
-}
-
 bool MainWindow::say(const Result<void>& saved, const QString& path) {
     if (saved)
         m_workspace.tell(Notice::Kind::Note, QStringLiteral("Saved ") + path);
@@ -131,7 +145,7 @@ bool MainWindow::exportTo(Export what, const QString& path) {
     const auto said = [this, path](const Result<void>& result) { return say(result, path); };
     if (const Result<void> apart = m_workspace.checkExport(path); !apart) return said(apart);
     const auto nothing = [&](const char* text) { return said(fail(ErrorCode::BadUsage, "{}", text)); };
-    // On the thread for files: a million events take a moment.
+    // On the thread for files: a large picture takes a moment.
     const auto inBackground = [&](std::function<Result<void>()> work) {
         m_engine.background(std::move(work), [said](const Result<void>& result) { said(result); });
         return true;
@@ -161,15 +175,6 @@ bool MainWindow::exportTo(Export what, const QString& path) {
         m_chart->paintTo(painter, m_chart->viewport()->size());
         return said(painter.end() ? Result<void>() : fail(ErrorCode::Io, "file {} could not be written", quote(file)));
     }
-    case Export::EventsCsv:
-        if (!timeline) return nothing("There is no timeline to save");
-        return inBackground([=] { return writeEventsCsv(timeline->recording(), file); });
-    case Export::LayersCsv:
-        if (!timeline) return nothing("There is no timeline to save");
-        return inBackground([=] { return writeLayersCsv(timeline->recording(), file); });
-    case Export::Report:
-        if (!timeline) return nothing("There is no timeline to save");
-        return inBackground([=] { return writeText(file, reportJson(timeline->recording())); });
     case Export::Png8:
     case Export::Png16: {
         const QImage image = m_image->current();
@@ -183,6 +188,18 @@ bool MainWindow::exportTo(Export what, const QString& path) {
     }
     }
     return false;
+}
+
+bool MainWindow::exportTo(const Exporter& exporter, const QString& path) {
+    const TimelinePtr timeline = m_workspace.shown();
+    Result<void> allowed = m_workspace.checkExport(path);
+    if (allowed && !timeline) allowed = fail(ErrorCode::BadUsage, "There is no timeline to save");
+    if (!allowed) return say(allowed, path);
+    // On the thread for files: a million events take a moment.
+    m_engine.background(
+        [timeline, &exporter, file = path.toStdString()] { return exporter.write(timeline->recording(), file); },
+        [this, path](const Result<void>& written) { say(written, path); });
+    return true;
 }
 
 void MainWindow::saveSession(const QString& path) {

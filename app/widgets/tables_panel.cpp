@@ -11,7 +11,7 @@
 #include <QToolButton>
 #include <QVBoxLayout>
 
-#include "core/timeline/export.h"
+#include "core/base/output_file.h"
 
 namespace spikescope {
 
@@ -181,7 +181,7 @@ void TablesPanel::refresh(Tab tab) {
         if (timeline && m_workspace.cursor() < timeline->eventCount())
             page.note->setText(QStringLiteral("%1 tensors, %2 on the device, after event %3")
                                    .arg(rows.size())
-                                   .arg(bytesText(timeline->recording().events[m_workspace.cursor()].allocated))
+                                   .arg(bytesText(timeline->allocated().value(m_workspace.cursor())))
                                    .arg(m_workspace.cursor()));
         m_alive->setRows(std::move(rows));
         break;
@@ -297,7 +297,7 @@ void TablesPanel::saveCsv() {
                                                       QStringLiteral("table.csv"), QStringLiteral("CSV (*.csv)"));
     if (path.isEmpty()) return;
     Result<void> written = m_workspace.checkExport(path);
-    if (written) written = writeText(path.toStdString(), model->csv().toStdString());
+    if (written) written = writeText(path.toStdString(), model->csv());
     m_workspace.tell(
         written ? Notice{.kind = Notice::Kind::Note, .text = QStringLiteral("Saved ") + path}
                 : Notice{.kind = Notice::Kind::Error, .text = QString::fromStdString(written.error().message)});

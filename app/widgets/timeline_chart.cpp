@@ -347,11 +347,11 @@ void TimelineChart::paintTicks(QPainter& painter) {
     const double x = std::clamp(pixelAt(placeOf(recording.failure->event)), m_plot.left(), m_plot.right());
     painter.setPen(cosmetic(colours.failure, 1.5));
     painter.drawLine(QPointF(x, m_plot.top()), QPointF(x, m_plot.bottom()));
-    const bool cancelled = recording.failure->code == "cancelled";
+    const bool cancelled = recording.failure->code == ErrorCode::Cancelled;
     const QString text = cancelled ? QStringLiteral("stopped")
-                         : recording.failure->code == "out_of_device_memory"
+                         : recording.failure->code == ErrorCode::OutOfDeviceMemory
                              ? QStringLiteral("out of memory at %1").arg(textOf(recording.failure->layer))
-                             : textOf(recording.failure->code).replace(QLatin1Char('_'), QLatin1Char(' '));
+                             : textOf(name(recording.failure->code)).replace(QLatin1Char('_'), QLatin1Char(' '));
     const double width = painter.fontMetrics().horizontalAdvance(text) + 12;
     const double left = std::clamp(x - width / 2, m_plot.left(), std::max(m_plot.left(), m_plot.right() - width));
     const QRectF flag(left, m_plot.bottom() - 22, width, 18);

@@ -77,9 +77,9 @@ Result<Advice> advise(const Controls& given, const HeapTraits& traits, const Rat
 }
 
 void adviseFailure(Recording& recording, const Controls& controls, const HeapTraits& traits) {
-    if (!recording.failure || recording.failure->code != "out_of_device_memory") return;
+    if (!recording.failure || recording.failure->code != ErrorCode::OutOfDeviceMemory) return;
     Failure& failure = *recording.failure;
-    const std::uint64_t held = failure.event == 0 ? 0 : recording.events[failure.event - 1].reserved;
+    const std::uint64_t held = failure.event == 0 ? 0 : recording.totalsAfter(failure.event - 1, deviceSpace).reserved;
     const auto known = checkedAdd(held, failure.bytesFree);
     const std::uint64_t availableBytes = controls.enforce ? *controls.budgetBytes : known.value_or(failure.bytesFree);
     const Result<Advice> advice = advise(controls, traits, nullptr, availableBytes);

@@ -10,10 +10,10 @@ namespace spikescope {
 namespace {
 
 bool ofOp(const RecordedOp& op) {
-    return (op.phase == Phase::Decode || op.phase == Phase::Encode) && !op.name.starts_with("upload") &&
-           op.name != "download";
+    const bool staged = op.kind == OpKind::Upload || op.kind == OpKind::UploadPart || op.kind == OpKind::Download;
+    return (op.phase == Phase::Decode || op.phase == Phase::Encode) && !staged;
 }
-bool isHeavy(const RecordedOp& op) { return op.name.starts_with("conv") || op.name == "attention"; }
+bool isHeavy(const RecordedOp& op) { return op.kind == OpKind::Convolution || op.kind == OpKind::Attention; }
 
 constexpr std::string_view schema = "spikescope.rates/1";
 constexpr double slowest = 1e9; // ns per flop or byte that a table may say; estimates stay finite
@@ -41,7 +41,7 @@ Rates Rates::fit(std::span<const Recording> runs) {
                 s.bytes += static_cast<double>(op.traffic);
             };
             add(sums[{op.name, op.dtype}]);
-            if (op.name == "copy" || op.name == "upsample") add(copies[op.dtype]);
+            if (op.kind == OpKind::Copy) add(copies[op.dtype]);
             if (isHeavy(op)) heavy.push_back(op.name);
         }
     Rates rates;

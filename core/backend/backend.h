@@ -20,9 +20,10 @@
 namespace spikescope {
 
 struct BackendFacts {
-    DeviceInfo device;         // as a Recording names it
-    bool cpu = false;          // computes on the machine's own processor, in the machine's memory
-    bool sparseMemory = false; // maps memory into ranges of addresses, see Heap::reserveRange()
+    DeviceInfo device;               // as a Recording names it
+    std::vector<MemorySpace> spaces; // those of its Recordings
+    bool cpu = false;                // computes on the machine's own processor, in the machine's memory
+    bool sparseMemory = false;       // maps memory into ranges of addresses, see Heap::reserveRange()
 };
 
 // What one run reads and writes beside the device's memory. All of it outlives the run.

@@ -67,8 +67,9 @@ RunOutcome runJob(Backend& backend, const Job& job, std::span<const std::unique_
                   const CancelFlag& cancel, const std::function<void(const Progress&)>& progress) {
     RunOutcome outcome;
     Recording& recording = outcome.recording;
-    recording.kind = "run";
+    recording.kind = RecordingKind::Run;
     recording.device = backend.facts().device;
+    recording.spaces = backend.facts().spaces;
     describe(job.program, job.controls, recording);
     const Peak predicted = findPeak(planJob(job, backend.heap().traits()));
     recording.predicted = {predicted.allocated, predicted.reserved};

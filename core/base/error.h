@@ -2,6 +2,8 @@
 // A function that can fail returns Result<T>: the value, or a code for the program and one sentence for the person,
 // naming the file, tensor or layer and the numbers involved.
 
+#include "core/base/enum_names.h"
+
 #include <fmt/format.h>
 #include <tl/expected.hpp>
 
@@ -21,6 +23,11 @@ enum class ErrorCode {
     Unsupported,       // right, but not on this device or in this build
     Cancelled,
 };
+template <>
+inline constexpr std::array<std::string_view, 9> enumNames<ErrorCode>{
+    "bad_usage", "bad_input",   "io",          "out_of_host_memory", "out_of_device_memory",
+    "no_device", "device_lost", "unsupported", "cancelled"};
+static_assert(static_cast<std::size_t>(ErrorCode::Cancelled) + 1 == enumNames<ErrorCode>.size());
 
 struct Error {
     ErrorCode code = ErrorCode::BadInput;

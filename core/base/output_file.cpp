@@ -167,4 +167,10 @@ Result<void> OutputFile::commit() {
     return result;
 }
 
+Result<void> writeText(const std::string& path, std::string_view text) {
+    TRY(OutputFile file, OutputFile::create(path));
+    CHECK(file.write(text));
+    return file.commit();
+}
+
 } // namespace spikescope

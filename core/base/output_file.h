@@ -55,4 +55,7 @@ private:
     bool m_broken = false; // a write failed, so commit() must not publish the rest
 };
 
+// A file of this text, whole or not at all.
+[[nodiscard]] Result<void> writeText(const std::string& path, std::string_view text);
+
 } // namespace spikescope

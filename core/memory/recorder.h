@@ -3,43 +3,40 @@
 
 #include "core/memory/recording.h"
 
-#include <array>
-
 namespace spikescope {
 
 class Recorder {
 public:
+    // The Recording's spaces are known by then.
     explicit Recorder(Recording& recording)
-        : m_recording(recording) {}
+        : m_recording(recording)
+        , m_totals(recording.spaces.size()) {}
 
-    // What the allocator could hand out without the driver; said before the event that changes it.
-    void freeSpace(std::uint64_t bytes, std::uint64_t largest) {
-        m_freeBytes = bytes;
-        m_largestFree = largest;
+    // What the space's allocator could hand out without the driver; said before the event that changes it.
+    void freeSpace(std::uint64_t bytes, std::uint64_t largest, std::uint32_t space = deviceSpace) {
+        m_totals[space].freeBytes = bytes;
+        m_totals[space].largestFree = largest;
     }
     void phase(Phase phase) { m_phase = phase; }
     Phase phase() const { return m_phase; }
+    // In the tensor's space.
     void alloc(std::uint32_t tensor, std::uint64_t address, std::uint64_t bytes);
     void free(std::uint32_t tensor, std::uint64_t address, std::uint64_t bytes);
-    void reserve(std::uint64_t address, std::uint64_t bytes);
-    void returned(std::uint64_t address, std::uint64_t bytes);
+    void reserve(std::uint64_t address, std::uint64_t bytes, std::uint32_t space = deviceSpace);
+    void returned(std::uint64_t address, std::uint64_t bytes, std::uint32_t space = deviceSpace);
     // Returns the op's index, for its times later.
     std::uint32_t op(RecordedOp op);
 
     // The totals that further events start from.
-    void appendState(std::vector<std::uint64_t>& state) const {
-        state.insert(state.end(), {m_allocated, m_reserved, m_workspace, m_host, m_freeBytes, m_largestFree});
-    }
-    std::uint64_t allocated() const { return m_allocated; }
-    std::uint64_t reserved() const { return m_reserved; }
+    void appendState(std::vector<std::uint64_t>& state) const;
+    std::uint64_t reserved(std::uint32_t space = deviceSpace) const { return m_totals[space].reserved; }
 
 private:
-    void event(EventKind kind, std::uint32_t tensor, std::uint64_t address, std::uint64_t bytes);
+    void event(EventKind kind, std::uint32_t space, std::uint32_t tensor, std::uint64_t address, std::uint64_t bytes);
 
     Recording& m_recording;
     Phase m_phase = Phase::Load;
-    void count(std::uint32_t tensor, std::uint64_t bytes, bool grows);
-    std::uint64_t m_allocated = 0, m_reserved = 0, m_workspace = 0, m_host = 0, m_freeBytes = 0, m_largestFree = 0;
+    std::vector<SpaceTotals> m_totals; // by space
 };
 
 } // namespace spikescope

@@ -4,40 +4,6 @@
 
 namespace spikescope {
 
-std::string_view name(Category category) {
-    switch (category) {
-    case Category::Weights: return "weights";
-    case Category::Activation: return "activation";
-    case Category::Workspace: return "workspace";
-    case Category::Image: return "image";
-    case Category::Staging: return "staging";
-    case Category::Resident: return "resident";
-    }
-    return "?";
-}
-
-std::string_view name(Phase phase) {
-    switch (phase) {
-    case Phase::Load: return "load";
-    case Phase::TextEncode: return "text encode";
-    case Phase::Denoise: return "denoise";
-    case Phase::Decode: return "decode";
-    case Phase::Encode: return "encode";
-    case Phase::Write: return "write";
-    }
-    return "?";
-}
-
-std::string_view name(EventKind kind) {
-    switch (kind) {
-    case EventKind::Alloc: return "alloc";
-    case EventKind::Free: return "free";
-    case EventKind::Reserve: return "reserve";
-    case EventKind::Return: return "return";
-    }
-    return "?";
-}
-
 namespace {
 
 // What is taken is for the op that follows, what is given back was for the one before.
@@ -58,11 +24,17 @@ std::uint64_t Recording::hostTraffic() const {
     return bytes;
 }
 
-std::uint32_t Recording::partOf(const Event& event) const {
+std::uint32_t Recording::tileOf(const Event& event) const {
     if (!isForNext(event) && event.op == 0) return noIndex;
     const std::uint32_t op = isForNext(event) ? event.op : event.op - 1;
-    const auto found = std::ranges::lower_bound(parts, op, {}, &RecordedPart::lastOp);
-    return found != parts.end() && found->firstOp <= op ? static_cast<std::uint32_t>(found - parts.begin()) : noIndex;
+    const auto found = std::ranges::lower_bound(tiles, op, {}, &RecordedTile::lastOp);
+    return found != tiles.end() && found->firstOp <= op ? static_cast<std::uint32_t>(found - tiles.begin()) : noIndex;
+}
+
+SpaceTotals Recording::totalsAfter(std::size_t event, std::uint32_t space) const {
+    for (std::size_t i = std::min(event + 1, events.size()); i-- > 0;)
+        if (events[i].space == space) return events[i];
+    return {};
 }
 
 std::vector<double> Recording::opTimes() const {
@@ -71,7 +43,7 @@ std::vector<double> Recording::opTimes() const {
     bool uploaded = false;
     for (const RecordedOp& op : ops) {
         if (op.phase != Phase::Decode && op.phase != Phase::Encode) continue;
-        if (op.name == "upload") {
+        if (op.kind == OpKind::Upload) {
             uploaded = true;
             continue;
         }

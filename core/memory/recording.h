@@ -1,7 +1,13 @@
 #pragma once
 // What happened to memory, event by event. Append-only while a plan or a run goes on, immutable afterwards; timeline,
 // tables, comparisons and exports are functions of it and need neither a device nor the program that made it.
+//
+// Memory comes in spaces: the host's, and one for each device. An event belongs to one space and carries the totals of
+// that space alone; RunningTotals has those of all spaces at any event.
 
+#include "core/base/error.h"
+
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,15 +17,61 @@
 
 namespace spikescope {
 
+enum class RecordingKind : std::uint8_t { Plan, Run, Replay };
+template <> inline constexpr std::array<std::string_view, 3> enumNames<RecordingKind>{"plan", "run", "replay"};
+
+// Exact: the picture is the one that is made without tiles.
+enum class TilingKind : std::uint8_t { Off, Exact, Approximate };
+template <> inline constexpr std::array<std::string_view, 3> enumNames<TilingKind>{"off", "exact", "approximate"};
+
 enum class Category : std::uint8_t { Weights, Activation, Workspace, Image, Staging, Resident };
-constexpr std::size_t categoryCount = 6;
+template <>
+inline constexpr std::array<std::string_view, 6> enumNames<Category>{"weights", "activation", "workspace",
+                                                                     "image",   "staging",    "resident"};
+constexpr std::size_t categoryCount = enumNames<Category>.size();
+
 enum class Phase : std::uint8_t { Load, TextEncode, Denoise, Decode, Encode, Write };
+template <>
+inline constexpr std::array<std::string_view, 6> enumNames<Phase>{"load",   "text encode", "denoise",
+                                                                  "decode", "encode",      "write"};
+
 // Alloc and Free are tensors; Reserve and Return are memory taken from and given back to the driver.
 enum class EventKind : std::uint8_t { Alloc, Free, Reserve, Return };
+template <> inline constexpr std::array<std::string_view, 4> enumNames<EventKind>{"alloc", "free", "reserve", "return"};
 
-std::string_view name(Category category);
-std::string_view name(Phase phase);
-std::string_view name(EventKind kind);
+// What kind of work an op is; its name tells the kernel. Copies are within the device, with or without upsampling.
+// Upload: the first of a pass, or of a weight; UploadPart: further parts of the input of the same pass. Read and
+// Transpose fill host memory with weights.
+enum class OpKind : std::uint8_t {
+    Compute,
+    Convolution,
+    Attention,
+    Copy,
+    ToHost,
+    ToDevice,
+    Upload,
+    UploadPart,
+    Download,
+    Read,
+    Transpose
+};
+template <>
+inline constexpr std::array<std::string_view, 11> enumNames<OpKind>{
+    "compute", "convolution", "attention", "copy", "to_host",  "to_device",
+    "upload",  "upload_part", "download",  "read", "transpose"};
+
+enum class SpaceKind : std::uint8_t { Host, Device };
+template <> inline constexpr std::array<std::string_view, 2> enumNames<SpaceKind>{"host", "device"};
+
+struct MemorySpace {
+    std::string name;
+    SpaceKind kind = SpaceKind::Device;
+    std::uint64_t bytes = 0; // there are of it; 0: not known
+    bool operator==(const MemorySpace&) const = default;
+};
+
+// Every Recording has at least these two. Pinned memory counts as the host's.
+constexpr std::uint32_t hostSpace = 0, deviceSpace = 1;
 
 struct RecordedTensor {
     std::string name;
@@ -28,35 +80,41 @@ struct RecordedTensor {
     std::string dtype;
     std::vector<std::uint64_t> shape;
     std::uint64_t bytes = 0;
-    bool host = false; // in memory of the machine instead of the device's
+    std::uint32_t space = deviceSpace; // that it lies in
 };
 
 constexpr std::uint32_t noIndex = 0xffffffffu;
 
-struct Event {
-    EventKind kind = EventKind::Alloc;
-    Phase phase = Phase::Load;
-    std::uint32_t tensor = noIndex; // of Alloc and Free
-    std::uint32_t op = 0;           // how many ops had been recorded: the event lies at the boundary before op `op`
-    std::uint64_t address = 0;      // device address; the virtual heap numbers from its own start
-    std::uint64_t bytes = 0;
-    // All that follow: after the event. Host tensors count in `host` alone.
-    std::uint64_t allocated = 0, reserved = 0, workspace = 0, host = 0;
+// Bytes of one memory space.
+struct SpaceTotals {
+    std::uint64_t allocated = 0;   // by live tensors
+    std::uint64_t reserved = 0;    // held from the driver; nothing of the host's is counted as reserved
+    std::uint64_t workspace = 0;   // of allocated, by tensors of Category::Workspace
     std::uint64_t freeBytes = 0;   // of reserved, in blocks that the allocator could hand out
     std::uint64_t largestFree = 0; // the largest of those blocks
 
-    std::uint64_t cached() const { return reserved - allocated; }
+    std::uint64_t cached() const { return reserved - std::min(reserved, allocated); }
     // 1 − largest free block / free bytes; 0 when nothing is free.
     double fragmentation() const {
         return freeBytes ? 1.0 - static_cast<double>(largestFree) / static_cast<double>(freeBytes) : 0.0;
     }
+    bool operator==(const SpaceTotals&) const = default;
 };
 
-// Names of the ops that carry maps between the device and the host.
-constexpr std::string_view toHostName = "to_host", toDeviceName = "to_device";
+// The totals are those of the event's space after it.
+struct Event : SpaceTotals {
+    EventKind kind = EventKind::Alloc;
+    Phase phase = Phase::Load;
+    std::uint32_t space = deviceSpace;
+    std::uint32_t tensor = noIndex; // of Alloc and Free; lies in the event's space
+    std::uint32_t op = 0;           // how many ops had been recorded: the event lies at the boundary before op `op`
+    std::uint64_t address = 0;      // in its space; the virtual heap numbers from its own start
+    std::uint64_t bytes = 0;
+};
 
 struct RecordedOp {
-    std::string name; // conv3x3, group_norm, upload …
+    std::string name; // of the kernel or transfer: conv3x3, group_norm, upload …
+    OpKind kind = OpKind::Compute;
     std::uint32_t layer = 0;
     Phase phase = Phase::Load;
     std::uint64_t flops = 0; // multiplications and additions counted apart
@@ -66,7 +124,7 @@ struct RecordedOp {
     std::int64_t beginNs = 0, endNs = 0; // device time since the first op of the run; zero in a plan
     std::uint64_t times = 1; // of a plan that carries out one of many equal parts: for how many this op stands
 
-    bool crossesTheBus() const { return name == toHostName || name == toDeviceName; }
+    bool crossesTheBus() const { return kind == OpKind::ToHost || kind == OpKind::ToDevice; }
 };
 
 // What the system says at a moment of a run, beside what was counted.
@@ -78,18 +136,19 @@ struct Sample {
 
 // In elements of the op's output: pixels of a decode, latents of an encode.
 struct OutputArea {
-    std::uint64_t picture = 0, x = 0, y = 0, width = 0, height = 0;
+    std::uint64_t frame = 0, x = 0, y = 0, width = 0, height = 0;
     bool operator==(const OutputArea&) const = default;
 };
 
 // A tile or a stripe of the output, and the ops that were for it alone, or for tiles that ran beside each other.
-struct RecordedPart {
+struct RecordedTile {
     OutputArea area;
     std::uint32_t firstOp = 0, lastOp = 0; // both included
 };
 
 struct Failure {
-    std::string code, message, layer, tensor;
+    ErrorCode code = ErrorCode::BadInput;
+    std::string message, layer, tensor;
     std::uint64_t bytesWanted = 0, bytesFree = 0;
     std::uint32_t event = 0;       // how many events had been recorded
     std::vector<std::string> fits; // single flips of a control with which it would have fitted, "conv direct"
@@ -97,18 +156,18 @@ struct Failure {
 
 struct DeviceInfo {
     std::string name, driver, kernels;
-    std::uint64_t heapBytes = 0;
 };
 
 struct Recording {
-    std::string kind; // plan, run, replay
+    RecordingKind kind = RecordingKind::Plan;
     DeviceInfo device;
     std::vector<std::pair<std::string, std::string>> controls;
-    std::string tiling = "off"; // "exact" or "approximate" of a plan or a run in tiles
+    TilingKind tiling = TilingKind::Off;
+    std::vector<MemorySpace> spaces{{"host", SpaceKind::Host}, {"device", SpaceKind::Device}};
     std::vector<std::string> layers;
     std::vector<RecordedTensor> tensors;
     std::vector<RecordedOp> ops;
-    std::vector<RecordedPart> parts; // in the order of ops; none of an op that ran whole
+    std::vector<RecordedTile> tiles; // in the order of ops; none of an op that ran whole
     std::vector<Event> events;
     // Of runs: before the first event, at every evaluation, whenever reserved has a new maximum, and after the last
     // event.
@@ -125,12 +184,27 @@ struct Recording {
 
     // The moment of an event on the device's time axis, see architecture: ends of ops for frees, begins for allocs.
     std::int64_t timeNs(const Event& event) const;
-    // Bytes of maps that ops carried between the device and the host.
+    // Bytes of feature maps that ops carried between the device and the host.
     std::uint64_t hostTraffic() const;
-    // The part that an event belongs to, by its op, of several beside each other the first; noIndex: to none alone.
-    std::uint32_t partOf(const Event& event) const;
-    // Of each run of the op, in ms of device time: all its ops behind the upload of its input.
+    // The tile that an event belongs to, by its op, of several beside each other the first; noIndex: to none alone.
+    std::uint32_t tileOf(const Event& event) const;
+    // Totals of a space after an event: the event's own, or those of the last one before it in that space.
+    SpaceTotals totalsAfter(std::size_t event, std::uint32_t space) const;
+    // Of each pass, in ms of device time: all its ops behind the upload of its input.
     std::vector<double> opTimes() const;
+};
+
+// The totals of every space while events pass by: each event changes those of its own space.
+class RunningTotals {
+public:
+    explicit RunningTotals(const Recording& recording)
+        : m_totals(recording.spaces.size()) {}
+
+    void follow(const Event& event) { m_totals[event.space] = event; }
+    const SpaceTotals& of(std::uint32_t space) const { return m_totals[space]; }
+
+private:
+    std::vector<SpaceTotals> m_totals;
 };
 
 } // namespace spikescope

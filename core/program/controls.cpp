@@ -117,11 +117,6 @@ Result<void> checkControls(const Controls& c) {
     return {};
 }
 
-std::string_view tilingName(const Controls& controls) {
-    if (!controls.isTiled()) return "off";
-    return controls.isExactlyTiled() ? "exact" : "approximate";
-}
-
 std::optional<std::string> controlValue(const Controls& controls, std::string_view controlName) {
     const std::span<const ControlInfo> table = controlTable();
     const auto found = std::ranges::find(table, controlName, &ControlInfo::name);

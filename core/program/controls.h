@@ -156,8 +156,6 @@ std::span<const ControlInfo> controlTable();
 Result<void> setControl(Controls& controls, std::string_view name, std::string_view value);
 // Refuses combinations that contradict each other.
 Result<void> checkControls(const Controls& controls);
-// "exact", "approximate", or "off" without tiles.
-std::string_view tilingName(const Controls& controls);
 // The value of one control as setControl() takes it; nothing for an unknown name.
 std::optional<std::string> controlValue(const Controls& controls, std::string_view name);
 // All controls with their values, in the table's order.

@@ -31,7 +31,7 @@ Result<std::unique_ptr<Allocator>> makeAllocator(const Program& program, const C
 
 Recording plan(const Program& program, const Controls& controls, Heap& heap) {
     Recording recording;
-    recording.kind = "plan";
+    recording.kind = RecordingKind::Plan;
     describe(program, controls, recording);
     Recorder recorder(recording);
     auto allocator = makeAllocator(program, controls, heap, recorder);

@@ -12,6 +12,16 @@ TensorId output(const KernelCall& call) { return writes(call).back(); }
 std::string kernelName(const KernelCall& call) {
     return std::visit([](const auto& c) { return c.name(); }, call);
 }
+OpKind opKind(const KernelCall& call) {
+    return std::visit(
+        [](const auto& c) {
+            if constexpr (requires { c.op(); })
+                return c.op();
+            else
+                return OpKind::Compute;
+        },
+        call);
+}
 std::uint64_t flops(const KernelCall& call, const Program& program) {
     return std::visit([&](const auto& c) { return c.flops(program); }, call);
 }

@@ -136,6 +136,7 @@ std::vector<TensorId> reads(const KernelCall& call);
 std::vector<TensorId> writes(const KernelCall& call);
 TensorId output(const KernelCall& call);
 std::string kernelName(const KernelCall& call);
+OpKind opKind(const KernelCall& call);
 std::uint64_t flops(const KernelCall& call, const Program& program);
 std::uint64_t traffic(const KernelCall& call, const Program& program);
 

@@ -28,7 +28,7 @@ public:
         if (merged) return std::move(m_lowered);
         for (WorkUnit& unit : m_lowered.units) {
             unit.areas = m_outputStripes;
-            for (WorkUnit::Area& entry : unit.areas) entry.area.picture = unit.streams.front().from.picture;
+            for (WorkUnit::Area& entry : unit.areas) entry.area.frame = unit.streams.front().from.picture;
         }
         return std::move(m_lowered);
     }

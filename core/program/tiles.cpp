@@ -128,7 +128,7 @@ private:
     }
 
     OutputArea areaOf(const Tile& tile, std::uint64_t picture) const {
-        return {.picture = picture,
+        return {.frame = picture,
                 .x = tile.column->begin * outScale(),
                 .y = tile.row->begin * outScale(),
                 .width = tile.column->length * outScale(),

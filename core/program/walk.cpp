@@ -90,13 +90,14 @@ private:
     }
     Result<void> carryOut(const ReleaseStep& step) { return release(step.tensor); }
     Result<void> carryOut(const FillStep& step) {
-        return m_machine.fill(step, recordTransfer(step.from ? "transpose" : "read", step.tensor));
+        return m_machine.fill(step, recordTransfer(step.from ? OpKind::Transpose : OpKind::Read, step.tensor));
     }
     Result<void> carryOut(const UploadStep& step) {
-        return m_machine.upload(step, recordTransfer(step.region.again ? "upload_part" : "upload", step.tensor));
+        return m_machine.upload(step,
+                                recordTransfer(step.region.again ? OpKind::UploadPart : OpKind::Upload, step.tensor));
     }
     Result<void> carryOut(const DownloadStep& step) {
-        return m_machine.download(step, recordTransfer("download", step.output.tensor));
+        return m_machine.download(step, recordTransfer(OpKind::Download, step.output.tensor));
     }
     Result<void> carryOut(const AreaStep& step) {
         m_areas = step.areas;
@@ -112,6 +113,7 @@ private:
         if (!op) {
             const Tensor& out = m_program.tensor(tensor);
             op = {.name = kernelName(call.kernel),
+                  .kind = opKind(call.kernel),
                   .layer = call.layer.index,
                   .flops = flops(call.kernel, m_program),
                   .outputBytes = out.bytes,
@@ -130,10 +132,10 @@ private:
     std::uint32_t record(RecordedOp op) {
         const std::uint32_t index = m_recorder.op(std::move(op));
         if (m_areas.empty()) return index;
-        std::vector<RecordedPart>& parts = m_recording.parts;
+        std::vector<RecordedTile>& tiles = m_recording.tiles;
         if (std::exchange(m_areaBegins, false))
-            for (const OutputArea& area : m_areas) parts.push_back({.area = area, .firstOp = index});
-        for (std::size_t i = parts.size() - m_areas.size(); i < parts.size(); ++i) parts[i].lastOp = index;
+            for (const OutputArea& area : m_areas) tiles.push_back({.area = area, .firstOp = index});
+        for (std::size_t i = tiles.size() - m_areas.size(); i < tiles.size(); ++i) tiles[i].lastOp = index;
         return index;
     }
 
@@ -144,11 +146,12 @@ private:
         m_recording.samples.push_back(*sample);
     }
 
-    std::uint32_t recordTransfer(const char* opName, TensorId id) {
+    std::uint32_t recordTransfer(OpKind kind, TensorId id) {
         const Tensor& moved = m_program.tensor(id);
         tensor = id;
         layer = moved.layer;
-        return record({.name = opName,
+        return record({.name = std::string(name(kind)),
+                       .kind = kind,
                        .layer = moved.layer.index,
                        .outputBytes = moved.bytes,
                        .traffic = 2 * moved.bytes,
@@ -175,14 +178,9 @@ private:
     bool m_areaBegins = false;       // no op of m_areas is recorded yet
 };
 
-std::string_view failureName(ErrorCode code) {
-    switch (code) {
-    case ErrorCode::OutOfDeviceMemory: return "out_of_device_memory";
-    case ErrorCode::OutOfHostMemory: return "out_of_host_memory";
-    case ErrorCode::DeviceLost: return "device_lost";
-    case ErrorCode::Cancelled: return "cancelled";
-    default: return "error";
-    }
+TilingKind tilingOf(const Controls& controls) {
+    if (!controls.isTiled()) return TilingKind::Off;
+    return controls.isExactlyTiled() ? TilingKind::Exact : TilingKind::Approximate;
 }
 
 } // namespace
@@ -213,8 +211,7 @@ Failure failureOf(const Error& error, const Program& program, std::uint64_t byte
         tensor = TensorId{static_cast<std::uint32_t>(largest - program.tensors.begin())};
         layer = largest->layer;
     }
-    Failure failure{
-        .code = std::string(failureName(error.code)), .message = error.message, .bytesFree = bytesFree, .event = event};
+    Failure failure{.code = error.code, .message = error.message, .bytesFree = bytesFree, .event = event};
     if (layer.valid()) failure.layer = program.layers[layer.index];
     if (tensor.valid()) {
         failure.tensor = program.tensor(tensor).name;
@@ -225,7 +222,7 @@ Failure failureOf(const Error& error, const Program& program, std::uint64_t byte
 
 void describe(const Program& program, const Controls& controls, Recording& recording) {
     recording.controls = controlValues(controls);
-    recording.tiling = tilingName(controls);
+    recording.tiling = tilingOf(controls);
     recording.layers = program.layers;
     recording.tensors.reserve(program.tensors.size());
     for (const Tensor& tensor : program.tensors)
@@ -235,7 +232,7 @@ void describe(const Program& program, const Controls& controls, Recording& recor
                                      .dtype = std::string(name(tensor.dtype)),
                                      .shape = tensor.dims,
                                      .bytes = tensor.bytes,
-                                     .host = !isOfDevice(tensor.memory)});
+                                     .space = isOfDevice(tensor.memory) ? deviceSpace : hostSpace});
 }
 
 namespace {

@@ -18,7 +18,7 @@ public:
         : m_snapshot(snapshot)
         , m_recorder(m_replay.recording)
         , m_allocator(makeAllocator(m_heap, m_recorder)) {
-        m_replay.recording.kind = "replay";
+        m_replay.recording.kind = RecordingKind::Replay;
         m_allocator->countWholeBlocks();
         m_recorder.phase(Phase::Decode);
     }

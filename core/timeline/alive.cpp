@@ -40,25 +40,25 @@ std::vector<AliveTensor> aliveAt(const Recording& recording, std::uint32_t event
     return alive;
 }
 
-std::string describeMoment(const Recording& recording, std::uint32_t event) {
+std::string describeMoment(const Recording& recording, std::uint32_t event, std::uint32_t space) {
     const std::vector<AliveTensor> alive = aliveAt(recording, event);
     if (alive.empty()) return "Nothing is allocated here.";
     std::array<std::uint64_t, categoryCount> sums{};
     std::uint64_t total = 0;
     for (const AliveTensor& a : alive) {
         const RecordedTensor& tensor = recording.tensors[a.tensor];
-        if (tensor.host) continue;
+        if (tensor.space != space) continue;
         sums[static_cast<std::size_t>(tensor.category)] += a.bytes;
         total += a.bytes;
     }
-    if (total == 0) return "Nothing is allocated on the device here.";
+    if (total == 0) return fmt::format("Nothing is allocated on the {} here.", recording.spaces[space].name);
     const auto most = static_cast<std::size_t>(std::ranges::max_element(sums) - sums.begin());
     const auto category = static_cast<Category>(most);
     std::vector<std::string> largest;
     std::uint64_t named = 0;
     for (const AliveTensor& a : alive) {
         const RecordedTensor& tensor = recording.tensors[a.tensor];
-        if (tensor.host || tensor.category != category) continue;
+        if (tensor.space != space || tensor.category != category) continue;
         // Two names explain more than ten; a third only where it is no smaller than half of the first.
         if (largest.size() == 3 || (largest.size() == 2 && 2 * a.bytes < named / 2)) break;
         largest.push_back(fmt::format("{} ({})", what(recording, a), formatBytes(a.bytes)));

@@ -12,11 +12,11 @@ struct AliveTensor {
     std::uint64_t address = 0; // device address
 };
 
-// After event `event`; largest first, of equals the older one. The bytes of those on the device sum to the event's
-// `allocated`, those on the host to its `host`. Empty for an index that is not in the Recording.
+// After event `event`; largest first, of equals the older one. The bytes of those in a memory space sum to what is
+// allocated there. Empty for an index that is not in the Recording.
 std::vector<AliveTensor> aliveAt(const Recording& recording, std::uint32_t event);
 
-// One sentence on what the memory at an event is: its total, its largest category, and its largest tensors.
-std::string describeMoment(const Recording& recording, std::uint32_t event);
+// One sentence on what is in a memory space at an event: its total, its largest category, and its largest tensors.
+std::string describeMoment(const Recording& recording, std::uint32_t event, std::uint32_t space = deviceSpace);
 
 } // namespace spikescope

@@ -12,7 +12,7 @@ std::optional<DriverTruth> driverTruth(const Recording& recording) {
     for (const Sample& sample : recording.samples) {
         for (; next < sample.event && next < recording.events.size(); ++next) {
             const Event& event = recording.events[next];
-            reserved = event.reserved;
+            if (event.space == deviceSpace) reserved = event.reserved;
             if (event.tensor >= recording.tensors.size()) continue;
             if (recording.tensors[event.tensor].category != Category::Staging) continue;
             staging = event.kind == EventKind::Alloc ? staging + event.bytes : staging - event.bytes;

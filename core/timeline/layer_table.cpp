@@ -59,22 +59,20 @@ std::vector<std::size_t> shownRows(const std::vector<LayerRow>& rows, std::optio
 
 } // namespace
 
-std::vector<LayerRow> layerTable(const Recording& recording) {
+std::vector<LayerRow> layerTable(const Recording& recording, std::uint32_t space) {
     std::vector<LayerRow> rows;
     std::map<std::string, std::size_t> loads; // rows of the load phase, by op
     std::optional<std::size_t> previous;
     std::vector<std::uint64_t> mostFlops; // of one op, by row
     std::uint32_t previousLayer = 0;
     std::size_t nextEvent = 0;
-    std::uint64_t allocated = 0, workspace = 0;
+    SpaceTotals totals; // of the space
 
     for (std::uint32_t i = 0; i < recording.ops.size(); ++i) {
         const RecordedOp& op = recording.ops[i];
         // Releases of what op i - 1 no longer needs and acquisitions for op i both lie at boundary i, in this order.
-        for (; nextEvent < recording.events.size() && recording.events[nextEvent].op <= i; ++nextEvent) {
-            allocated = recording.events[nextEvent].allocated;
-            workspace = recording.events[nextEvent].workspace;
-        }
+        for (; nextEvent < recording.events.size() && recording.events[nextEvent].op <= i; ++nextEvent)
+            if (recording.events[nextEvent].space == space) totals = recording.events[nextEvent];
 
         // Loading passes over all weights once for each of its ops: a row for each of these.
         const bool load = op.phase == Phase::Load && op.flops == 0;
@@ -104,8 +102,8 @@ std::vector<LayerRow> layerTable(const Recording& recording) {
         row.dtype = !load || row.dtype == op.dtype ? op.dtype : "mixed";
         row.beginNs = std::min(row.beginNs, op.beginNs);
         row.endNs = std::max(row.endNs, op.endNs);
-        row.peakBytes = std::max(row.peakBytes, allocated);
-        row.workspaceBytes = std::max(row.workspaceBytes, workspace);
+        row.peakBytes = std::max(row.peakBytes, totals.allocated);
+        row.workspaceBytes = std::max(row.workspaceBytes, totals.workspace);
         row.outputBytes = load ? row.outputBytes + op.outputBytes : op.outputBytes;
         row.flops += op.flops * op.times;
         row.times = std::max(row.times, op.times);

@@ -13,8 +13,8 @@ struct LayerRow {
     Phase phase = Phase::Load;
     std::string dtype;                   // of the output; "mixed" where weights differ
     std::int64_t beginNs = 0, endNs = 0; // device time since the first op; zero in a plan
-    // Largest allocated and largest workspace while one of the row's ops runs, in bytes. Each counts all that is alive,
-    // whoever made it.
+    // Largest allocated and largest workspace in the memory space while one of the row's ops runs, in bytes. Each
+    // counts all that is alive, whoever made it.
     std::uint64_t peakBytes = 0, workspaceBytes = 0;
     std::uint64_t outputBytes = 0;         // of the last op; of uploads the sum
     std::uint64_t flops = 0;               // of all ops together
@@ -23,7 +23,7 @@ struct LayerRow {
 };
 
 // Consecutive ops of one layer and phase make one row, so a layer that runs once per tile has a row per tile.
-std::vector<LayerRow> layerTable(const Recording& recording);
+std::vector<LayerRow> layerTable(const Recording& recording, std::uint32_t space = deviceSpace);
 
 // For terminals: layer, op, dtype, time, peak, workspace, output, an arrow at the row of the peak. Without the time
 // column where no row has a time. Of more than `maxRows` rows (0: no limit) the ones with the largest peaks stay, still

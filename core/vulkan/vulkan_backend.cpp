@@ -10,12 +10,11 @@ Result<std::unique_ptr<VulkanBackend>> VulkanBackend::open(const VulkanOptions& 
     TRY(backend->m_heap, options.heap(*backend->m_device));
     TRY(backend->m_shaders, ShaderLibrary::create(*backend->m_device, options.cacheFolder));
     backend->m_kernels = Kernels::create(*backend->m_device, *backend->m_shaders, options.kernels);
-    backend->m_facts = {.device = {.name = report.name,
-                                   .driver = report.driver,
-                                   .kernels = std::string(backend->m_kernels->name()),
-                                   .heapBytes = report.heapBytes},
-                        .cpu = report.cpu,
-                        .sparseMemory = report.sparseBinding};
+    backend->m_facts = {
+        .device = {.name = report.name, .driver = report.driver, .kernels = std::string(backend->m_kernels->name())},
+        .spaces = {{"host", SpaceKind::Host}, {"device", SpaceKind::Device, report.heapBytes}},
+        .cpu = report.cpu,
+        .sparseMemory = report.sparseBinding};
     backend->m_kernels->tiles() = backend->keptTiles(options.cacheFolder);
     // A CPU device gains nothing from work in flight, and this way a cancel waits for one op at most.
     backend->m_executor = {.submit = options.submit.value_or(SubmitPolicy{.waitForEachOp = report.cpu}),

@@ -68,15 +68,14 @@ inline void expectSameMemory(const Recording& plan, const Recording& run, const 
     for (std::size_t i = 0; i < plan.events.size(); ++i) {
         const Event &p = plan.events[i], &r = run.events[i];
         ASSERT_TRUE(p.kind == r.kind && p.phase == r.phase && p.tensor == r.tensor && p.op == r.op &&
-                    p.bytes == r.bytes && p.allocated == r.allocated && p.reserved == r.reserved &&
-                    p.workspace == r.workspace && p.host == r.host && p.freeBytes == r.freeBytes &&
-                    p.largestFree == r.largestFree)
+                    p.bytes == r.bytes && p.space == r.space && static_cast<SpaceTotals>(p) == r)
             << what << ", event " << i;
     }
     if (run.events.empty()) return; // refused before anything was held
-    EXPECT_EQ(run.events.back().allocated, 0u) << what;
-    EXPECT_EQ(run.events.back().reserved, 0u) << what;
-    EXPECT_EQ(run.events.back().host, 0u) << what;
+    for (std::uint32_t space = 0; space < run.spaces.size(); ++space) {
+        EXPECT_EQ(run.totalsAfter(run.events.size() - 1, space).allocated, 0u) << what;
+        EXPECT_EQ(run.totalsAfter(run.events.size() - 1, space).reserved, 0u) << what;
+    }
 }
 
 } // namespace spikescope

@@ -22,8 +22,9 @@ namespace spikescope {
 //   op 3, 4   conv_out: group_norm writes 30, conv3x3 writes 5           -> 220, 225
 inline Recording smallRun() {
     Recording r;
-    r.kind = "run";
-    r.device = {.name = "Card \"A\"", .driver = "1.2", .kernels = "portable", .heapBytes = 1u << 30};
+    r.kind = RecordingKind::Run;
+    r.device = {.name = "Card \"A\"", .driver = "1.2", .kernels = "portable"};
+    r.spaces[deviceSpace].bytes = 1u << 30;
     r.controls = {{"model", "flux1"}, {"size", "64x64"}, {"barrier", "layer"}};
     r.layers = {"", "decoder.conv_in", "decoder.conv_out"};
     r.tensors = {
@@ -71,7 +72,7 @@ inline Recording smallRun() {
     recorder.phase(Phase::Write);
     for (std::uint32_t t : {7u, 8u, 0u, 1u, 3u}) release(t);
     recorder.returned(0x1000, 512);
-    r.parts = {{.area = {.width = 8, .height = 5}, .firstOp = 2, .lastOp = 3},
+    r.tiles = {{.area = {.width = 8, .height = 5}, .firstOp = 2, .lastOp = 3},
                {.area = {.y = 5, .width = 8, .height = 3}, .firstOp = 4, .lastOp = 4}};
     r.predicted = {{390, 512}};
     r.hostPeakBytes = 12345;
@@ -83,8 +84,9 @@ inline Recording smallRun() {
 // One number for each thing that readReport() must bring back.
 inline void expectEqual(const Recording& a, const Recording& b) {
     EXPECT_EQ(a.kind, b.kind);
-    EXPECT_EQ(std::tie(a.device.name, a.device.driver, a.device.kernels, a.device.heapBytes),
-              std::tie(b.device.name, b.device.driver, b.device.kernels, b.device.heapBytes));
+    EXPECT_EQ(std::tie(a.device.name, a.device.driver, a.device.kernels),
+              std::tie(b.device.name, b.device.driver, b.device.kernels));
+    EXPECT_EQ(a.spaces, b.spaces);
     EXPECT_EQ(a.controls, b.controls);
     EXPECT_EQ(a.tiling, b.tiling);
     EXPECT_EQ(a.layers, b.layers);
@@ -97,19 +99,20 @@ inline void expectEqual(const Recording& a, const Recording& b) {
     const auto sample = [](const Sample& s) { return std::tie(s.event, s.driverBytes, s.processBytes); };
     EXPECT_TRUE(std::ranges::equal(a.samples, b.samples, {}, sample, sample));
     const auto tensor = [](const RecordedTensor& t) {
-        return std::tie(t.name, t.layer, t.category, t.dtype, t.shape, t.bytes, t.host);
+        return std::tie(t.name, t.layer, t.category, t.dtype, t.shape, t.bytes, t.space);
     };
     const auto op = [](const RecordedOp& o) {
-        return std::tie(o.name, o.layer, o.phase, o.flops, o.outputBytes, o.traffic, o.dtype, o.beginNs, o.endNs);
+        return std::tie(o.name, o.kind, o.times, o.layer, o.phase, o.flops, o.outputBytes, o.traffic, o.dtype,
+                        o.beginNs, o.endNs);
     };
     const auto event = [](const Event& e) {
-        return std::tie(e.kind, e.phase, e.tensor, e.op, e.address, e.bytes, e.allocated, e.reserved, e.workspace,
-                        e.host, e.freeBytes, e.largestFree);
+        return std::tuple(e.kind, e.phase, e.space, e.tensor, e.op, e.address, e.bytes, e.allocated, e.reserved,
+                          e.workspace, e.freeBytes, e.largestFree);
     };
     EXPECT_TRUE(std::ranges::equal(a.tensors, b.tensors, {}, tensor, tensor));
-    const auto part = [](const RecordedPart& p) { return std::tuple(p.area, p.firstOp, p.lastOp); };
+    const auto tile = [](const RecordedTile& t) { return std::tuple(t.area, t.firstOp, t.lastOp); };
     EXPECT_TRUE(std::ranges::equal(a.ops, b.ops, {}, op, op));
-    EXPECT_TRUE(std::ranges::equal(a.parts, b.parts, {}, part, part));
+    EXPECT_TRUE(std::ranges::equal(a.tiles, b.tiles, {}, tile, tile));
     EXPECT_TRUE(std::ranges::equal(a.events, b.events, {}, event, event));
     ASSERT_EQ(a.failure.has_value(), b.failure.has_value());
     if (!a.failure) return;
@@ -124,8 +127,8 @@ inline Recording randomRun(unsigned seed) {
     std::mt19937 random(seed);
     const auto upTo = [&](unsigned n) { return static_cast<std::uint32_t>(random() % n); };
     Recording r;
-    r.kind = "plan";
-    r.tiling = "exact";
+    r.kind = RecordingKind::Plan;
+    r.tiling = TilingKind::Exact;
     for (int i = 0; i < 5; ++i) r.layers.push_back("layer" + std::to_string(i));
     Recorder recorder(r);
     std::vector<std::uint32_t> live;
@@ -192,8 +195,12 @@ private:
 inline Recording anyRecording(unsigned seed) {
     Random random(seed);
     Recording r;
-    r.kind = std::vector<std::string>{"plan", "run", "replay"}[random.below(3)];
-    r.device = {random.text(), random.text(), random.text(), random.number()};
+    r.kind = static_cast<RecordingKind>(random.below(3));
+    r.device = {random.text(), random.text(), random.text()};
+    r.tiling = static_cast<TilingKind>(random.below(3));
+    for (std::uint32_t n = random.below(3); n > 0; --n)
+        r.spaces.push_back({random.text(), static_cast<SpaceKind>(random.below(2))});
+    for (MemorySpace& space : r.spaces) space.bytes = random.number();
     for (std::uint32_t n = random.below(4); n > 0; --n) r.controls.emplace_back(random.text(), random.text());
     r.layers = random.texts();
     const auto layer = [&] { // a replay without layers means the first that it does not have
@@ -206,14 +213,19 @@ inline Recording anyRecording(unsigned seed) {
         recorder.phase(static_cast<Phase>(random.below(6)));
         const auto tensor = static_cast<std::uint32_t>(r.tensors.size());
         RecordedTensor& made = r.tensors.emplace_back();
-        made = {random.text(),       layer(), static_cast<Category>(random.below(6)),
-                random.text(),       {},      random.number() >> 8,
-                random.below(4) == 0};
+        made = {random.text(),
+                layer(),
+                static_cast<Category>(random.below(6)),
+                random.text(),
+                {},
+                random.number() >> 8,
+                random.below(static_cast<std::uint32_t>(r.spaces.size()))};
         for (std::uint32_t d = random.below(5); d > 0; --d) made.shape.push_back(random.number());
         const std::uint64_t bytes = made.bytes, block = random.number() >> 8;
         recorder.reserve(random.number(), block);
         recorder.alloc(tensor, random.number(), bytes);
         recorder.op({.name = random.text(),
+                     .kind = static_cast<OpKind>(random.below(11)),
                      .layer = layer(),
                      .phase = static_cast<Phase>(random.below(6)),
                      .flops = random.number(),
@@ -221,7 +233,8 @@ inline Recording anyRecording(unsigned seed) {
                      .traffic = random.number(),
                      .dtype = random.text(),
                      .beginNs = random.time(),
-                     .endNs = random.time()});
+                     .endNs = random.time(),
+                     .times = random.below(3) == 0 ? random.number() : 1});
         const std::uint64_t free = recorder.reserved() - block;
         recorder.freeSpace(free, free / (1 + random.below(3)));
         if (random.below(2) == 0) recorder.free(tensor, random.number(), bytes);
@@ -234,7 +247,7 @@ inline Recording anyRecording(unsigned seed) {
         recorder.freeSpace(0, 0);
     }
     for (std::uint32_t op = random.below(4); op + 3 < r.ops.size(); op += 3 + random.below(9))
-        r.parts.push_back({.area = {.picture = random.below(3),
+        r.tiles.push_back({.area = {.frame = random.below(3),
                                     .x = random.below(99),
                                     .y = random.below(99),
                                     .width = random.below(99),
@@ -243,8 +256,14 @@ inline Recording anyRecording(unsigned seed) {
                            .lastOp = op + random.below(3)});
     r.refusals = random.number();
     if (random.below(2) == 0)
-        r.failure = Failure{random.text(),   random.text(),   random.text(),   random.text(),
-                            random.number(), random.number(), random.below(9), random.texts()};
+        r.failure = Failure{static_cast<ErrorCode>(random.below(9)),
+                            random.text(),
+                            random.text(),
+                            random.text(),
+                            random.number(),
+                            random.number(),
+                            random.below(9),
+                            random.texts()};
     if (random.below(2) == 0) r.predicted = {{random.number(), random.number()}};
     r.hostPeakBytes = random.number();
     r.durationMs = static_cast<double>(random.time()) / 1e6;

@@ -1,8 +1,8 @@
 #pragma once
 // Reports that tests change and read.
 
-#include "core/timeline/export.h"
-#include "core/timeline/import.h"
+#include "core/formats/read_report.h"
+#include "core/formats/write_report.h"
 #include "tests/support/recordings.h"
 
 #include <gtest/gtest.h>

@@ -16,6 +16,7 @@ struct AttentionCall {
     std::vector<TensorId> reads() const;
     std::vector<TensorId> writes() const;
     std::string name() const;
+    OpKind op() const { return OpKind::Attention; }
     std::uint64_t flops(const Program& program) const;
     std::uint64_t traffic(const Program& program) const;
 };

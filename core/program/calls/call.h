@@ -3,10 +3,12 @@
 //   reads()    tensors that must be live while it runs and that it reads
 //   writes()   the same for those that it writes, workspaces included; the output is the last one
 //   name()     of the op as recorded
+//   op()       its kind; only of calls that are not OpKind::Compute
 //   flops()    multiplications and additions counted apart
 //   traffic()  bytes read and written; only of calls for which that is not tensorTraffic()
 
 #include "core/base/id.h"
+#include "core/memory/recording.h"
 
 #include <cstdint>
 #include <optional>

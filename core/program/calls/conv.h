@@ -58,6 +58,7 @@ struct ConvCall {
     std::vector<TensorId> reads() const;
     std::vector<TensorId> writes() const;
     std::string name() const;
+    OpKind op() const { return OpKind::Convolution; }
     std::uint64_t flops(const Program& program) const;
     std::uint64_t traffic(const Program& program) const;
 };

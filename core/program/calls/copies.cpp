@@ -11,7 +11,7 @@ std::uint64_t CopyCall::flops(const Program&) const { return 0; }
 
 std::vector<TensorId> TransferCall::reads() const { return {in}; }
 std::vector<TensorId> TransferCall::writes() const { return {out}; }
-std::string TransferCall::name() const { return std::string(toHost ? toHostName : toDeviceName); }
+std::string TransferCall::name() const { return toHost ? "to_host" : "to_device"; }
 std::uint64_t TransferCall::flops(const Program&) const { return 0; }
 std::uint64_t TransferCall::traffic(const Program& program) const { return program.tensor(in).bytes; }
 

@@ -13,6 +13,7 @@ struct CopyCall {
     std::vector<TensorId> reads() const;
     std::vector<TensorId> writes() const;
     std::string name() const;
+    OpKind op() const { return OpKind::Copy; }
     std::uint64_t flops(const Program& program) const;
 };
 // out = in, one of which is in host memory: a copy by the device without a kernel.
@@ -23,6 +24,7 @@ struct TransferCall {
     std::vector<TensorId> reads() const;
     std::vector<TensorId> writes() const;
     std::string name() const;
+    OpKind op() const { return toHost ? OpKind::ToHost : OpKind::ToDevice; }
     std::uint64_t flops(const Program& program) const;
     std::uint64_t traffic(const Program& program) const;
 };

@@ -2,9 +2,10 @@
 // Values of a report with the words that say where they stand, and its tables row by row.
 
 #include "core/base/text.h"
+#include "core/formats/report_outline.h"
 #include "core/memory/recording.h"
-#include "core/timeline/report_outline.h"
 
+#include <algorithm>
 #include <array>
 #include <span>
 #include <vector>
@@ -47,18 +48,22 @@ struct ReportField {
     // An index into a table; noIndex for null.
     Result<std::uint32_t> index(std::size_t tableSize, std::string_view table) const;
     // One of the values, by its name.
-    template <class Enum, std::size_t count> Result<Enum> named(const std::array<Enum, count>& values) const {
+    template <NamedEnum Enum> Result<Enum> named() const {
         if (value.kind != JsonKind::String) return wrong("is not a string");
         const std::string decoded = value.escaped ? unescaped(value) : std::string();
         const std::string_view wanted = value.escaped ? std::string_view(decoded) : value.text;
-        for (Enum candidate : values)
-            if (wanted == spikescope::name(candidate)) return candidate;
+        if (const std::optional<Enum> found = valueNamed<Enum>(wanted)) return *found;
         return wrong("has the unknown value {}", quote(wanted));
     }
+
+    std::string path() const; // of a member: the object's, a point and the name
 
 private:
     std::string place() const;
 };
+
+// What the path leads to, a literal; refuses with the first key on the way that is missing or no object.
+Result<ReportField> fieldAt(const ReportSource& source, std::string_view path);
 
 // The items of an array, in order.
 class ReportItems {
@@ -82,15 +87,19 @@ private:
 // {"columns": [...], "rows": [[...], ...]}. Columns are found by name, so later versions can add some.
 class ReportTable {
 public:
-    // `where` and `columns` are literals, or live as long.
-    [[nodiscard]] static Result<ReportTable> open(const ReportField& recording, std::string_view key,
-                                                  std::string_view where, std::span<const std::string_view> columns);
+    // `where` is its path. `where` and `columns` are literals, or live as long.
+    [[nodiscard]] static Result<ReportTable> open(const ReportSource& source, std::string_view where,
+                                                  std::span<const std::string_view> columns);
 
     // For reserve(): no row has fewer values than there are columns, so a hostile file gains nothing here.
     std::size_t mostRows() const;
     [[nodiscard]] Result<bool> next(); // false after the last row
     ReportField cell(std::size_t column) const {
         return {m_cells[column], *m_source, m_where, m_columns[column], m_row};
+    }
+    // For messages: one of the columns by its name.
+    ReportField cell(std::string_view column) const {
+        return cell(static_cast<std::size_t>(std::ranges::find(m_columns, column) - m_columns.begin()));
     }
 
 private:

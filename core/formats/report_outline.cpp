@@ -1,4 +1,6 @@
-#include "core/timeline/report_outline.h"
+#include "core/formats/report_outline.h"
+
+#include "core/formats/report_schema.h"
 
 #include <algorithm>
 #include <utility>
@@ -7,79 +9,59 @@ namespace spikescope {
 
 namespace {
 
-// All that is ever looked up; a field stands after the object that has it.
-constexpr std::array<std::string_view, ReportOutline::fieldCount> paths{
-    "schema",
-    "kind",
-    "device",
-    "device.name",
-    "device.driver",
-    "device.kernels",
-    "device.heap_bytes",
-    "tiling",
-    "refusals",
-    "host_peak_bytes",
-    "duration_ms",
-    "load_ms",
-    "predicted",
-    "predicted.allocated_bytes",
-    "predicted.reserved_bytes",
-    "failure",
-    "failure.code",
-    "failure.message",
-    "failure.layer",
-    "failure.tensor",
-    "failure.bytes_wanted",
-    "failure.bytes_free",
-    "failure.event",
-    "failure.fits",
-    "recording",
-    "recording.controls",
-    "recording.controls.columns",
-    "recording.controls.rows",
-    "recording.layers",
-    "recording.tensors",
-    "recording.tensors.columns",
-    "recording.tensors.rows",
-    "recording.ops",
-    "recording.ops.columns",
-    "recording.ops.rows",
-    "recording.repeated",
-    "recording.repeated.columns",
-    "recording.repeated.rows",
-    "recording.parts",
-    "recording.parts.columns",
-    "recording.parts.rows",
-    "recording.events",
-    "recording.events.columns",
-    "recording.events.rows",
-    "recording.samples",
-    "recording.samples.columns",
-    "recording.samples.rows",
-    "recording.barriers",
-    "recording.barriers.columns",
-    "recording.barriers.rows",
-};
-
-constexpr std::size_t rootField = paths.size(), noField = rootField + 1;
-
-constexpr std::size_t indexOf(std::string_view path) {
-    return static_cast<std::size_t>(std::ranges::find(paths, path) - paths.begin());
-}
+constexpr std::size_t rootField = static_cast<std::size_t>(-1), noField = rootField - 1;
 
 struct Place {
     std::size_t parent = rootField;
     std::string_view key;
 };
 
-constexpr std::array<Place, paths.size()> places = [] {
-    std::array<Place, paths.size()> all;
-    for (std::size_t i = 0; i < paths.size(); ++i) {
-        const std::size_t dot = paths[i].rfind('.');
-        const bool top = dot == std::string_view::npos;
-        all[i] = {top ? rootField : indexOf(paths[i].substr(0, dot)), top ? paths[i] : paths[i].substr(dot + 1)};
+// All places of the schema; one stands after the object that has it.
+struct Places {
+    std::array<Place, 128> all{};
+    std::size_t count = 0;
+
+    constexpr std::size_t find(std::size_t parent, std::string_view key) const {
+        for (std::size_t i = 0; i < count; ++i)
+            if (all[i].parent == parent && all[i].key == key) return i;
+        return noField;
     }
-    return all;
+    constexpr std::size_t add(std::size_t parent, std::string_view key) {
+        const std::size_t known = find(parent, key);
+        if (known != noField) return known;
+        all[count] = {parent, key};
+        return count++;
+    }
+    // Calls step(parent, key) from the root down; it gives the next parent.
+    template <class Step> static constexpr std::size_t follow(std::string_view path, Step&& step) {
+        std::size_t at = rootField;
+        while (!path.empty() && at != noField) {
+            const std::size_t dot = std::min(path.find('.'), path.size());
+            at = step(at, path.substr(0, dot));
+            path.remove_prefix(std::min(dot + 1, path.size()));
+        }
+        return at;
+    }
+    constexpr std::size_t add(std::string_view path) {
+        return follow(path, [&](std::size_t parent, std::string_view key) { return add(parent, key); });
+    }
+};
+
+constexpr Places places = [] {
+    Places made;
+    made.add("schema");
+    const auto addObject = [&](const auto& object) {
+        const std::size_t at = made.add(object.path);
+        std::apply([&](const auto&... fields) { (made.add(at, fields.name), ...); }, object.fields);
+    };
+    const auto addTable = [&](const auto& table) {
+        const std::size_t at = made.add(table.path);
+        made.add(at, "columns");
+        made.add(at, "rows");
+    };
+    std::apply([&](const auto&... objects) { (addObject(objects), ...); }, report::allObjects);
+    std::apply([&](const auto&... tables) { (addTable(tables), ...); }, report::allTables);
+    return made;
 }();
 
 bool isInside(const JsonToken& token, const JsonToken& container) {
@@ -102,8 +84,7 @@ public:
         if (inside == noField) return true;
         const std::string decoded = token.escaped ? unescaped(token) : std::string();
         const std::string_view key = token.escaped ? std::string_view(decoded) : token.text;
-        for (std::size_t i = 0; i < places.size(); ++i)
-            if (places[i].parent == inside && places[i].key == key) m_named = i;
+        m_named = places.find(inside, key);
         return true;
     }
 
@@ -133,6 +114,7 @@ private:
 
 Result<ReportOutline> ReportOutline::read(std::string_view text, const std::string& fileName, ProgressMeter& progress) {
     ReportOutline outline;
+    outline.m_fields.resize(places.count);
     const bool marked = text.starts_with("\xef\xbb\xbf"); // as some editors begin UTF-8
     JsonCursor cursor(text, marked ? 3 : 0);
     Scanner scanner(outline, text, progress);
@@ -144,10 +126,12 @@ Result<ReportOutline> ReportOutline::read(std::string_view text, const std::stri
 }
 
 const JsonToken* ReportOutline::find(std::string_view path) const {
-    const std::size_t found = indexOf(path);
+    const std::size_t found =
+        Places::follow(path, [](std::size_t parent, std::string_view key) { return places.find(parent, key); });
+    if (found == noField) return nullptr;
     // An object may have been replaced by a later one of its name; then what was found in it is gone.
-    for (std::size_t field = found; field != rootField; field = places[field].parent) {
-        const std::size_t parent = places[field].parent;
+    for (std::size_t field = found; field != rootField; field = places.all[field].parent) {
+        const std::size_t parent = places.all[field].parent;
         if (m_fields[field].text.data() == nullptr) return nullptr;
         if (!isInside(m_fields[field], parent == rootField ? m_root : m_fields[parent])) return nullptr;
     }

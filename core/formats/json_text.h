@@ -2,7 +2,6 @@
 // JSON put together as text, for tables too long to be held as a tree first. Bytes that are not UTF-8 become U+FFFD.
 
 #include <cstdint>
-#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -38,7 +37,7 @@ private:
 // {"columns": [...], "rows": [[...], ...]}: columns are named once, so a million events stay below 100 MB.
 class JsonTable {
 public:
-    JsonTable(JsonText& text, std::initializer_list<std::string_view> columns);
+    JsonTable(JsonText& text, std::span<const std::string_view> columns);
 
     template <class... Cells> void add(const Cells&... cells) {
         m_text.raw(m_first ? "[" : ",[");

@@ -1,14 +1,16 @@
-#include "core/timeline/report_table.h"
+#include "core/formats/report_table.h"
 
 #include <algorithm>
 
 namespace spikescope {
 
+std::string ReportField::path() const {
+    return fmt::format("{}{}{}", where, where.empty() || name.empty() ? "" : ".", name);
+}
+
 std::string ReportField::place() const {
-    std::string text(where);
-    if (row != noRow) text += fmt::format(" row {}", row);
-    if (!name.empty()) text += (row != noRow ? " column " : text.empty() ? "" : ".") + std::string(name);
-    return quote(text);
+    if (row == noRow) return quote(path());
+    return quote(fmt::format("{} row {}{}{}", where, row, name.empty() ? "" : " column ", name));
 }
 
 Result<ReportField> ReportField::member(std::string_view inside, std::string_view key) const {
@@ -17,6 +19,15 @@ Result<ReportField> ReportField::member(std::string_view inside, std::string_vie
     const ReportField field{found ? *found : value, source, inside, key};
     if (!found) return field.wrong("is missing");
     return field;
+}
+
+Result<ReportField> fieldAt(const ReportSource& source, std::string_view path) {
+    if (path.empty()) return ReportField{source.outline.root(), source, "", "the file"};
+    const std::size_t dot = path.rfind('.');
+    const bool top = dot == std::string_view::npos;
+    const std::string_view inside = top ? std::string_view() : path.substr(0, dot);
+    TRY(const ReportField object, fieldAt(source, inside));
+    return object.member(inside, top ? path : path.substr(dot + 1));
 }
 
 Result<std::string> ReportField::string() const {
@@ -71,14 +82,14 @@ Result<bool> ReportItems::next() {
     return more;
 }
 
-Result<ReportTable> ReportTable::open(const ReportField& recording, std::string_view key, std::string_view where,
+Result<ReportTable> ReportTable::open(const ReportSource& source, std::string_view where,
                                       std::span<const std::string_view> columns) {
-    TRY(const ReportField object, recording.member("recording", key));
+    TRY(const ReportField object, fieldAt(source, where));
     TRY(const ReportField head, object.member(where, "columns"));
     TRY(const ReportField body, object.member(where, "rows"));
     if (head.value.kind != JsonKind::Array) return head.wrong("is not an array");
     if (body.value.kind != JsonKind::Array) return body.wrong("is not an array");
-    ReportTable table(recording.source, body.value, where, columns);
+    ReportTable table(source, body.value, where, columns);
     CHECK(table.findColumns(head));
     return table;
 }

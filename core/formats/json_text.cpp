@@ -1,4 +1,4 @@
-#include "core/timeline/json_text.h"
+#include "core/formats/json_text.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -62,11 +62,11 @@ void JsonText::value(std::span<const std::string> texts) {
     m_out += ']';
 }
 
-JsonTable::JsonTable(JsonText& text, std::initializer_list<std::string_view> columns)
+JsonTable::JsonTable(JsonText& text, std::span<const std::string_view> columns)
     : m_text(text) {
     m_text.raw("{\"columns\":[");
     for (const std::string_view& column : columns) {
-        if (&column != columns.begin()) m_text.raw(",");
+        if (&column != &columns.front()) m_text.raw(",");
         m_text.value(column);
     }
     m_text.raw("],\"rows\":[");

@@ -2,8 +2,10 @@
 // The first pass over a report: all of it is checked to be JSON within the limits, and where the fields stand that
 // readReport() asks for is written down. Tables stay text, so fields can be looked up in any order at no cost.
 
-#include "core/timeline/json_cursor.h"
-#include "core/timeline/read_progress.h"
+#include "core/formats/json_cursor.h"
+#include "core/formats/read_progress.h"
+
+#include <vector>
 
 namespace spikescope {
 
@@ -17,13 +19,11 @@ public:
     // A field by its path, "recording.events.rows"; null where the file has none.
     const JsonToken* find(std::string_view path) const;
 
-    static constexpr std::size_t fieldCount = 50;
-
 private:
     class Scanner;
 
     JsonToken m_root;
-    std::array<JsonToken, fieldCount> m_fields{}; // `text` is empty where the field is missing
+    std::vector<JsonToken> m_fields; // `text` is empty where the field is missing
 };
 
 } // namespace spikescope

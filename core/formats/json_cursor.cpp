@@ -1,4 +1,4 @@
-#include "core/timeline/json_cursor.h"
+#include "core/formats/json_cursor.h"
 
 #include "core/base/text.h"
 
