@@ -38,7 +38,7 @@ PUSH_CONSTANTS_END
 #if defined(__cplusplus) || defined(PUSH_BLEND)
 PUSH_CONSTANTS(Blend)
 uint64_t inAddress, rowWeightsAddress, columnWeightsAddress, bandAddress;
-uint height, width, channels, bandRow, bandRows, bandWidth, column, crossing;
+uint height, width, channels, bandRow, bandRows, bandWidth, column, splitRow;
 PUSH_CONSTANTS_END
 #endif
 

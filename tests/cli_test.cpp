@@ -1,10 +1,10 @@
 // The program as its users meet it: exit codes, one sentence for each bad input, files whole or not at all. Runs the
 // built spikescope-cli at the smallest sizes.
 
-#include "core/graph/dtype.h"
+#include "core/base/dtype.h"
 #include "core/io/picture.h"
 #include "core/model/family.h"
-#include "core/model/safetensors_writer.h"
+#include "core/tensors/safetensors_writer.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>

@@ -1,4 +1,4 @@
-#include "core/graph/float_convert.h"
+#include "core/base/float_convert.h"
 
 #include <gtest/gtest.h>
 

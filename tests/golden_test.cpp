@@ -1,7 +1,7 @@
 // Whole decodes and encodes against references computed in double precision, and the tiny models on a real picture.
 // Protects: graphs, weights' names, scaling, and the accuracy that a storage type allows.
 
-#include "core/io/tensor_file.h"
+#include "core/tensors/tensor_file.h"
 #include "tests/support/run_support.h"
 
 #include <nlohmann/json.hpp>

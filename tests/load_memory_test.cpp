@@ -1,7 +1,7 @@
 // Loading a 335 MB checkpoint takes the device's memory, one staging buffer and little else of the host's. Protects
 // against dictionaries of weights held beside the mapped file.
 
-#include "core/model/safetensors_writer.h"
+#include "core/tensors/safetensors_writer.h"
 #include "tests/support/run_support.h"
 
 #include <fstream>

@@ -1,5 +1,5 @@
-#include "core/io/npy.h"
-#include "core/io/tensor_file.h"
+#include "core/tensors/npy.h"
+#include "core/tensors/tensor_file.h"
 
 #include <gtest/gtest.h>
 

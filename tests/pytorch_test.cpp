@@ -3,8 +3,8 @@
 
 #include "core/memory/cache_limit_allocator.h"
 #include "core/memory/caching_allocator.h"
-#include "core/pytorch/pickle.h"
 #include "core/pytorch/replay.h"
+#include "core/tensors/pickle.h"
 #include "core/timeline/peak.h"
 
 #include <gtest/gtest.h>

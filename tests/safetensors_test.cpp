@@ -1,5 +1,5 @@
-#include "core/model/safetensors.h"
-#include "core/model/safetensors_writer.h"
+#include "core/tensors/safetensors.h"
+#include "core/tensors/safetensors_writer.h"
 
 #include <gtest/gtest.h>
 

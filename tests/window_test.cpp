@@ -12,7 +12,7 @@
 #include "core/formats/formats.h"
 #include "core/formats/read_report.h"
 #include "core/formats/write_report.h"
-#include "core/io/tensor_file.h"
+#include "core/tensors/tensor_file.h"
 
 #include <QAbstractButton>
 #include <QApplication>

@@ -3,10 +3,10 @@
 #include "core/base/mapped_file.h"
 #include "core/base/text.h"
 #include "core/formats/formats.h"
-#include "core/io/npy.h"
 #include "core/job/job.h"
 #include "core/model/checkpoint.h"
 #include "core/program/planner.h"
+#include "core/tensors/npy.h"
 
 namespace spikescope {
 

@@ -2,7 +2,7 @@
 // The order in which a kernel takes a convolution's weights. Packing permutes and never pads: every order has the same
 // size, so memory does not depend on the kernels.
 
-#include "core/graph/dtype.h"
+#include "core/base/dtype.h"
 #include "core/model/parameters.h"
 
 #include <cstddef>

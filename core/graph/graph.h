@@ -2,9 +2,9 @@
 // What is computed, without memory and without a device: ops over values with inferred shapes. The order of the nodes
 // is the order of execution.
 
+#include "core/base/dtype.h"
 #include "core/base/error.h"
 #include "core/base/id.h"
-#include "core/graph/dtype.h"
 #include "core/graph/shape.h"
 
 #include <optional>

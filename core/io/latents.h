@@ -3,9 +3,9 @@
 // read in the device's order (NHWC), a range of elements at a time.
 
 #include "core/io/picture.h"
-#include "core/io/tensor_file.h"
 #include "core/model/family.h"
 #include "core/model/parameters.h"
+#include "core/tensors/tensor_file.h"
 
 #include <functional>
 #include <span>

@@ -3,7 +3,7 @@
 
 #include "core/io/picture.h"
 #include "core/model/family.h"
-#include "core/model/safetensors_writer.h"
+#include "core/tensors/safetensors_writer.h"
 
 #include <memory>
 

@@ -2,8 +2,8 @@
 
 #include "core/base/text.h"
 #include "core/io/picture.h"
-#include "core/io/tensor_file.h"
 #include "core/program/lower.h"
+#include "core/tensors/tensor_file.h"
 
 #include <algorithm>
 

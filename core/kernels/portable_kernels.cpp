@@ -151,7 +151,7 @@ Result<void> PortableKernels::blend(const BlendCall& call, const Target& target)
                            .bandRows = narrow<uint>(band.h),
                            .bandWidth = narrow<uint>(band.w),
                            .column = narrow<uint>(call.column),
-                           .crossing = narrow<uint>(call.crossing)},
+                           .splitRow = narrow<uint>(call.splitRow)},
                in.elements(), 64);
 }
 

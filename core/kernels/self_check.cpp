@@ -1,8 +1,8 @@
 #include "core/kernels/self_check.h"
 
 #include "core/base/checked.h"
+#include "core/base/float_convert.h"
 #include "core/gpu/vulkan_heap.h"
-#include "core/graph/float_convert.h"
 
 #include <array>
 #include <cmath>

@@ -200,7 +200,7 @@ public:
     explicit RunningTotals(const Recording& recording)
         : m_totals(recording.spaces.size()) {}
 
-    void follow(const Event& event) { m_totals[event.space] = event; }
+    void follow(const Event& event) { m_totals[event.space] = static_cast<const SpaceTotals&>(event); }
     const SpaceTotals& of(std::uint32_t space) const { return m_totals[space]; }
 
 private:

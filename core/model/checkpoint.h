@@ -2,7 +2,7 @@
 // A .safetensors file recognised as a VAE: which family, which names its tensors go by, and where a parameter is in it.
 
 #include "core/model/family.h"
-#include "core/model/safetensors.h"
+#include "core/tensors/safetensors.h"
 
 namespace spikescope {
 

@@ -2,7 +2,7 @@
 // Where a graph's parameters come from: a checkpoint or the generator. Values are read element by element, so that
 // nothing but the staging buffer ever holds a copy.
 
-#include "core/graph/float_convert.h"
+#include "core/base/float_convert.h"
 #include "core/graph/graph.h"
 #include "core/model/checkpoint.h"
 #include "core/model/synthetic.h"

@@ -2,8 +2,8 @@
 // Everything that moves the spike, by name. The same names and values stand on the command line, in configurations, in
 // the window and in exports; the table of control_table.cpp is the one place that knows them.
 
+#include "core/base/dtype.h"
 #include "core/base/error.h"
-#include "core/graph/dtype.h"
 #include "core/model/family.h"
 
 #include <cstdint>

@@ -2,7 +2,7 @@
 // A graph lowered under a set of controls: tensors with their sizes, and a flat list of steps. Planner and executor
 // walk the same list. Everything that decides how much memory is held is in here; kernels only choose how to compute.
 
-#include "core/graph/dtype.h"
+#include "core/base/dtype.h"
 #include "core/graph/graph.h"
 #include "core/memory/heap.h"
 #include "core/memory/recording.h"

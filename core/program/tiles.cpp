@@ -190,7 +190,7 @@ private:
                                                                .columnWeights = tile.columnWeights,
                                                                .bandRow = tile.row->begin * outScale() % bandRows,
                                                                .column = tile.column->begin * outScale(),
-                                                               .crossing = tile.row->nextBlendStart},
+                                                               .splitRow = tile.row->nextBlendStart},
                                            .layer = m_layer});
         return static_cast<std::uint32_t>(m_lowered.program.calls.size() - 1);
     }

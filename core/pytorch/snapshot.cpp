@@ -2,7 +2,7 @@
 
 #include "core/base/mapped_file.h"
 #include "core/base/text.h"
-#include "core/pytorch/pickle.h"
+#include "core/tensors/pickle.h"
 
 #include <map>
 #include <optional>

@@ -1,7 +1,7 @@
 #include "core/vulkan/call_timer.h"
 
 #include "core/base/checked.h"
-#include "core/graph/float_convert.h"
+#include "core/base/float_convert.h"
 
 #include <algorithm>
 #include <array>

@@ -1,7 +1,7 @@
 // Any bytes are a file: the reader refuses them with a sentence, or every tensor it names can be read to its last byte.
 
 #include "core/base/checked.h"
-#include "core/model/safetensors.h"
+#include "core/tensors/safetensors.h"
 
 #include <cstddef>
 #include <cstdint>

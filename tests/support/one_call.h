@@ -2,7 +2,7 @@
 // One kernel call over tensors in host-visible memory, on the device that SPIKESCOPE_TEST_DEVICE names; where that
 // binds sparsely, over tensors more than 4 GiB apart as well, in rising and falling order of addresses.
 
-#include "core/graph/float_convert.h"
+#include "core/base/float_convert.h"
 #include "core/vulkan/vulkan_backend.h"
 #include "tests/support/reference_ops.h"
 #include "tests/support/spread_heap.h"

@@ -28,12 +28,12 @@ struct TransferCall {
     std::uint64_t flops(const Program& program) const;
     std::uint64_t traffic(const Program& program) const;
 };
-// band[(bandRow + y) % band rows][column + x] += in[y][x] rowWeights[y] columnWeights[x], fp32; from row `crossing` on
+// band[(bandRow + y) % band rows][column + x] += in[y][x] rowWeights[y] columnWeights[x], fp32; from row `splitRow` on
 // with the second row of columnWeights. The weights are [h] and [2, w]; these are their first elements in a constant.
 struct BlendCall {
     TensorId in, weights, out;
     std::uint64_t rowWeights = 0, columnWeights = 0;
-    std::uint64_t bandRow = 0, column = 0, crossing = 0;
+    std::uint64_t bandRow = 0, column = 0, splitRow = 0;
 
     std::vector<TensorId> reads() const;
     std::vector<TensorId> writes() const;

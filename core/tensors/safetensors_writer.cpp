@@ -1,4 +1,4 @@
-#include "core/model/safetensors_writer.h"
+#include "core/tensors/safetensors_writer.h"
 
 #include "core/base/checked.h"
 #include "core/base/text.h"

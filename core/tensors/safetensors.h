@@ -5,9 +5,9 @@
 // fields dtype, shape and data_offsets and no others, begins at a multiple of its element size, and has at most 8
 // dimensions.
 
+#include "core/base/dtype.h"
 #include "core/base/error.h"
 #include "core/base/mapped_file.h"
-#include "core/graph/dtype.h"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "core/model/safetensors.h"
+#include "core/tensors/safetensors.h"
 
 #include "core/base/checked.h"
 #include "core/base/text.h"

@@ -1,9 +1,9 @@
-#include "core/io/npy.h"
+#include "core/tensors/npy.h"
 
 #include "core/base/checked.h"
+#include "core/base/float_convert.h"
 #include "core/base/mapped_file.h"
 #include "core/base/text.h"
-#include "core/graph/float_convert.h"
 
 #include <algorithm>
 #include <bit>

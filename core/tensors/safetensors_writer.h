@@ -1,9 +1,9 @@
 #pragma once
 // Writes .safetensors files whose tensors arrive in pieces, in any order.
 
+#include "core/base/dtype.h"
 #include "core/base/error.h"
 #include "core/base/output_file.h"
-#include "core/graph/dtype.h"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "core/pytorch/pickle.h"
+#include "core/tensors/pickle.h"
 
 #include "core/base/text.h"
 

@@ -1,10 +1,10 @@
-#include "core/io/tensor_file.h"
+#include "core/tensors/tensor_file.h"
 
+#include "core/base/float_convert.h"
 #include "core/base/mapped_file.h"
 #include "core/base/text.h"
-#include "core/graph/float_convert.h"
-#include "core/io/npy.h"
-#include "core/model/safetensors.h"
+#include "core/tensors/npy.h"
+#include "core/tensors/safetensors.h"
 
 #include <algorithm>
 #include <cmath>
