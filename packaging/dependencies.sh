@@ -3,7 +3,7 @@
 build_packages=(g++ cmake ninja-build libvulkan1 libvulkan-dev mesa-vulkan-drivers glslang-dev glslang-tools spirv-tools libfmt-dev
     nlohmann-json3-dev libcli11-dev libexpected-dev libpng-dev)
 window_packages=(qt6-base-dev libqt6opengl6-dev qt6-charts-dev qt6-svg-dev libqt6svg6 fonts-dejavu-core)
-test_packages=(libgtest-dev libbenchmark-dev vulkan-validationlayers xvfb xauth desktop-file-utils clang-format)
+test_packages=(libgtest-dev libbenchmark-dev vulkan-validationlayers xvfb xauth desktop-file-utils clang-format clang-tidy)
 
 # build_release TARGET…: into build/release under $root, which is made at first.
 build_release() {

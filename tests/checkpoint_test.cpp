@@ -24,7 +24,7 @@ std::vector<Weight> weightsOf(const Family& family, bool decoder = true, bool en
     std::vector<Weight> all;
     for (const VaeTask op : {VaeTask::Encode, VaeTask::Decode}) {
         if (!(op == VaeTask::Decode ? decoder : encoder)) continue;
-        auto graph = buildGraph(family, op, sizeMultiple(family), sizeMultiple(family), 1);
+        auto graph = buildGraph(family, op, sizeMultiple(family, op), sizeMultiple(family, op), 1);
         all.insert(all.end(), graph->weights.begin(), graph->weights.end());
     }
     return all;
@@ -41,7 +41,11 @@ std::vector<StoredTensor> stored(const Family& family, NameLayout layout, const 
             if (family.backbone == Backbone::Tiny) {
                 name = std::string(name.starts_with("decoder.") ? "decoder." : "encoder.") + tinyOriginalName(name);
             } else {
-                name = klNames(name, layout).front();
+                const bool decoder = name.starts_with("decoder."), encoder = name.starts_with("encoder.");
+                if (decoder || encoder)
+                    name = name.substr(0, 8) +
+                           klNames(name.substr(8), layout, (decoder ? family.decoder : family.encoder).levels.size())
+                               .front();
                 if (shape.size() == 2) shape.insert(shape.end(), {1, 1});
             }
         }
@@ -83,6 +87,7 @@ TEST_F(CheckpointTest, recognisesEveryFamilyInBothLayoutsWithPrefixes) {
         for (const NameLayout layout : {NameLayout::Diffusers, NameLayout::Original})
             for (const std::string prefix : {"", "first_stage_model.", "vae."})
                 for (const std::string dtype : {"F32", "F16", "BF16"}) {
+                    if (family.name == "kl") continue; // what no other family is
                     const std::string what = fmt::format("{} layout {} prefix '{}' {}", family.name,
                                                          static_cast<int>(layout), prefix, dtype);
                     std::vector<StoredTensor> tensors = stored(family, layout, prefix, weightsOf(family));
@@ -90,8 +95,7 @@ TEST_F(CheckpointTest, recognisesEveryFamilyInBothLayoutsWithPrefixes) {
                         tensors.push_back({fmt::format("model.diffusion_model.blocks.{}.weight", i), {4, 4}});
                     auto checkpoint = Checkpoint::open(write(tensors, dtype));
                     ASSERT_TRUE(checkpoint) << what << ": " << checkpoint.error().message;
-                    EXPECT_NE(std::ranges::find(checkpoint->candidates(), &family), checkpoint->candidates().end())
-                        << what;
+                    EXPECT_TRUE(std::ranges::count(checkpoint->candidates(), family.name, &Family::name)) << what;
                     EXPECT_EQ(checkpoint->layout(), layout) << what;
                     EXPECT_EQ(checkpoint->prefix(), prefix) << what;
                     EXPECT_TRUE(checkpoint->hasDecoder() && checkpoint->hasEncoder()) << what;
@@ -161,6 +165,159 @@ TEST_F(CheckpointTest, saysWhatAnotherModelLooksLike) {
         const auto checkpoint = Checkpoint::open(write({{name, {4, 4}}}));
         ASSERT_FALSE(checkpoint);
         EXPECT_NE(checkpoint.error().message.find(kind), std::string::npos) << checkpoint.error().message;
+    }
+}
+
+// Whatever a KL autoencoder's widths, levels and attention are, its graph is the one of its own tensors.
+TEST_F(CheckpointTest, readsTheArchitectureFromTheShapes) {
+    const KlHalf::Level narrow{64, 3}, with{128, 3, true};
+    Family f4 = *findFamily("kl"), f16 = f4, half = *findFamily("flux1"), small = *findFamily("flux2"), bare = half;
+    f4.latentChannels = 3;
+    f4.decoder = {.levels = {{128, 3}, {256, 3}, {512, 3}}, .codeChannels = 3, .quantConv = true};
+    f4.encoder = {.levels = {{128, 2}, {256, 2}, {512, 2}}, .codeChannels = 6, .quantConv = true};
+    f16.latentChannels = 16;
+    f16.decoder = {.levels = {{128, 3}, {128, 3}, {256, 3}, {256, 3}, {512, 3, true}}, .codeChannels = 16};
+    f16.decoder.quantConv = true;
+    f16.encoder = {.levels = {{128, 2}, {128, 2}, {256, 2}, {256, 2}, {512, 2, true}}, .codeChannels = 32};
+    f16.encoder.quantConv = true;
+    half.decoder.levels = {narrow, {128, 3}, {256, 3}, {256, 3}};
+    half.decoder.quantConv = half.encoder.quantConv = true; // with 16 channels, too
+    small.decoder.levels = {{96, 3}, {192, 3}, {384, 3}, {384, 3}};
+    bare.decoder.midAttention = bare.encoder.midAttention = false;
+    bare.decoder.levels = {{128, 4}, {256, 4}, with, {512, 4}};
+    bare.decoder.levels[2].resnets = 4;
+    const std::pair<const char*, const Family*> cases[] = {
+        {"kl-f4", &f4}, {"kl-f16", &f16}, {"half width", &half}, {"small decoder", &small}, {"bare", &bare}};
+    for (const auto& [what, family] : cases)
+        for (const NameLayout layout : {NameLayout::Diffusers, NameLayout::Original})
+            for (const std::string prefix : {"", "net.module.", "state_dict.model.first_stage_model."}) {
+                auto checkpoint = Checkpoint::open(write(stored(*family, layout, prefix, weightsOf(*family))));
+                ASSERT_TRUE(checkpoint) << what << ": " << checkpoint.error().message;
+                const Family& read = checkpoint->candidates().front();
+                EXPECT_EQ(read.decoder, family->decoder) << what << ": " << describe(read.decoder);
+                EXPECT_EQ(read.encoder, family->encoder) << what << ": " << describe(read.encoder);
+                EXPECT_EQ(read.latentChannels, family->latentChannels) << what;
+                EXPECT_EQ(checkpoint->prefix(), prefix) << what;
+                for (const VaeTask task : {VaeTask::Decode, VaeTask::Encode}) {
+                    const Result<void> fits = checkpoint->checkHalf(task);
+                    EXPECT_TRUE(fits) << what << ": " << fits.error().message;
+                }
+                EXPECT_TRUE(checkpoint->unused().empty()) << what << checkpoint->unused().front()->name;
+            }
+    EXPECT_EQ(sizeMultiple(f4, VaeTask::Decode), 4u);
+    EXPECT_EQ(sizeMultiple(f16, VaeTask::Encode), 16u);
+}
+
+TEST_F(CheckpointTest, findsQuantConvsInsideTheHalves) {
+    const Family& flux2 = *findFamily("flux2");
+    std::vector<StoredTensor> tensors = stored(flux2, NameLayout::Original, "", weightsOf(flux2));
+    for (StoredTensor& tensor : tensors) {
+        if (tensor.name.starts_with("quant_conv")) tensor.name = "encoder." + tensor.name;
+        if (tensor.name.starts_with("post_quant_conv")) tensor.name = "decoder." + tensor.name;
+    }
+    const auto checkpoint = Checkpoint::open(write(tensors));
+    ASSERT_TRUE(checkpoint) << checkpoint.error().message;
+    EXPECT_TRUE(checkpoint->candidates().front().decoder.quantConv);
+    EXPECT_TRUE(checkpoint->checkHalf(VaeTask::Decode));
+    EXPECT_TRUE(checkpoint->checkHalf(VaeTask::Encode));
+}
+
+TEST_F(CheckpointTest, findsAHalfThatIsAlone) {
+    const Family& flux1 = *findFamily("flux1");
+    for (const NameLayout layout : {NameLayout::Diffusers, NameLayout::Original})
+        for (const bool decoder : {true, false}) {
+            std::vector<StoredTensor> tensors = stored(flux1, layout, "", weightsOf(flux1, decoder, !decoder));
+            for (StoredTensor& tensor : tensors) tensor.name = tensor.name.substr(std::string("decoder.").size());
+            const auto checkpoint = Checkpoint::open(write(tensors));
+            ASSERT_TRUE(checkpoint) << checkpoint.error().message;
+            EXPECT_EQ(checkpoint->hasDecoder(), decoder);
+            EXPECT_EQ(checkpoint->hasEncoder(), !decoder);
+            EXPECT_TRUE(checkpoint->checkHalf(decoder ? VaeTask::Decode : VaeTask::Encode));
+        }
+}
+
+TEST_F(CheckpointTest, isNoUNet) {
+    const auto checkpoint = Checkpoint::open(write({{"conv_in.weight", {320, 4, 3, 3}},
+                                                    {"mid_block.resnets.0.conv1.weight", {1280, 1280, 3, 3}},
+                                                    {"up_blocks.0.resnets.0.conv2.weight", {1280, 1280, 3, 3}},
+                                                    {"down_blocks.0.resnets.0.conv2.weight", {320, 320, 3, 3}},
+                                                    {"down_blocks.0.attentions.0.norm.weight", {320}}}));
+    ASSERT_FALSE(checkpoint);
+    EXPECT_NE(checkpoint.error().message.find("U-Net"), std::string::npos) << checkpoint.error().message;
+}
+
+// A folder of its own for a checkpoint and what lies beside it.
+class ModelFolder : public CheckpointTest {
+protected:
+    void SetUp() override {
+        folder = testing::TempDir() + "spikescope_model_" + std::to_string(getpid());
+        std::filesystem::create_directories(folder + "/vae");
+    }
+    void TearDown() override { std::filesystem::remove_all(folder); }
+
+    void put(const std::string& name, const Family& family) {
+        path = folder + "/" + name;
+        write(stored(family, NameLayout::Diffusers, "", weightsOf(family)), "F16");
+    }
+    void putText(const std::string& name, const std::string& text) { std::ofstream(folder + "/" + name) << text; }
+    std::string familyOf(const std::string& name) {
+        const auto checkpoint = Checkpoint::open(folder + name);
+        return checkpoint ? std::string(checkpoint->candidates().front().name) : checkpoint.error().message;
+    }
+
+    std::string folder;
+};
+
+TEST_F(ModelFolder, takesTheFamilyFromConfigJson) {
+    const Family& sdxl = *findFamily("sdxl");
+    put("vae/diffusion_pytorch_model.fp16.safetensors", sdxl);
+    EXPECT_EQ(familyOf("/vae"), "sd15"); // nothing says otherwise
+    putText("vae/config.json", R"({"_class_name": "AutoencoderKL", "scaling_factor": 0.13025, "force_upcast": true,
+        "block_out_channels": [128, 256, 512, 512], "latent_channels": 4, "layers_per_block": 2})");
+    for (const char* name : {"", "/vae", "/vae/config.json", "/vae/diffusion_pytorch_model.fp16.safetensors"}) {
+        const auto checkpoint = Checkpoint::open(folder + name);
+        ASSERT_TRUE(checkpoint) << name << checkpoint.error().message;
+        EXPECT_EQ(checkpoint->candidates().front().name, "sdxl") << name;
+        const auto choice = checkpoint->choose("");
+        EXPECT_EQ(choice->notes.back(), "family sdxl by config.json: scaling 0.13025") << name;
+        EXPECT_EQ(choice->notes.size(), 2u) << name;                            // and that fp16 is too narrow
+        EXPECT_EQ(checkpoint->choose("sd15")->family.scaling, 0.18215) << name; // as asked for
+        EXPECT_FALSE(checkpoint->choose("flux1")) << name;
+    }
+    // A scaling of its own makes it none of the families.
+    putText("vae/config.json", R"({"_class_name": "AutoencoderKL", "scaling_factor": 0.5, "layers_per_block": 3})");
+    const auto other = Checkpoint::open(folder);
+    ASSERT_TRUE(other) << other.error().message;
+    EXPECT_EQ(other->candidates().front().name, "kl");
+    EXPECT_EQ(other->candidates().front().scaling, 0.5);
+    EXPECT_NE(other->choose("")->notes.front().find("layers_per_block 3, the tensors say 2"), std::string::npos)
+        << other->choose("")->notes.front();
+    // What is not a VAE's says nothing of it.
+    putText("vae/config.json", R"({"model_type": "t5", "scaling_factor": "x", "_class_name": "T5EncoderModel"})");
+    EXPECT_EQ(familyOf("/vae"), "sd15");
+    for (const char* broken : {"{", R"({"_class_name": "AutoencoderKL", "scaling_factor": "much"})",
+                               R"({"_class_name": "AutoencoderKL", "scaling_factor": 0})",
+                               R"({"_class_name": "AutoencoderKL", "latents_mean": [1, 2], "latents_std": [1, 2]})"}) {
+        putText("vae/config.json", broken);
+        EXPECT_NE(familyOf("/vae").find("config.json"), std::string::npos) << broken;
+    }
+}
+
+TEST_F(ModelFolder, choosesAmongFiles) {
+    put("vae/diffusion_pytorch_model.fp16.safetensors", *findFamily("sdxl"));
+    put("vae/diffusion_pytorch_model.safetensors", *findFamily("flux1"));
+    EXPECT_EQ(familyOf("/vae"), "flux1"); // the one without a variant
+    EXPECT_EQ(familyOf(""), "flux1");
+    put("vae/other.safetensors", *findFamily("flux1"));
+    EXPECT_NE(familyOf("").find("several weights"), std::string::npos) << familyOf("");
+    std::filesystem::remove_all(folder + "/vae");
+    EXPECT_NE(familyOf("").find("no weights"), std::string::npos) << familyOf("");
+    for (const auto& [index, sentence] :
+         {std::pair{R"({"weight_map": {"a": "gone.safetensors"}})", "of 1 is missing"},
+          std::pair{R"({"weight_map": {"a": "../up.safetensors"}})", "not the name of a file"},
+          std::pair{R"({"weight_map": {}})", "empty"}, std::pair{R"({"a": 1})", "no weight_map"}}) {
+        putText("m.safetensors.index.json", index);
+        EXPECT_NE(familyOf("").find(sentence), std::string::npos) << index << familyOf("");
     }
 }
 

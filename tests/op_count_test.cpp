@@ -198,7 +198,7 @@ TEST(Counts, areThoseOfTheOps) {
                 const Controls controls = controlsOf(values);
                 if (!checkControls(controls)) continue;
                 const Job job = jobOf(controls);
-                const auto graph = buildGraph(*job.family, job.controls.op, 392, 328, 1);
+                const auto graph = buildGraph(job.family, job.controls.op, 392, 328, 1);
                 std::uint64_t ops = 0;
                 for (const RecordedOp& op : planJob(job).ops)
                     ops += op.phase == Phase::Decode && op.name != "download" && op.layer != noIndex;

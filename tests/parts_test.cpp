@@ -12,6 +12,8 @@
 namespace spikescope {
 namespace {
 
+constexpr std::uint64_t factor = 8; // pixels for each latent
+
 bool before(const OutputArea& a, const OutputArea& b) {
     return std::tie(a.frame, a.y, a.x, a.height, a.width) < std::tie(b.frame, b.y, b.x, b.height, b.width);
 }
@@ -54,10 +56,10 @@ TEST(Parts, areTheTilesOfTheGrid) {
                                      {"op", op},         {"tile", "128"},    {"overlap", "32"}};
             const Controls controls = controlsOf(values);
             const Recording recording = planJob(jobOf(controls));
-            const std::uint64_t scale = controls.op == VaeTask::Decode ? spatialFactor : 1;
+            const std::uint64_t scale = controls.op == VaeTask::Decode ? factor : 1;
             std::vector<OutputArea> expected;
             for (std::uint64_t picture = 0; picture < pictures; ++picture)
-                for (const TileGrid& grid : tileGrids(controls, width / spatialFactor, height / spatialFactor, scale))
+                for (const TileGrid& grid : tileGrids(controls, {width / factor, height / factor, factor}, scale))
                     for (const TileLine& row : grid.rows)
                         for (const TileLine& column : grid.columns)
                             expected.push_back({.frame = picture,
@@ -87,8 +89,7 @@ TEST(Parts, areStripesWithTheOpsThatMakeTheirRows) {
     for (const char* op : {"decode", "encode"}) {
         const NamedValues values{{"model", "sd15"}, {"size", "256x328"}, {"op", op}, {"tile", "stripe:16"}};
         const Recording recording = planJob(jobOf(controlsOf(values)));
-        const std::uint64_t width = *op == 'd' ? 256 : 256 / spatialFactor,
-                            height = *op == 'd' ? 328 : 328 / spatialFactor;
+        const std::uint64_t width = *op == 'd' ? 256 : 256 / factor, height = *op == 'd' ? 328 : 328 / factor;
         ASSERT_GT(recording.tiles.size(), 1u) << op;
         std::uint64_t rows = 0;
         for (const RecordedTile& part : recording.tiles) {

@@ -17,7 +17,8 @@ TEST_P(PlanEqualsRun, forOpsDtypesAndLifetimes) {
         for (const DType dtype : {DType::BF16, DType::F16, DType::F32})
             for (const LifetimePolicy lifetime : {LifetimePolicy::Planned, LifetimePolicy::Stream}) {
                 Controls controls = familyControls(GetParam(), op, dtype, lifetime, 32);
-                controls.height = 48 / sizeMultiple(*findFamily(GetParam())) * sizeMultiple(*findFamily(GetParam()));
+                controls.height =
+                    48 / sizeMultiple(*findFamily(GetParam()), op) * sizeMultiple(*findFamily(GetParam()), op);
                 controls.batch = dtype == DType::F16 ? 2 : 1;
                 const Job job = runnableJobOf(controls);
                 const Ran ran = runToMemory(*backend, job);

@@ -262,7 +262,7 @@ TEST(TileGrid, fitsAsStableDiffusionCppDoes) {
                                               {"overlap", std::to_string(c.overlap * factor)},
                                               {"tile-grid", "fitted"}});
         std::vector<std::uint64_t> begins;
-        const std::vector<TileGrid> grids = tileGrids(controls, c.size, c.tile, factor);
+        const std::vector<TileGrid> grids = tileGrids(controls, {c.size, c.tile, factor}, factor);
         for (const TileLine& column : grids.front().columns) begins.push_back(column.begin);
         EXPECT_EQ(begins, c.begins) << c.size << " in tiles of " << c.tile;
     }
@@ -277,7 +277,7 @@ TEST_F(Tiles, addUpToOne) {
                 const Controls controls =
                     controlsOf({{"tile", "64x80"}, {"overlap", overlap}, {"tile-grid", grid}, {"blend", blend}});
                 std::vector<double> sums(17 * 23 * 64, 0.0);
-                for (const TileGrid& pass : tileGrids(controls, 23, 17, 8))
+                for (const TileGrid& pass : tileGrids(controls, {23, 17, 8}, 8))
                     for (const TileLine& row : pass.rows)
                         for (const TileLine& column : pass.columns)
                             for (std::uint64_t y = 0; y < row.length * 8; ++y)

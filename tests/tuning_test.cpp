@@ -166,12 +166,14 @@ TEST(Tiles, tuningIsKeptForTheSessionsBehindIt) {
     const auto graph = builder.finish(builder.conv("last", x, 3, 3));
     ASSERT_TRUE(graph);
     Job job;
-    job.controls.width = job.controls.height = side * spatialFactor;
-    job.family = &families().front();
+    constexpr std::uint64_t pixels = 8 * side;
+    job.controls.width = job.controls.height = pixels;
+    job.family = families().front();
     job.parameters = Parameters(7);
     job.program = lower(*graph, job.controls);
-    job.input = *syntheticLatents({.name = "map", .latentChannels = channels}, side * spatialFactor,
-                                  side * spatialFactor, 1, 7);
+    Family family = *findFamily("flux1");
+    family.latentChannels = channels;
+    job.input = *syntheticLatents(family, pixels, pixels, 1, 7);
     TileChoices tuned;
     {
         const auto backend = open();

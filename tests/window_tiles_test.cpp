@@ -135,7 +135,7 @@ TEST(Tiles, edgesLieWhereTheGridSays) {
     const QImage drawn = desk.grab();
     ASSERT_EQ(plain.size(), drawn.size());
     std::vector<std::uint64_t> edges;
-    const TileGrid grid = tileGrids(desk.workspace.controls(), 32, 32, 8).front();
+    const TileGrid grid = tileGrids(desk.workspace.controls(), {32, 32, 8}, 8).front();
     for (const TileLine& line : grid.columns)
         for (const std::uint64_t at : {line.begin * 8, (line.begin + line.length) * 8})
             if (at > 0 && at < 256) edges.push_back(at);

@@ -6,6 +6,7 @@
 #include "core/base/text.h"
 #include "core/formats/read_report.h"
 #include "core/gpu/instance.h"
+#include "core/model/checkpoint.h"
 #include "core/timeline/compare.h"
 
 #include <nlohmann/json.hpp>
@@ -68,36 +69,71 @@ Result<int> devices(bool json) {
     return usable ? 0 : 3;
 }
 
+// One half of a checkpoint as inspect shows it.
+struct HalfReport {
+    const char* name;
+    bool has = false;
+    std::uint64_t parameters = 0;
+    std::string architecture; // of a KL half: channels and resnets by level
+    Result<void> runs;        // or what differs
+};
+
+Result<HalfReport> reportOf(const Checkpoint& checkpoint, VaeTask task) {
+    const bool decode = task == VaeTask::Decode;
+    HalfReport report{.name = decode ? "decoder" : "encoder",
+                      .has = decode ? checkpoint.hasDecoder() : checkpoint.hasEncoder(),
+                      .architecture = {},
+                      .runs = {}};
+    if (!report.has) return report;
+    const Family& family = checkpoint.candidates().front();
+    const std::uint64_t side = sizeMultiple(family, task);
+    TRY(const Graph graph, buildGraph(family, task, side, side, 1));
+    for (const Weight& weight : graph.weights)
+        if (const TensorView* tensor = checkpoint.find(weight.name)) report.parameters += tensor->elements;
+    report.runs = checkpoint.checkHalf(task);
+    if (family.backbone == Backbone::Kl) report.architecture = describe(decode ? family.decoder : family.encoder);
+    return report;
+}
+
 Result<int> inspect(const std::string& path, bool json) {
     CHECK(checkFiles({{{.name = "file", .path = path}}}, json));
     TRY(const Checkpoint checkpoint, Checkpoint::open(path));
     std::vector<std::string> names;
-    for (const Family* family : checkpoint.candidates()) names.emplace_back(family->name);
+    for (const Family& family : checkpoint.candidates()) names.emplace_back(family.name);
     std::map<std::string, std::size_t> dtypes;
     for (const TensorView& tensor : checkpoint.file().tensors()) ++dtypes[tensor.dtypeText];
-    // Parameters are those that the family's graphs use and the file has.
-    const Family& family = *checkpoint.candidates().front();
-    std::uint64_t counts[2] = {0, 0}, found = 0;
-    for (const VaeTask op : {VaeTask::Decode, VaeTask::Encode}) {
-        TRY(const Graph graph, buildGraph(family, op, sizeMultiple(family), sizeMultiple(family), 1));
-        for (const Weight& weight : graph.weights)
-            if (const TensorView* tensor = checkpoint.find(weight.name)) {
-                counts[op == VaeTask::Encode] += tensor->elements;
-                ++found;
-            }
+    const Family& family = checkpoint.candidates().front();
+    TRY(const Checkpoint::Choice choice, checkpoint.choose(""));
+    std::array<HalfReport, 2> halves;
+    for (const VaeTask task : {VaeTask::Decode, VaeTask::Encode}) {
+        TRY(halves[task == VaeTask::Encode], reportOf(checkpoint, task));
     }
+    const std::size_t used = checkpoint.used();
     const char* layout = checkpoint.layout() == NameLayout::Diffusers ? "diffusers" : "original";
+    // What can run is no error, whatever else is in the file.
+    const Error* trouble = nullptr;
+    bool runs = false;
+    for (const HalfReport& half : halves) {
+        if (half.has && half.runs) runs = true;
+        if (half.has && !half.runs && !trouble) trouble = &half.runs.error();
+    }
+    if (!runs) return tl::unexpected<Error>(*trouble);
     if (json) {
-        const Json out{{"file", path},
-                       {"family", family.name},
-                       {"candidates", names},
-                       {"layout", layout},
-                       {"prefix", checkpoint.prefix()},
-                       {"dtypes", dtypes},
-                       {"tensors", checkpoint.file().tensors().size()},
-                       {"tensors_used", found},
-                       {"decoder_parameters", counts[0]},
-                       {"encoder_parameters", counts[1]}};
+        Json out{{"schema", "spikescope.checkpoint/1"},
+                 {"file", path},
+                 {"family", family.name},
+                 {"candidates", names},
+                 {"layout", layout},
+                 {"prefix", checkpoint.prefix()},
+                 {"latent_channels", family.latentChannels},
+                 {"dtypes", dtypes},
+                 {"tensors", checkpoint.file().tensors().size()},
+                 {"tensors_used", used},
+                 {"notes", choice.notes}};
+        for (const HalfReport& half : halves) {
+            out[std::string(half.name) + "_parameters"] = half.parameters;
+            if (half.has && !half.runs) out[std::string(half.name) + "_error"] = half.runs.error().message;
+        }
         outputJson(out);
         return 0;
     }
@@ -105,8 +141,17 @@ Result<int> inspect(const std::string& path, bool json) {
     for (const auto& [dtype, count] : dtypes) kinds.push_back(fmt::format("{} {}", count, dtype));
     printOutput("file       {}\nfamily     {}\nlayout     {}{}\ntensors    {} ({}), {} of them used\n", path,
                 joined(names, " or "), layout, checkpoint.prefix().empty() ? "" : ", prefix " + checkpoint.prefix(),
-                checkpoint.file().tensors().size(), joined(kinds, ", "), found);
-    printOutput("parameters decoder {}, encoder {}\n", counts[0], counts[1]);
+                checkpoint.file().tensors().size(), joined(kinds, ", "), used);
+    for (const HalfReport& half : halves) {
+        if (!half.has) {
+            printOutput("{}    none\n", half.name);
+            continue;
+        }
+        printOutput("{}    {} parameters{}\n", half.name, half.parameters,
+                    half.architecture.empty() ? "" : ": " + half.architecture);
+        if (!half.runs) printOutput("           cannot run: {}\n", half.runs.error().message);
+    }
+    for (const std::string& note : choice.notes) printOutput("note       {}\n", note);
     return 0;
 }
 

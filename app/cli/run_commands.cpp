@@ -83,11 +83,11 @@ struct RunCommand {
     Result<std::vector<std::unique_ptr<OutputSink>>> sinks(const Job& job) const {
         std::vector<std::unique_ptr<OutputSink>> all;
         if (!imageOut.empty()) {
-            TRY(auto sink, pngSink(imageOut, job.family->backbone, job.outputShape(), pngBits));
+            TRY(auto sink, pngSink(imageOut, job.family.backbone, job.outputShape(), pngBits));
             all.push_back(std::move(sink));
         }
         if (!tensorOut.empty()) {
-            TRY(auto sink, tensorSink(tensorOut, op, *job.family, job.outputShape()));
+            TRY(auto sink, tensorSink(tensorOut, op, job.family, job.outputShape()));
             all.push_back(std::move(sink));
         }
         return all;

@@ -307,7 +307,7 @@ RunResult Engine::runNow(const Controls& controls, const InputSource& input, con
     auto backend = m_threads->backendFor(controls.device);
     if (!backend) return failed(backend.error());
     std::vector<std::unique_ptr<OutputSink>> sinks;
-    auto made = PreviewSink::create(*job->family, controls.op, job->outputShape());
+    auto made = PreviewSink::create(job->family, controls.op, job->outputShape());
     if (!made) return failed(made.error());
     const PreviewSink& preview = **made;
     sinks.push_back(std::move(*made));

@@ -5,6 +5,7 @@
 #include "core/formats/formats.h"
 #include "core/job/job.h"
 #include "core/model/checkpoint.h"
+#include "core/model/model_files.h"
 #include "core/program/planner.h"
 #include "core/tensors/npy.h"
 
@@ -21,7 +22,7 @@ std::string_view beginOf(const MappedFile& file, std::size_t most) {
 }
 
 // What latents or a picture make: makeJob() reads and checks them as a run would.
-Result<void> measureInput(OpenedFile& opened, Controls controls, InputSource source, VaeTask op) {
+Result<void> measureInput(OpenedFile& opened, Controls controls, const InputSource& source, VaeTask op) {
     controls.op = op;
     controls.width = controls.height = 0;
     controls.batch = 1;
@@ -33,16 +34,20 @@ Result<void> measureInput(OpenedFile& opened, Controls controls, InputSource sou
     return {};
 }
 
+Result<void> openCheckpoint(OpenedFile& opened, const Checkpoint& checkpoint) {
+    TRY(const Checkpoint::Choice choice, checkpoint.choose(""));
+    opened.kind = OpenedFile::Kind::Checkpoint;
+    opened.family = choice.family.name;
+    opened.notes = choice.notes;
+    opened.decoder = checkpoint.hasDecoder();
+    opened.encoder = checkpoint.hasEncoder();
+    return {};
+}
+
 Result<void> openSafetensors(OpenedFile& opened, const Controls& controls, const InputSource& source) {
     TRY(const Safetensors file, Safetensors::open(opened.path));
     const auto checkpoint = Checkpoint::open(opened.path);
-    if (checkpoint) {
-        opened.kind = OpenedFile::Kind::Checkpoint;
-        opened.family = checkpoint->candidates().front()->name;
-        opened.decoder = checkpoint->hasDecoder();
-        opened.encoder = checkpoint->hasEncoder();
-        return {};
-    }
+    if (checkpoint) return openCheckpoint(opened, *checkpoint);
     if (file.tensors().size() > mostLatentTensors) return tl::unexpected<Error>(checkpoint.error());
     opened.kind = OpenedFile::Kind::Latents;
     if (file.tensors().size() > 1) {
@@ -71,10 +76,16 @@ Result<void> openRecording(OpenedFile& opened, const Importer& importer, const C
 
 Result<void> openAny(OpenedFile& opened, const Controls& controls, const InputSource& source,
                      const std::function<bool(double)>& progress) {
+    if (isModelFolder(opened.path)) {
+        TRY(const Checkpoint checkpoint, Checkpoint::open(opened.path));
+        return openCheckpoint(opened, checkpoint);
+    }
     std::string begin;
+    bool isSafetensors = opened.path.ends_with(".safetensors");
     {
         TRY(const MappedFile file, MappedFile::open(opened.path));
         begin = beginOf(file, Importer::beginBytes);
+        isSafetensors = isSafetensors || looksLikeSafetensors(file.bytes());
     }
     if (begin.starts_with(sessionMark)) {
         opened.kind = OpenedFile::Kind::Session;
@@ -88,10 +99,9 @@ Result<void> openAny(OpenedFile& opened, const Controls& controls, const InputSo
         opened.kind = OpenedFile::Kind::Latents;
         return measureInput(opened, controls, source, VaeTask::Decode);
     }
-    if (opened.path.ends_with(".safetensors")) return openSafetensors(opened, controls, source);
+    if (isSafetensors) return openSafetensors(opened, controls, source);
     if (const Importer* importer = importerOf(begin, opened.path))
         return openRecording(opened, *importer, controls, progress);
-    if (begin.size() > 8 && begin[8] == '{') return openSafetensors(opened, controls, source);
     std::vector<std::string> recordings;
     for (const Importer* importer : importers)
         recordings.push_back(fmt::format("{} ({})", importer->title, importer->patterns));

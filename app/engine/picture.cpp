@@ -90,7 +90,7 @@ Result<void> savePng(const QImage& picture, const std::string& path, int bits) {
 }
 
 Result<void> saveMoments(const Moments& moments, const std::string& path) {
-    TRY(const auto sink, tensorSink(path, VaeTask::Encode, *moments.family,
+    TRY(const auto sink, tensorSink(path, VaeTask::Encode, moments.family,
                                     {.n = moments.n, .h = moments.h, .w = moments.w, .c = moments.c}));
     const std::uint64_t picture = moments.h * moments.w * moments.c;
     for (std::uint64_t n = 0; n < moments.n; ++n)

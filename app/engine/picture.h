@@ -22,7 +22,7 @@ using PicturePtr = std::shared_ptr<const DecodedPictures>;
 
 // What an encoder made: NHWC, as the core hands it over.
 struct Moments {
-    const Family* family = nullptr;
+    Family family;
     std::uint64_t n = 1, h = 0, w = 0, c = 0;
     std::vector<float> values;
 };

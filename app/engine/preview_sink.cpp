@@ -16,7 +16,7 @@ Result<std::unique_ptr<PreviewSink>> PreviewSink::create(const Family& family, V
     };
     if (op == VaeTask::Encode) {
         sink->m_moments = std::make_shared<Moments>(
-            Moments{.family = &family, .n = shape.n, .h = shape.h, .w = shape.w, .c = shape.c, .values = {}});
+            Moments{.family = family, .n = shape.n, .h = shape.h, .w = shape.w, .c = shape.c, .values = {}});
         try {
             sink->m_moments->values.resize(shape.n * shape.h * shape.w * shape.c);
         } catch (const std::bad_alloc&) {

@@ -22,7 +22,7 @@ private:
         : m_family(family)
         , m_shape(shape) {}
 
-    const Family& m_family;
+    Family m_family;
     OutputShape m_shape;
     DecodedPictures m_pictures;
     std::shared_ptr<Moments> m_moments;

@@ -17,7 +17,7 @@ public:
     // `failed`: hears, on this thread, of a job that threw; the next one then has its turn.
     explicit Worker(std::function<void(const Error&)> failed)
         : m_failed(std::move(failed))
-        , m_thread([this](std::stop_token stop) { run(stop); }) {}
+        , m_thread([this](std::stop_token stop) { run(std::move(stop)); }) {}
 
     void add(std::function<void()> job) {
         const std::lock_guard lock(m_mutex);
@@ -33,7 +33,7 @@ public:
     }
 
 private:
-    void run(std::stop_token stop) {
+    void run(const std::stop_token& stop) {
         for (;;) {
             std::function<void()> job;
             {

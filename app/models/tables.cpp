@@ -220,9 +220,9 @@ std::vector<RowColumn<EventRow>> eventColumns() {
         const auto& tensors = r.timeline->recording().tensors;
         return e.tensor < tensors.size() ? &tensors[e.tensor] : nullptr;
     };
-    const auto bytes = [](QString title, QString tip, auto value) {
-        return RowColumn<R>{.title = std::move(title),
-                            .tip = std::move(tip),
+    const auto bytes = [](const QString& title, const QString& tip, auto value) {
+        return RowColumn<R>{.title = title,
+                            .tip = tip,
                             .text = [=](const R& r) { return bytesText(value(r)); },
                             .number = [=](const R& r) { return number(value(r)); }};
     };

@@ -23,8 +23,7 @@ Places placesOf(const std::vector<TileLayout::Tile>& tiles) {
     }
     for (std::vector<int>* axis : {&places.x, &places.y}) {
         std::ranges::sort(*axis);
-        const auto repeated = std::ranges::unique(*axis);
-        axis->erase(repeated.begin(), repeated.end());
+        axis->erase(std::unique(axis->begin(), axis->end()), axis->end());
     }
     return places;
 }

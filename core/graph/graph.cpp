@@ -39,7 +39,44 @@ std::vector<ValueId> inputs(const Op& op) {
     return values;
 }
 
-ValueId GraphBuilder::append(Op op, LayerId layer, Shape out) {
+Shape outputShape(const Op& op, const Graph& graph) {
+    const auto of = [&](const Conv2d& conv) {
+        const Shape& in = graph.shape(conv.in);
+        const auto size = [&](std::uint64_t from, std::int32_t padBegin) {
+            return (from + static_cast<std::uint32_t>(padBegin) + conv.kernel / 2 - conv.kernel) / conv.stride + 1;
+        };
+        return Shape{.n = in.n,
+                     .h = size(in.h, conv.padTop),
+                     .w = size(in.w, conv.padLeft),
+                     .c = graph.weights[conv.weight.index].dims[0]};
+    };
+    const auto upsampled = [&](Shape shape) {
+        shape.h *= 2;
+        shape.w *= 2;
+        return shape;
+    };
+    return std::visit(
+        [&](const auto& o) {
+            using T = std::decay_t<decltype(o)>;
+            if constexpr (std::is_same_v<T, Conv2d>)
+                return of(o);
+            else if constexpr (std::is_same_v<T, UpsampleNearest>)
+                return upsampled(graph.shape(o.in));
+            else
+                return graph.shape(inputs(o).front()); // of a view of rows its end is not known here
+        },
+        op);
+}
+
+Graph resized(const Graph& graph, const Shape& input) {
+    Graph tile = graph;
+    tile.values[tile.input.index] = input;
+    for (const Node& node : tile.nodes) tile.values[node.out.index] = outputShape(node.op, tile);
+    return tile;
+}
+
+ValueId GraphBuilder::append(Op op, LayerId layer) {
+    const Shape out = outputShape(op, m_graph);
     if (out.elements() == 0 || tooLarge(out))
         mistake(fmt::format(
             "layer {} would make a tensor of {}x{}x{}x{} elements; at most 2^48 and at least 1 are possible",
@@ -58,35 +95,32 @@ ValueId GraphBuilder::input(Shape shape) {
     return m_graph.input;
 }
 
-ValueId GraphBuilder::unary(Op op, ValueId in) {
+ValueId GraphBuilder::unary(Op op) {
     // An activation belongs to the layer that made its input.
-    return append(std::move(op), m_graph.nodes.empty() ? layer("input") : m_graph.nodes.back().layer, shape(in));
+    return append(std::move(op), m_graph.nodes.empty() ? layer("input") : m_graph.nodes.back().layer);
 }
 
 ValueId GraphBuilder::conv(const std::string& path, ValueId in, std::vector<std::uint64_t> weightDims, Conv2d op,
-                           std::uint32_t padEnd, bool bias) {
+                           bool bias) {
     const Shape from = shape(in);
-    const std::uint64_t padded = static_cast<std::uint32_t>(op.padTop) + padEnd; // and columns
+    const std::uint64_t padded = static_cast<std::uint32_t>(op.padTop) + op.kernel / 2; // and columns
     if (from.h + padded < op.kernel || from.w + padded < op.kernel) {
         mistake(fmt::format("layer {}: a {}x{} map is smaller than the {}x{} kernel", quote(path), from.h, from.w,
                             op.kernel, op.kernel));
         return in;
     }
-    const Shape out{.n = from.n,
-                    .h = (from.h + padded - op.kernel) / op.stride + 1,
-                    .w = (from.w + padded - op.kernel) / op.stride + 1,
-                    .c = weightDims[0]};
     op.in = in;
+    const std::uint64_t outChannels = weightDims[0];
     op.weight = weight(path + ".weight", std::move(weightDims));
-    if (bias) op.bias = weight(path + ".bias", {out.c});
-    return append(op, layer(path), out);
+    if (bias) op.bias = weight(path + ".bias", {outChannels});
+    return append(op, layer(path));
 }
 
 ValueId GraphBuilder::conv(const std::string& path, ValueId in, std::uint64_t outChannels, std::uint32_t kernel,
                            bool bias) {
     const auto pad = static_cast<std::int32_t>(kernel / 2);
     return conv(path, in, {outChannels, shape(in).c, kernel, kernel},
-                Conv2d{.kernel = kernel, .stride = 1, .padTop = pad, .padLeft = pad}, kernel / 2, bias);
+                Conv2d{.kernel = kernel, .stride = 1, .padTop = pad, .padLeft = pad}, bias);
 }
 
 ValueId GraphBuilder::convDown(const std::string& path, ValueId in, std::uint64_t outChannels, std::uint32_t padBegin,
@@ -96,11 +130,11 @@ ValueId GraphBuilder::convDown(const std::string& path, ValueId in, std::uint64_
                        .stride = 2,
                        .padTop = static_cast<std::int32_t>(padBegin),
                        .padLeft = static_cast<std::int32_t>(padBegin)},
-                1, bias);
+                bias);
 }
 
 ValueId GraphBuilder::linear(const std::string& path, ValueId in, std::uint64_t outChannels) {
-    return conv(path, in, {outChannels, shape(in).c}, Conv2d{.kernel = 1, .stride = 1, .padTop = 0, .padLeft = 0}, 0,
+    return conv(path, in, {outChannels, shape(in).c}, Conv2d{.kernel = 1, .stride = 1, .padTop = 0, .padLeft = 0},
                 true);
 }
 
@@ -113,29 +147,22 @@ ValueId GraphBuilder::groupNorm(const std::string& path, ValueId in, std::uint32
                  .beta = weight(path + ".bias", {c}),
                  .groups = groups,
                  .eps = eps};
-    return append(op, layer(path), shape(in));
+    return append(op, layer(path));
 }
 
-ValueId GraphBuilder::tanhClamp(const std::string& path, ValueId in) {
-    return append(TanhClamp{in}, layer(path), shape(in));
-}
+ValueId GraphBuilder::tanhClamp(const std::string& path, ValueId in) { return append(TanhClamp{in}, layer(path)); }
 
 ValueId GraphBuilder::add(const std::string& path, ValueId a, ValueId b) {
     if (shape(a) != shape(b)) mistake(fmt::format("layer {}: the two maps to add differ in shape", quote(path)));
-    return append(Add{a, b}, layer(path), shape(a));
+    return append(Add{a, b}, layer(path));
 }
 
-ValueId GraphBuilder::upsample(const std::string& path, ValueId in) {
-    Shape out = shape(in);
-    out.h *= 2;
-    out.w *= 2;
-    return append(UpsampleNearest{in}, layer(path), out);
-}
+ValueId GraphBuilder::upsample(const std::string& path, ValueId in) { return append(UpsampleNearest{in}, layer(path)); }
 
 ValueId GraphBuilder::attention(const std::string& path, ValueId q, ValueId k, ValueId v, float scale) {
     if (shape(q) != shape(k) || shape(q) != shape(v))
         mistake(fmt::format("layer {}: queries, keys and values differ in shape", quote(path)));
-    return append(Attention{.q = q, .k = k, .v = v, .scale = scale}, layer(path), shape(q));
+    return append(Attention{.q = q, .k = k, .v = v, .scale = scale}, layer(path));
 }
 
 Result<Graph> GraphBuilder::finish(ValueId output) {

@@ -31,7 +31,7 @@ struct Conv2d {
     std::optional<WeightId> bias;
     std::uint32_t kernel = 3;             // 1 or 3, square
     std::uint32_t stride = 1;             // 1 or 2
-    std::int32_t padTop = 1, padLeft = 1; // as of ConvCall
+    std::int32_t padTop = 1, padLeft = 1; // as of ConvCall; below and right it is padded by half a kernel
 };
 // y = (x - mean) / sqrt(variance + eps) * gamma + beta, mean and variance over a group of channels of one image.
 struct GroupNorm {
@@ -85,6 +85,10 @@ template <class AnyOp, class Visit> void forEachInput(AnyOp& op, const Visit& vi
 }
 std::vector<ValueId> inputs(const Op& op);
 
+struct Graph;
+// What the op makes of values that the graph has. Convolutions make at least one pixel, see GraphBuilder.
+Shape outputShape(const Op& op, const Graph& graph);
+
 struct Node {
     Op op;
     LayerId layer;
@@ -101,6 +105,9 @@ struct Graph {
     const Shape& shape(ValueId value) const { return values[value.index]; }
 };
 
+// The same ops over an input of another size, no larger than the graph's own: a tile of it.
+Graph resized(const Graph& graph, const Shape& input);
+
 // Appends ops and infers their shapes. The first mistake (channels that do not fit, sizes past 2^48 elements) is kept
 // and comes out of finish(); after it every call is harmless.
 class GraphBuilder {
@@ -114,8 +121,8 @@ public:
     // A linear layer over the channels of each pixel: weights [out, in].
     ValueId linear(const std::string& path, ValueId in, std::uint64_t outChannels);
     ValueId groupNorm(const std::string& path, ValueId in, std::uint32_t groups, float eps);
-    ValueId silu(ValueId in) { return unary(Silu{in}, in); }
-    ValueId relu(ValueId in) { return unary(Relu{in}, in); }
+    ValueId silu(ValueId in) { return unary(Silu{in}); }
+    ValueId relu(ValueId in) { return unary(Relu{in}); }
     ValueId tanhClamp(const std::string& path, ValueId in);
     ValueId add(const std::string& path, ValueId a, ValueId b);
     ValueId upsample(const std::string& path, ValueId in);
@@ -125,10 +132,9 @@ public:
     Result<Graph> finish(ValueId output);
 
 private:
-    ValueId conv(const std::string& path, ValueId in, std::vector<std::uint64_t> weightDims, Conv2d op,
-                 std::uint32_t padEnd, bool bias);
-    ValueId unary(Op op, ValueId in);
-    ValueId append(Op op, LayerId layer, Shape out);
+    ValueId conv(const std::string& path, ValueId in, std::vector<std::uint64_t> weightDims, Conv2d op, bool bias);
+    ValueId unary(Op op);
+    ValueId append(Op op, LayerId layer);
     LayerId layer(const std::string& path);
     WeightId weight(std::string name, std::vector<std::uint64_t> dims);
     void mistake(std::string sentence);

@@ -64,14 +64,20 @@ Result<Input> latentsInput(const Family& family, HostTensor latents, bool scaled
         return fail(ErrorCode::BadInput, "file {}, tensor {}: {} channels, {}latents of {} have {}", quote(fileName),
                     quote(latents.name), shape.c, packed ? "scaled (packed) " : "", family.name, channels);
     const auto data = std::make_shared<const HostTensor>(std::move(latents));
+    const std::uint64_t factor = family.factor(VaeTask::Decode);
     if (!packed) {
-        const double scaling = scaled ? family.scaling : 1.0, shift = scaled ? family.shift : 0.0;
-        return Input{.width = shape.w * spatialFactor,
-                     .height = shape.h * spatialFactor,
+        const double scaling = scaled ? family.scaling : 1.0;
+        std::vector<double> deviations(channels, 1.0), shifts(channels, scaled ? family.shift : 0.0);
+        if (scaled && !family.latentsMean.empty()) {
+            deviations.assign(family.latentsStd.begin(), family.latentsStd.end());
+            shifts.assign(family.latentsMean.begin(), family.latentsMean.end());
+        }
+        return Input{.width = shape.w * factor,
+                     .height = shape.h * factor,
                      .batch = shape.n,
                      .read = readNhwc(shape, [=](auto n, auto c, auto y, auto x) {
-                         return static_cast<float>(
-                             data->values[((n * shape.c + c) * shape.h + y) * shape.w + x] / scaling + shift);
+                         const double value = data->values[((n * shape.c + c) * shape.h + y) * shape.w + x];
+                         return static_cast<float>(value * deviations[c] / scaling + shifts[c]);
                      })};
     }
     // Channel 4c + 2·dy + dx of a packed pixel is channel c at (2y + dy, 2x + dx).
@@ -88,8 +94,8 @@ Result<Input> latentsInput(const Family& family, HostTensor latents, bool scaled
         },
         parameters.values(statistics[1]));
     const Nchw unpacked{.n = shape.n, .c = family.latentChannels, .h = 2 * shape.h, .w = 2 * shape.w};
-    return Input{.width = unpacked.w * spatialFactor,
-                 .height = unpacked.h * spatialFactor,
+    return Input{.width = unpacked.w * factor,
+                 .height = unpacked.h * factor,
                  .batch = shape.n,
                  .read = readNhwc(unpacked, [=](auto n, auto c, auto y, auto x) {
                      const std::uint64_t from = 4 * c + 2 * (y % 2) + x % 2;
@@ -100,7 +106,8 @@ Result<Input> latentsInput(const Family& family, HostTensor latents, bool scaled
 
 Result<Input> syntheticLatents(const Family& family, std::uint64_t width, std::uint64_t height, std::uint64_t batch,
                                std::uint64_t seed) {
-    const Nchw shape{.n = batch, .c = family.latentChannels, .h = height / spatialFactor, .w = width / spatialFactor};
+    const std::uint64_t factor = family.factor(VaeTask::Decode);
+    const Nchw shape{.n = batch, .c = family.latentChannels, .h = height / factor, .w = width / factor};
     const auto make = readNhwc(shape, [shape, latents = SyntheticLatents(seed)](auto n, auto c, auto y, auto x) {
         return latents[((n * shape.c + c) * shape.h + y) * shape.w + x];
     });

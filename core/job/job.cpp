@@ -11,27 +11,6 @@ namespace spikescope {
 
 namespace {
 
-// The family that the controls name, or the checkpoint's own.
-Result<const Family*> chooseFamily(const Controls& controls, const Checkpoint* checkpoint,
-                                   std::vector<std::string>& notes) {
-    const Family* wanted = controls.model.empty() ? nullptr : findFamily(controls.model);
-    if (!checkpoint) return wanted ? wanted : findFamily(defaultControls().model);
-    const auto& candidates = checkpoint->candidates();
-    std::vector<std::string> names;
-    for (const Family* family : candidates) names.emplace_back(family->name);
-    if (wanted) {
-        if (std::ranges::find(candidates, wanted) == candidates.end())
-            return fail(ErrorCode::BadInput, "file {}: its tensors are those of {}, not of model {}",
-                        quote(checkpoint->file().fileName()), joined(names, " or "), wanted->name);
-        return wanted;
-    }
-    if (names.size() > 1)
-        notes.push_back(fmt::format(
-            "the checkpoint's tensors fit {}; taken as {} (--model chooses; they differ in how latents are scaled)",
-            joined(names, ", "), names.front()));
-    return candidates.front();
-}
-
 Result<std::optional<Input>> readInput(const Family& family, const Controls& controls, const InputChoice& choice,
                                        const Parameters& parameters) {
     if (const auto* seed = std::get_if<std::uint64_t>(&choice)) {
@@ -63,10 +42,23 @@ void fallBackFromTiles(Controls& controls, std::vector<std::string>& notes) {
     controls.tile = {};
 }
 
+// Tiles are whole latents, of which some VAEs have fewer than one for eight pixels.
+Result<void> checkTileUnits(const Controls& controls, std::uint64_t factor) {
+    if (!controls.isTiled() || controls.isStriped() || factor <= tileUnit) return {};
+    const std::uint64_t unit = controls.tileGrid == TileArrangement::ThreePasses ? 2 * factor : factor;
+    if (controls.tile.height % unit != 0 || controls.tile.width % unit != 0 || controls.overlap % factor != 0)
+        return fail(
+            ErrorCode::BadUsage,
+            "tile {}, overlap {}: this VAE has a latent for {} pixels, so sides of tiles are multiples of {} and "
+            "overlaps of {}",
+            *controlValue(controls, "tile"), controls.overlap, factor, unit, factor);
+    return {};
+}
+
 // Finds the parameters of a decoder or an encoder and says how each is stored.
 Result<void> bindHalf(Job& job, std::vector<Weight>& weights, VaeTask op) {
     const char* half = op == VaeTask::Decode ? "decoder" : "encoder";
-    CHECK(job.parameters.bind(weights, fmt::format("the {} {}", job.family->name, half)));
+    CHECK(job.parameters.bind(weights, fmt::format("the {} {}", job.family.name, half)));
     for (Weight& weight : weights) weight.stored = job.parameters.storedType(weight);
     return {};
 }
@@ -93,13 +85,19 @@ Result<Job> makeJob(Controls controls, const InputChoice& choice, OpLimits limit
             return fail(ErrorCode::BadInput, "file {}: it holds {} alone, op {} needs the other half",
                         quote(controls.weights), decode ? "an encoder" : "a decoder", decode ? "decode" : "encode");
     }
-    TRY(job.family, chooseFamily(controls, checkpoint ? &*checkpoint : nullptr, job.notes));
+    if (checkpoint) {
+        TRY(Checkpoint::Choice chosen, checkpoint->choose(controls.model));
+        job.family = std::move(chosen.family);
+        job.notes = std::move(chosen.notes);
+    } else {
+        job.family = *findFamily(controls.model.empty() ? defaultControls().model : controls.model);
+    }
     job.parameters = checkpoint ? Parameters(std::move(*checkpoint)) : Parameters(*controls.syntheticSeed());
 
     const auto* file = std::get_if<InputFile>(&choice);
     if (controls.op == VaeTask::Decode && file && file->scaled)
-        CHECK(job.parameters.bind(latentStatistics(*job.family), "the packed latents' statistics"));
-    TRY(job.input, readInput(*job.family, controls, choice, job.parameters));
+        CHECK(job.parameters.bind(latentStatistics(job.family), "the packed latents' statistics"));
+    TRY(job.input, readInput(job.family, controls, choice, job.parameters));
     if (job.input) {
         if ((controls.width && controls.width != job.input->width) ||
             (controls.height && controls.height != job.input->height))
@@ -115,18 +113,19 @@ Result<Job> makeJob(Controls controls, const InputChoice& choice, OpLimits limit
         controls.width = defaultControls().width;
         controls.height = defaultControls().height;
     }
-    controls.model = job.family->name;
+    controls.model = job.family.name;
 
     fallBackFromTiles(controls, job.notes);
+    CHECK(checkTileUnits(controls, job.family.factor(controls.op)));
     // Tiles are of one image at a time.
     TRY(Graph graph,
-        buildGraph(*job.family, controls.op, controls.width, controls.height, controls.isTiled() ? 1 : controls.batch));
+        buildGraph(job.family, controls.op, controls.width, controls.height, controls.isTiled() ? 1 : controls.batch));
     CHECK(bindHalf(job, graph.weights, controls.op));
     std::vector<Weight> unused;
     if (controls.load == LoadPolicy::Full) {
         const VaeTask other = controls.op == VaeTask::Decode ? VaeTask::Encode : VaeTask::Decode;
-        const std::uint64_t side = sizeMultiple(*job.family);
-        TRY(Graph otherHalf, buildGraph(*job.family, other, side, side, 1));
+        const std::uint64_t side = sizeMultiple(job.family, other);
+        TRY(Graph otherHalf, buildGraph(job.family, other, side, side, 1));
         unused = std::move(otherHalf.weights);
         CHECK(bindHalf(job, unused, other));
     }

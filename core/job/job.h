@@ -15,7 +15,7 @@ namespace spikescope {
 
 struct Job {
     Controls controls; // complete: model and size are set
-    const Family* family = nullptr;
+    Family family;     // with the architecture of the checkpoint, where there is one
     Parameters parameters{0};
     std::optional<Input> input; // none: only a plan is possible
     Program program;

@@ -1,12 +1,13 @@
 #pragma once
-// The KL autoencoder of Stable Diffusion and its descendants: resnet blocks of 128, 256, 512, 512 channels, one
-// attention in the middle, GroupNorm of 32 groups. Parameters by their diffusers names.
+// The KL autoencoder of latent diffusion models: levels of resnets, attention in the middle, GroupNorm. Parameters by
+// their diffusers names.
 
 #include "core/model/family.h"
 
 namespace spikescope {
 
-Result<Graph> klDecoder(const Family& family, Shape latents);
-Result<Graph> klEncoder(const Family& family, Shape picture);
+Result<Graph> klDecoder(const KlHalf& half, Shape latents);
+// Mean and logvar of latentChannels each.
+Result<Graph> klEncoder(const KlHalf& half, std::uint64_t latentChannels, Shape picture);
 
 } // namespace spikescope

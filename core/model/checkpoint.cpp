@@ -1,24 +1,24 @@
 #include "core/model/checkpoint.h"
 
 #include "core/base/text.h"
+#include "core/model/model_files.h"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 
 namespace spikescope {
 
 namespace {
 
-constexpr std::array<std::string_view, 4> prefixes{"", "first_stage_model.", "vae.", "model."};
+// Of tiny autoencoders, whose names are too short to be searched for behind any prefix.
+constexpr std::array<std::string_view, 4> tinyPrefixes{"", "first_stage_model.", "vae.", "model."};
 
-std::string replaced(std::string text, std::string_view from, std::string_view to) {
-    if (const auto at = text.find(from); at != std::string::npos) text.replace(at, from.size(), to);
-    return text;
-}
-
-int digitAt(std::string_view text, std::size_t at) {
-    return at < text.size() && text[at] >= '0' && text[at] <= '9' ? text[at] - '0' : -1;
+// [512, 512] and [512, 512, 1, 1] are the same 1×1 convolution.
+std::vector<std::uint64_t> trimmed(std::vector<std::uint64_t> shape) {
+    while (shape.size() > 2 && shape.back() == 1) shape.pop_back();
+    return shape;
 }
 
 // What a file is that is no VAE we know, by a name that its kind always has.
@@ -55,37 +55,6 @@ std::string looksLike(const Safetensors& file) {
 
 } // namespace
 
-std::vector<std::string> klNames(std::string_view diffusersName, NameLayout layout) {
-    std::string name(diffusersName);
-    if (layout == NameLayout::Diffusers) {
-        // Files of old diffusers name the attention's parts differently.
-        std::vector<std::string> names{name};
-        for (const auto& [now, before] : {std::pair{"attentions.0.to_q.", "attentions.0.query."},
-                                          std::pair{"attentions.0.to_k.", "attentions.0.key."},
-                                          std::pair{"attentions.0.to_v.", "attentions.0.value."},
-                                          std::pair{"attentions.0.to_out.0.", "attentions.0.proj_attn."}})
-            if (name.find(now) != std::string::npos) names.push_back(replaced(name, now, before));
-        return names;
-    }
-    for (const auto& [now, original] :
-         {std::pair{"mid_block.resnets.0.", "mid.block_1."}, std::pair{"mid_block.resnets.1.", "mid.block_2."},
-          std::pair{"mid_block.attentions.0.group_norm.", "mid.attn_1.norm."},
-          std::pair{"mid_block.attentions.0.to_q.", "mid.attn_1.q."},
-          std::pair{"mid_block.attentions.0.to_k.", "mid.attn_1.k."},
-          std::pair{"mid_block.attentions.0.to_v.", "mid.attn_1.v."},
-          std::pair{"mid_block.attentions.0.to_out.0.", "mid.attn_1.proj_out."},
-          std::pair{"conv_norm_out.", "norm_out."}, std::pair{"conv_shortcut.", "nin_shortcut."},
-          std::pair{".resnets.", ".block."}, std::pair{".upsamplers.0.", ".upsample."},
-          std::pair{".downsamplers.0.", ".downsample."}, std::pair{"down_blocks.", "down."}})
-        name = replaced(std::move(name), now, original);
-    // Decoder blocks count from the picture's end: up_blocks.0 is up.3.
-    constexpr std::string_view up = "up_blocks.";
-    if (const auto at = name.find(up); at != std::string::npos)
-        if (const int block = digitAt(name, at + up.size()); block >= 0)
-            name.replace(at, up.size() + 1, fmt::format("up.{}", 3 - block));
-    return {name};
-}
-
 std::string tinyOriginalName(std::string_view diffusersName) {
     const bool decoder = diffusersName.starts_with("decoder.");
     std::string_view rest = diffusersName;
@@ -98,29 +67,48 @@ std::string tinyOriginalName(std::string_view diffusersName) {
     return fmt::format("{}{}", index + (decoder ? 1 : 0), std::string_view(end, rest.data() + rest.size()));
 }
 
-void Checkpoint::setCandidates(Backbone backbone, std::uint64_t latentChannels) {
-    m_backbone = backbone;
+// The decoder and the encoder of one autoencoder: of several in a file one with both halves, with the shortest prefix.
+Result<bool> Checkpoint::recogniseKl() {
+    using Halves = std::array<const KlPlace*, 2>; // by VaeTask
+    const std::vector<KlPlace> places = findKl(m_file);
+    const auto rank = [](const Halves& halves) {
+        const KlPlace* any = halves[0] ? halves[0] : halves[1];
+        return std::pair(halves[0] && halves[1], -static_cast<std::ptrdiff_t>(any->prefix.size()));
+    };
+    Halves chosen{};
+    for (const KlPlace& place : places) {
+        Halves halves{};
+        for (const KlPlace& other : places)
+            if (other.prefix == place.prefix && !halves[other.task == VaeTask::Encode])
+                halves[other.task == VaeTask::Encode] = &other;
+        if (chosen == Halves{} || rank(halves) > rank(chosen)) chosen = halves;
+    }
+    if (chosen == Halves{}) return false;
+    std::array<std::optional<KlShapes>, 2> shapes;
+    for (const std::size_t i : {0, 1}) {
+        if (!chosen[i]) continue;
+        TRY(shapes[i], klShapes(m_file, *chosen[i]));
+        m_half[i] = {.has = true, .at = chosen[i]->at, .levels = shapes[i]->half.levels.size()};
+        m_layout = chosen[i]->layout;
+        m_prefix = chosen[i]->prefix;
+    }
+    const KlShapes& latents = shapes[0] ? *shapes[0] : *shapes[1];
+    const auto add = [&](Family family) {
+        family.latentChannels = latents.latentChannels;
+        if (shapes[0]) family.decoder = shapes[0]->half;
+        if (shapes[1]) family.encoder = shapes[1]->half;
+        m_candidates.push_back(std::move(family));
+    };
     for (const Family& family : families())
-        if (family.backbone == backbone && family.latentChannels == latentChannels) m_candidates.push_back(&family);
-}
-
-bool Checkpoint::recogniseKl(const std::string& prefix) {
-    const TensorView* decoderIn = m_file.find(prefix + "decoder.conv_in.weight");
-    const TensorView* encoderIn = m_file.find(prefix + "encoder.conv_in.weight");
-    const TensorView* encoderOut = m_file.find(prefix + "encoder.conv_out.weight");
-    m_hasDecoder = decoderIn && decoderIn->shape.size() == 4;
-    m_hasEncoder = encoderIn && encoderIn->shape.size() == 4 && encoderOut && encoderOut->shape.size() == 4;
-    if (!m_hasDecoder && !m_hasEncoder) return false;
-    setCandidates(Backbone::Kl, m_hasDecoder ? decoderIn->shape[1] : encoderOut->shape[0] / 2);
-    if (m_candidates.empty()) return false;
-    const bool original = m_file.find(prefix + "decoder.mid.block_1.conv1.weight") ||
-                          m_file.find(prefix + "encoder.mid.block_1.conv1.weight");
-    m_layout = original ? NameLayout::Original : NameLayout::Diffusers;
-    m_prefix = prefix;
+        if (family.backbone == Backbone::Kl && family.name != "kl" && family.latentChannels == latents.latentChannels &&
+            family.decoder.factor() == latents.half.factor())
+            add(family);
+    if (m_candidates.empty()) add(*findFamily("kl"));
     return true;
 }
 
 bool Checkpoint::recogniseTiny(const std::string& prefix) {
+    m_backbone = Backbone::Tiny;
     const auto conv = [&](const std::string& name) -> const TensorView* {
         const TensorView* tensor = m_file.find(name);
         return tensor && tensor->shape.size() == 4 && tensor->shape[0] == 64 ? tensor : nullptr;
@@ -139,7 +127,7 @@ bool Checkpoint::recogniseTiny(const std::string& prefix) {
             // An encoder has a layer 0, and block 1 without a weight of its own.
             if (decoderIn && conv(at + "0.weight")) decoderIn = nullptr;
             if (decoderIn) {
-                m_halfPrefix[0] = at;
+                m_half[0].at = at;
                 break;
             }
         }
@@ -147,38 +135,212 @@ bool Checkpoint::recogniseTiny(const std::string& prefix) {
             const std::string at = prefix + std::string(half);
             encoderIn = conv(at + "0.weight");
             if (isPicture(encoderIn)) {
-                m_halfPrefix[1] = at;
+                m_half[1].at = at;
                 lastOfEncoder = at + "14.weight";
                 break;
             }
         }
     }
     const TensorView* encoderOut = m_file.find(lastOfEncoder);
-    m_hasDecoder = decoderIn != nullptr;
-    m_hasEncoder = isPicture(encoderIn) && encoderOut && !encoderOut->shape.empty();
-    if (!m_hasDecoder && !m_hasEncoder) return false;
-    setCandidates(Backbone::Tiny, m_hasDecoder ? decoderIn->shape[1] : encoderOut->shape[0]);
+    m_half[0].has = decoderIn != nullptr;
+    m_half[1].has = isPicture(encoderIn) && encoderOut && !encoderOut->shape.empty();
+    if (!hasDecoder() && !hasEncoder()) return false;
+    const std::uint64_t latentChannels = hasDecoder() ? decoderIn->shape[1] : encoderOut->shape[0];
+    for (const Family& family : families())
+        if (family.backbone == Backbone::Tiny && family.latentChannels == latentChannels)
+            m_candidates.push_back(family);
     return !m_candidates.empty();
 }
 
 Result<Checkpoint> Checkpoint::open(const std::string& path) {
-    TRY(Safetensors file, Safetensors::open(path));
+    TRY(const ModelFiles files, findModelFiles(path));
+    if (files.weights.size() != 1)
+        return fail(ErrorCode::Unsupported, "file {}: {} shards, one is supported", quote(path), files.weights.size());
+    TRY(Safetensors file, Safetensors::open(files.weights.front()));
     Checkpoint checkpoint(std::move(file));
-    for (const std::string_view prefix : prefixes)
-        if (checkpoint.recogniseKl(std::string(prefix)) || checkpoint.recogniseTiny(std::string(prefix)))
-            return checkpoint;
+    CHECK(checkpoint.recognise());
+    if (!files.config) return checkpoint;
+    TRY(const std::optional<ModelConfig> config, readModelConfig(*files.config));
+    if (config) CHECK(checkpoint.heed(*config));
+    return checkpoint;
+}
+
+Result<void> Checkpoint::recognise() {
+    TRY(const bool isKl, recogniseKl());
+    if (isKl) return {};
+    for (const std::string_view prefix : tinyPrefixes)
+        if (recogniseTiny(std::string(prefix))) return {};
     return fail(ErrorCode::BadInput, "file {}: its {} tensors are not those of a supported VAE; it looks like {}",
-                quote(path), checkpoint.m_file.tensors().size(), looksLike(checkpoint.m_file));
+                quote(m_file.fileName()), m_file.tensors().size(), looksLike(m_file));
+}
+
+Result<void> Checkpoint::heed(const ModelConfig& config) {
+    if (m_backbone == Backbone::Tiny) return {}; // its scaling is not that of the latents
+    const std::size_t channels = m_candidates.front().latentChannels;
+    if (!config.latentsMean.empty() && config.latentsMean.size() != channels)
+        return fail(ErrorCode::BadInput,
+                    "file {}: latents_mean has {} values, the checkpoint's latents have {} channels",
+                    quote(config.path), config.latentsMean.size(), channels);
+    for (Family& family : m_candidates) {
+        family.latentsMean = config.latentsMean;
+        family.latentsStd = config.latentsStd;
+        if (config.normGroups) family.decoder.normGroups = family.encoder.normGroups = *config.normGroups;
+    }
+    noteContradictions(config);
+    if (config.forceUpcast.value_or(false))
+        m_notes.push_back(
+            "config.json says force_upcast: fp16 is too narrow for this VAE's activations, bf16 and fp32 do");
+    if (!config.scaling) return {};
+    const double scaling = *config.scaling, shift = config.shift.value_or(0.0);
+    const std::string said =
+        config.shift ? fmt::format("scaling {}, shift {}", scaling, shift) : fmt::format("scaling {}", scaling);
+    const auto others = std::ranges::stable_partition(m_candidates, [&](const Family& family) {
+        return std::abs(family.scaling - scaling) < 1e-6 && std::abs(family.shift - shift) < 1e-6;
+    });
+    if (others.size() == m_candidates.size()) {
+        Family own = m_candidates.front();
+        own.name = findFamily("kl")->name;
+        own.scaling = scaling;
+        own.shift = shift;
+        own.packedLatents = false;
+        m_candidates.insert(m_candidates.begin(), std::move(own));
+    }
+    m_familyIsSaid = true;
+    m_notes.push_back(fmt::format("family {} by config.json: {}", m_candidates.front().name, said));
+    return {};
+}
+
+// The tensors decide; where the file beside them says otherwise, that is worth knowing.
+void Checkpoint::noteContradictions(const ModelConfig& config) {
+    const Family& family = m_candidates.front();
+    const auto differs = [&](std::string_view key, const auto& said, const auto& has) {
+        m_notes.push_back(fmt::format("config.json says {} {}, the tensors say {}", key, said, has));
+    };
+    if (config.latentChannels && *config.latentChannels != family.latentChannels)
+        differs("latent_channels", *config.latentChannels, family.latentChannels);
+    for (const std::size_t i : {0, 1}) {
+        if (!m_half[i].has) continue;
+        const KlHalf& half = i == 0 ? family.decoder : family.encoder;
+        const std::optional<bool> quantConv = i == 0 ? config.postQuantConv : config.quantConv;
+        if (quantConv && *quantConv != half.quantConv)
+            differs(i == 0 ? "use_post_quant_conv" : "use_quant_conv", *quantConv, half.quantConv);
+        if (config.midAttention && *config.midAttention != half.midAttention)
+            differs("mid_block_add_attention", *config.midAttention, half.midAttention);
+        std::vector<std::uint32_t> channels;
+        for (const KlHalf::Level& level : half.levels) channels.push_back(level.channels);
+        if (!config.blockOutChannels.empty() && config.blockOutChannels != channels)
+            differs("block_out_channels", fmt::format("[{}]", fmt::join(config.blockOutChannels, ", ")),
+                    fmt::format("[{}] in the {}", fmt::join(channels, ", "), i == 0 ? "decoder" : "encoder"));
+        const std::uint32_t more = i == 0 ? 1 : 0; // a decoder has one resnet more in each level
+        if (config.layersPerBlock && *config.layersPerBlock + more != half.levels.front().resnets)
+            differs("layers_per_block", *config.layersPerBlock, half.levels.front().resnets - more);
+    }
+}
+
+Result<Checkpoint::Choice> Checkpoint::choose(std::string_view model) const {
+    std::vector<std::string> names;
+    for (const Family& family : m_candidates) names.emplace_back(family.name);
+    Choice choice{.family = m_candidates.front(), .notes = m_notes};
+    const bool isDecided = m_candidates.size() == 1 || m_familyIsSaid;
+    if (choice.family.name == "kl" && !m_familyIsSaid)
+        choice.notes.push_back("no family has such latents: they are taken as the decoder's input, without scaling");
+    std::vector<std::string> others;
+    for (const TensorView* tensor : unused())
+        if (!tensor->name.ends_with("num_batches_tracked")) others.push_back(tensor->name);
+    if (!others.empty())
+        choice.notes.push_back(fmt::format("{} tensors are left out, first {}", others.size(), quote(others.front())));
+    if (model.empty()) {
+        if (!isDecided)
+            choice.notes.push_back(fmt::format(
+                "the checkpoint's tensors fit {}; taken as {} (--model chooses; they differ in how latents are scaled)",
+                joined(names, ", "), names.front()));
+        return choice;
+    }
+    const auto wanted = std::ranges::find(m_candidates, model, &Family::name);
+    if (wanted == m_candidates.end())
+        return fail(ErrorCode::BadInput, "file {}: its tensors are those of {}, not of model {}",
+                    quote(m_file.fileName()), joined(names, " or "), model);
+    choice.family = *wanted;
+    if (isDecided && wanted != m_candidates.begin())
+        choice.notes.push_back(fmt::format("model {} was asked for: its scaling of latents is used", model));
+    return choice;
 }
 
 const TensorView* Checkpoint::find(std::string_view diffusersName) const {
-    if (m_backbone == Backbone::Tiny && m_layout == NameLayout::Original)
-        return m_file.find(m_halfPrefix[diffusersName.starts_with("decoder.") ? 0 : 1] +
-                           tinyOriginalName(diffusersName));
-    if (m_backbone == Backbone::Tiny) return m_file.find(m_prefix + std::string(diffusersName));
-    for (const std::string& name : klNames(diffusersName, m_layout))
-        if (const TensorView* tensor = m_file.find(m_prefix + name)) return tensor;
-    return nullptr;
+    const bool decoder = diffusersName.starts_with("decoder."), encoder = diffusersName.starts_with("encoder.");
+    const Half& half = m_half[encoder];
+    if (m_backbone == Backbone::Tiny)
+        return m_file.find(m_layout == NameLayout::Original ? half.at + tinyOriginalName(diffusersName)
+                                                            : m_prefix + std::string(diffusersName));
+    if (decoder || encoder) {
+        const std::string_view name = diffusersName.substr(std::string_view("decoder.").size());
+        for (const std::string& known : klNames(name, m_layout, half.levels))
+            if (const TensorView* tensor = m_file.find(half.at + known)) return tensor;
+        return nullptr;
+    }
+    for (const VaeTask task : {VaeTask::Decode, VaeTask::Encode}) {
+        const std::string_view conv = task == VaeTask::Decode ? "post_quant_conv." : "quant_conv.";
+        if (diffusersName.starts_with(conv))
+            return quantConv(m_file, {.task = task, .at = m_half[task == VaeTask::Encode].at, .prefix = m_prefix},
+                             diffusersName.substr(conv.size()));
+    }
+    return m_file.find(m_prefix + std::string(diffusersName));
+}
+
+Result<void> Checkpoint::check(std::span<const Weight> weights, std::string_view what) const {
+    const std::string file = quote(m_file.fileName());
+    std::vector<std::string> missing;
+    std::size_t missingCount = 0;
+    for (const Weight& weight : weights)
+        if (!find(weight.name)) {
+            if (++missingCount <= 5) missing.push_back(weight.name);
+        }
+    if (missingCount)
+        return fail(ErrorCode::BadInput, "file {}: {} of the {} tensors of {} are missing, first {}", file,
+                    missingCount, weights.size(), what, joined(missing, ", "));
+    for (const Weight& weight : weights) {
+        const TensorView& tensor = *find(weight.name);
+        if (trimmed(tensor.shape) != trimmed(weight.dims))
+            return fail(ErrorCode::BadInput, "file {}, tensor {}: shape [{}], {} has [{}]", file, quote(tensor.name),
+                        fmt::join(tensor.shape, ", "), what, fmt::join(weight.dims, ", "));
+        if (!tensor.dtype)
+            return fail(ErrorCode::BadInput, "file {}, tensor {}: dtype {} is not one of F32, F16, BF16", file,
+                        quote(tensor.name), tensor.dtypeText);
+    }
+    return {};
+}
+
+Result<void> Checkpoint::checkHalf(VaeTask task) const {
+    const Family& family = m_candidates.front();
+    const std::uint64_t side = sizeMultiple(family, task);
+    TRY(const Graph graph, buildGraph(family, task, side, side, 1));
+    return check(graph.weights, fmt::format("the {} {}", family.name, task == VaeTask::Decode ? "decoder" : "encoder"));
+}
+
+std::set<const TensorView*> Checkpoint::usedTensors() const {
+    std::set<const TensorView*> used;
+    const Family& family = m_candidates.front();
+    for (const VaeTask task : {VaeTask::Decode, VaeTask::Encode}) {
+        if (!m_half[task == VaeTask::Encode].has) continue;
+        const std::uint64_t side = sizeMultiple(family, task);
+        if (const Result<Graph> graph = buildGraph(family, task, side, side, 1))
+            for (const Weight& weight : graph->weights)
+                if (const TensorView* tensor = find(weight.name)) used.insert(tensor);
+    }
+    if (family.packedLatents)
+        for (const std::string_view statistic : {"bn.running_mean", "bn.running_var"})
+            if (const TensorView* tensor = find(statistic)) used.insert(tensor);
+    return used;
+}
+
+std::size_t Checkpoint::used() const { return usedTensors().size(); }
+
+std::vector<const TensorView*> Checkpoint::unused() const {
+    const std::set<const TensorView*> used = usedTensors();
+    std::vector<const TensorView*> others;
+    for (const TensorView& tensor : m_file.tensors())
+        if (tensor.name.starts_with(m_prefix) && !used.contains(&tensor)) others.push_back(&tensor);
+    return others;
 }
 
 } // namespace spikescope

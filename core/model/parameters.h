@@ -45,8 +45,7 @@ public:
     explicit Parameters(Checkpoint checkpoint)
         : m_checkpoint(std::move(checkpoint)) {}
 
-    // Finds every weight. BadInput names how many are missing and the first five, a wrong shape, or a dtype that is no
-    // float. `what` says whose they are: "the flux1 decoder".
+    // Finds every weight, see Checkpoint::check().
     Result<void> bind(std::span<const Weight> weights, std::string_view what);
 
     ParameterValues values(const Weight& weight) const;

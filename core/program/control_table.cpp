@@ -277,11 +277,11 @@ Result<void> setTile(Controls& c, std::string_view text) {
         return {};
     }
     const auto sides = parseTileSides(text);
-    const auto isSide = [](std::uint64_t side) { return side >= minTileSide && side % spatialFactor == 0; };
+    const auto isSide = [](std::uint64_t side) { return side >= minTileSide && side % tileUnit == 0; };
     if (!sides || !isSide(sides->width) || !isSide(sides->height))
         return fail(ErrorCode::BadUsage,
                     "tile: {} is not off, N, WxH or stripe:N; sides of tiles are multiples of {} from {} to {} pixels",
-                    quote(text), spatialFactor, minTileSide, maximum);
+                    quote(text), tileUnit, minTileSide, maximum);
     c.tile = {.kind = TileChoice::Kind::Tiles, .width = sides->width, .height = sides->height};
     return {};
 }
@@ -299,9 +299,9 @@ std::string tileText(const Controls& c) {
 
 Result<void> setOverlap(Controls& c, std::string_view text) {
     const auto pixels = parseInteger(text);
-    if (!pixels || *pixels > 65536 || *pixels % spatialFactor != 0)
+    if (!pixels || *pixels > 65536 || *pixels % tileUnit != 0)
         return fail(ErrorCode::BadUsage, "overlap: {} is not a multiple of {} from 0 to 65536 pixels", quote(text),
-                    spatialFactor);
+                    tileUnit);
     c.overlap = *pixels;
     return {};
 }

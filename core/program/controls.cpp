@@ -90,23 +90,23 @@ Result<void> checkControls(const Controls& c) {
                         "of them only; with tile-attention global go stripe:N, stripe:1/N with tile-norm shared",
                         valueOf(c, "tile"),
                         c.tile.kind == TileChoice::Kind::Stripe ? "stripes with tile-norm own" : "tiles");
-        if (c.tile.parts || c.tile.height % spatialFactor != 0 || c.tile.height < minTileSide)
+        if (c.tile.parts || c.tile.height % tileUnit != 0 || c.tile.height < minTileSide)
             return fail(ErrorCode::BadUsage,
                         "tile {} contradicts tile-norm own: tiles of their own are multiples of {} from {} pixels on",
-                        valueOf(c, "tile"), spatialFactor, minTileSide);
+                        valueOf(c, "tile"), tileUnit, minTileSide);
         // The second pass has tiles half as high, the first half as wide.
         const bool halved = c.tileGrid == TileArrangement::ThreePasses;
         const bool stripes = c.tile.kind == TileChoice::Kind::Stripe;
         const std::uint64_t width = stripes ? c.tile.height : c.tile.width,
                             side = std::min(c.tile.height, width) / (halved ? 2 : 1);
-        if (halved && (c.tile.height % (2 * spatialFactor) != 0 || width % (2 * spatialFactor) != 0))
+        if (halved && (c.tile.height % (2 * tileUnit) != 0 || width % (2 * tileUnit) != 0))
             return fail(ErrorCode::BadUsage,
                         "tile {} contradicts tile-grid three-passes: its passes halve the sides of tiles, which are "
                         "multiples of {} from {} pixels on",
-                        valueOf(c, "tile"), 2 * spatialFactor, minTileSide);
+                        valueOf(c, "tile"), 2 * tileUnit, minTileSide);
         if (c.overlap >= side)
             return fail(ErrorCode::BadUsage, "overlap {}: tiles of {} pixels share at most {}", c.overlap, side,
-                        (side - 1) / spatialFactor * spatialFactor);
+                        (side - 1) / tileUnit * tileUnit);
         if (c.tileGrid == TileArrangement::Diffusers && c.blend != Blend::Linear)
             return fail(ErrorCode::BadUsage, "tile-grid diffusers contradicts blend {}: it blends linearly",
                         valueOf(c, "blend"));

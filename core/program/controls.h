@@ -64,6 +64,8 @@ struct TileChoice {
 };
 constexpr std::uint64_t minTileRows = 16; // of stripes
 constexpr std::uint64_t minTileSide = 32; // pixels
+// Sides of tiles and overlaps are multiples of it, in pixels; of a VAE with more pixels for each latent, of those.
+constexpr std::uint64_t tileUnit = 8;
 constexpr std::uint64_t maxTilesInFlight = 4;
 enum class TileArrangement : std::uint8_t {
     Even,   // the last tile is moved back so that it ends where the picture does

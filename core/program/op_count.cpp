@@ -20,11 +20,11 @@ std::uint64_t callsOf(const Graph& graph, const Controls& controls) {
     return lowered.program.calls.size();
 }
 
-OpCount countTiles(const Controls& controls, std::uint64_t opsOfTile) {
+OpCount countTiles(const Controls& controls, const LatentSize& latents, std::uint64_t opsOfTile) {
     OpCount count{.tiles = 0, .pictures = controls.batch};
     std::set<std::pair<std::uint64_t, std::uint64_t>> sizes;
-    const std::uint64_t scale = controls.op == VaeTask::Decode ? spatialFactor : 1;
-    for (const TileGrid& grid : tilePlaces(controls, controls.width / spatialFactor, controls.height / spatialFactor)) {
+    const std::uint64_t scale = controls.op == VaeTask::Decode ? latents.factor : 1;
+    for (const TileGrid& grid : tilePlaces(controls, latents)) {
         std::set<std::uint64_t> heights, widths;
         for (const TileLine& row : grid.rows) {
             heights.insert(row.length);
@@ -60,10 +60,11 @@ public:
                     .ops = ops * controls.batch * controls.repeat,
                     .different = ops};
         }
-        if (controls.isTiled()) return countTiles(controls, opsOfTile());
+        if (controls.isTiled()) return countTiles(controls, latentSize(m_graph), opsOfTile());
         return {.ops = (m_calls + 1) * controls.repeat, .different = m_calls + 1};
     }
     std::uint64_t opsOfTile() const { return m_calls + 2; } // its upload and its blend, too
+    std::uint64_t unitOfTiles() const { return std::max(tileUnit, latentSize(m_graph).factor); } // pixels
 
 private:
     const Graph& m_graph;
@@ -83,7 +84,7 @@ bool isAccepted(const OpCount& count, const Controls& controls, const OpLimits& 
 std::optional<Controls> withAcceptedTile(const Counter& counter, const Controls& controls, const OpLimits& limits) {
     if (controls.tile.parts) return std::nullopt;
     const bool halved = controls.tileGrid == TileArrangement::ThreePasses;
-    const std::uint64_t unit = controls.isStriped() ? 2 : spatialFactor * (halved ? 2 : 1);
+    const std::uint64_t unit = controls.isStriped() ? 2 : counter.unitOfTiles() * (halved ? 2 : 1);
     const auto larger = [&](std::uint64_t units) {
         Controls other = controls;
         other.tile.height += units * unit - other.tile.height % unit;

@@ -221,8 +221,9 @@ private:
     // The areas of the output that calls from this group on compute.
     void emitAreas(const WorkUnit& unit, std::size_t group) {
         AreaStep areas;
-        for (const WorkUnit::Area& area : std::ranges::equal_range(unit.areas, group, {}, &WorkUnit::Area::firstGroup))
-            areas.areas.push_back(area.area);
+        for (auto entry = std::ranges::lower_bound(unit.areas, group, {}, &WorkUnit::Area::firstGroup);
+             entry != unit.areas.end() && entry->firstGroup == group; ++entry)
+            areas.areas.push_back(entry->area);
         if (!areas.areas.empty()) step(std::move(areas));
     }
     void emitUnit(const WorkUnit& unit, Where where) {

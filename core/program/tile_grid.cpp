@@ -73,21 +73,26 @@ std::uint64_t fittedOverlap(std::uint64_t size, std::uint64_t tile, std::uint64_
     return tile * tiles > size ? shared(tile * tiles - size, tiles - 1) : 0;
 }
 
-std::uint64_t overlapOf(const Controls& controls, std::uint64_t size, std::uint64_t tile) {
-    const std::uint64_t wanted = controls.overlap / spatialFactor;
+// Latents along one axis, and pixels for each.
+struct Side {
+    std::uint64_t size, factor;
+};
+
+std::uint64_t overlapOf(const Controls& controls, const Side& side, std::uint64_t tile) {
+    const std::uint64_t size = side.size, wanted = controls.overlap / side.factor;
     return controls.tileGrid == TileArrangement::Fitted ? fittedOverlap(size, tile, wanted) : wanted;
 }
 
-std::vector<TileLine> placesOf(const Controls& controls, std::uint64_t size, std::uint64_t tile) {
+std::vector<TileLine> placesOf(const Controls& controls, const Side& side, std::uint64_t tile) {
     std::vector<TileLine> lines;
-    for (const Span& span : spansOf(controls.tileGrid, size, tile, overlapOf(controls, size, tile)))
+    for (const Span& span : spansOf(controls.tileGrid, side.size, tile, overlapOf(controls, side, tile)))
         lines.push_back(
             {.begin = span.begin, .length = span.length, .weights = {}, .nextBlendStart = 0, .weightsBelowBlend = {}});
     return lines;
 }
 
-std::vector<TileLine> linesOf(const Controls& controls, std::uint64_t size, std::uint64_t tile, std::uint64_t scale) {
-    const std::uint64_t overlap = overlapOf(controls, size, tile);
+std::vector<TileLine> linesOf(const Controls& controls, const Side& side, std::uint64_t tile, std::uint64_t scale) {
+    const std::uint64_t size = side.size, overlap = overlapOf(controls, side, tile);
     const std::vector<Span> spans = spansOf(controls.tileGrid, size, tile, overlap);
     std::vector<std::vector<double>> weights;
     std::vector<double> sums(size * scale, 0.0);
@@ -133,16 +138,16 @@ std::vector<TileLine> linesOf(const Controls& controls, std::uint64_t size, std:
     return lines;
 }
 
-// A grid for each pass; linesOf(size, tile) are those of one side.
+// A grid for each pass; linesOf(side, tile) are those of one side.
 template <class LinesOf>
-std::vector<TileGrid> gridsOf(const Controls& controls, std::uint64_t width, std::uint64_t height,
-                              const LinesOf& linesOf) {
-    const std::uint64_t tileHeight = controls.tile.height / spatialFactor,
+std::vector<TileGrid> gridsOf(const Controls& controls, const LatentSize& latents, const LinesOf& linesOf) {
+    const std::uint64_t tileHeight = controls.tile.height / latents.factor,
                         tileWidth = controls.tile.kind == TileChoice::Kind::Stripe
-                                        ? width
-                                        : controls.tile.width / spatialFactor;
+                                        ? latents.width
+                                        : controls.tile.width / latents.factor;
     const auto gridOf = [&](std::uint64_t tileW, std::uint64_t tileH) {
-        return TileGrid{.rows = linesOf(height, tileH), .columns = linesOf(width, tileW)};
+        return TileGrid{.rows = linesOf(Side{latents.height, latents.factor}, tileH),
+                        .columns = linesOf(Side{latents.width, latents.factor}, tileW)};
     };
     if (controls.tileGrid != TileArrangement::ThreePasses) return {gridOf(tileWidth, tileHeight)};
     return {gridOf(tileWidth / 2, tileHeight * 2), gridOf(tileWidth * 2, tileHeight / 2),
@@ -151,16 +156,20 @@ std::vector<TileGrid> gridsOf(const Controls& controls, std::uint64_t width, std
 
 } // namespace
 
-std::vector<TileGrid> tilePlaces(const Controls& controls, std::uint64_t width, std::uint64_t height) {
-    return gridsOf(controls, width, height,
-                   [&](std::uint64_t size, std::uint64_t tile) { return placesOf(controls, size, tile); });
+LatentSize latentSize(const Graph& graph) {
+    const Shape &in = graph.shape(graph.input), &out = graph.shape(graph.output);
+    const Shape &latents = in.h < out.h ? in : out, &image = in.h < out.h ? out : in;
+    return {.width = latents.w, .height = latents.h, .factor = image.h / latents.h};
 }
 
-std::vector<TileGrid> tileGrids(const Controls& controls, std::uint64_t width, std::uint64_t height,
-                                std::uint64_t scale) {
-    std::vector<TileGrid> passes = gridsOf(controls, width, height, [&](std::uint64_t size, std::uint64_t tile) {
-        return linesOf(controls, size, tile, scale);
-    });
+std::vector<TileGrid> tilePlaces(const Controls& controls, const LatentSize& latents) {
+    return gridsOf(controls, latents,
+                   [&](const Side& side, std::uint64_t tile) { return placesOf(controls, side, tile); });
+}
+
+std::vector<TileGrid> tileGrids(const Controls& controls, const LatentSize& latents, std::uint64_t scale) {
+    std::vector<TileGrid> passes = gridsOf(
+        controls, latents, [&](const Side& side, std::uint64_t tile) { return linesOf(controls, side, tile, scale); });
     if (passes.size() > 1)
         for (TileGrid& pass : passes)
             for (TileLine& line : pass.rows)

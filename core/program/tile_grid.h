@@ -1,6 +1,7 @@
 #pragma once
 // Where tiles of an output lie, and the blend weights of their rows and columns.
 
+#include "core/graph/graph.h"
 #include "core/program/controls.h"
 
 #include <vector>
@@ -23,12 +24,18 @@ struct TileGrid {
     std::vector<TileLine> rows, columns;
 };
 
-// Where the tiles lie, without weights, which take memory as all rows and columns of tiles together have.
-std::vector<TileGrid> tilePlaces(const Controls& controls, std::uint64_t width, std::uint64_t height);
+struct LatentSize {
+    std::uint64_t width = 0, height = 0;
+    std::uint64_t factor = 8; // pixels for each latent, along one side
+};
+// Of the graph's input or output, whichever are the latents.
+LatentSize latentSize(const Graph& graph);
 
-// One grid for each pass, their weights divided by the number of passes. Width and height of the latents; `scale`:
-// output elements for each latent. The tile is not larger than the latents in both directions.
-std::vector<TileGrid> tileGrids(const Controls& controls, std::uint64_t width, std::uint64_t height,
-                                std::uint64_t scale);
+// Where the tiles lie, without weights, which take memory as all rows and columns of tiles together have.
+std::vector<TileGrid> tilePlaces(const Controls& controls, const LatentSize& latents);
+
+// One grid for each pass, their weights divided by the number of passes. `scale`: output elements for each latent. The
+// tile is not larger than the latents in both directions.
+std::vector<TileGrid> tileGrids(const Controls& controls, const LatentSize& latents, std::uint64_t scale);
 
 } // namespace spikescope

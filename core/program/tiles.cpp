@@ -21,16 +21,16 @@ class Tiles {
 public:
     Tiles(const Graph& graph, const Controls& controls, std::span<const Weight> unused, bool merged)
         : m_controls(controls)
+        , m_graph(graph)
+        , m_latents(latentSize(graph))
         , m_decode(controls.op == VaeTask::Decode)
         , m_merged(merged)
         , m_lowered(lowerWeights(graph, controls, unused))
         , m_layer(m_lowered.addLayer("tiles")) {}
 
     LoweredCalls run() {
-        const Shape &in = m_lowered.program.input, &out = m_lowered.program.output;
-        const Shape& latents = m_decode ? in : out;
-        m_grids = m_merged ? tilePlaces(m_controls, latents.w, latents.h)
-                           : tileGrids(m_controls, latents.w, latents.h, outScale());
+        const Shape& out = m_lowered.program.output;
+        m_grids = m_merged ? tilePlaces(m_controls, m_latents) : tileGrids(m_controls, m_latents, outScale());
         addPersistent(out, addWeights());
         findRows();
         if (m_merged) {
@@ -44,8 +44,8 @@ public:
     }
 
 private:
-    std::uint64_t outScale() const { return m_decode ? spatialFactor : 1; }
-    std::uint64_t inScale() const { return m_decode ? 1 : spatialFactor; }
+    std::uint64_t outScale() const { return m_decode ? m_latents.factor : 1; }
+    std::uint64_t inScale() const { return m_decode ? 1 : m_latents.factor; }
 
     // Notes where the weights of each line begin and returns their number. A merged program never runs and has none.
     std::uint64_t addWeights() {
@@ -144,10 +144,10 @@ private:
         const auto [found, isNew] = m_sizes.try_emplace({tile.row->length, tile.column->length, stream});
         Size& size = found->second;
         if (!isNew) return size;
-        const Family& family = *findFamily(m_controls.model);
-        // The whole image has this graph, so a tile has it too.
-        const Graph graph = *buildGraph(family, m_controls.op, tile.column->length * spatialFactor,
-                                        tile.row->length * spatialFactor, 1);
+        const Graph graph = resized(m_graph, {.n = 1,
+                                              .h = tile.row->length * inScale(),
+                                              .w = tile.column->length * inScale(),
+                                              .c = m_graph.shape(m_graph.input).c});
         const std::size_t first = m_lowered.program.calls.size();
         size.maps = lowerInto(m_lowered, graph, m_controls);
         size.calls = m_lowered.callsFrom(first);
@@ -230,6 +230,8 @@ private:
     }
 
     const Controls& m_controls;
+    const Graph& m_graph;
+    LatentSize m_latents;
     bool m_decode, m_merged;
     LoweredCalls m_lowered;
     LayerId m_layer;

@@ -355,6 +355,13 @@ void Safetensors::dropPages(const TensorView& tensor) const {
     if (m_file) m_file->dropPages(tensor.offset, tensor.bytes);
 }
 
+bool looksLikeSafetensors(std::span<const std::byte> bytes) {
+    if (bytes.size() <= lengthBytes || bytes[lengthBytes] != std::byte{'{'}) return false;
+    std::uint64_t headerBytes = 0;
+    std::memcpy(&headerBytes, bytes.data(), lengthBytes);
+    return headerBytes <= bytes.size() - lengthBytes;
+}
+
 std::string shapeText(std::span<const std::uint64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
 } // namespace spikescope

@@ -64,6 +64,9 @@ private:
     std::map<std::string, std::string> m_metadata;
 };
 
+// Whether the file begins as a .safetensors file does: with the length of a header that is in it, and the header's "{".
+bool looksLikeSafetensors(std::span<const std::byte> bytes);
+
 // "[2, 3, 4]"; "[]" for a scalar.
 std::string shapeText(std::span<const std::uint64_t> shape);
 

@@ -104,10 +104,6 @@ Result<void> checkFinite(const HostTensor& tensor, const std::string& path) {
                 shapeText(tensor.shape), std::isnan(*bad) ? "NaN" : "infinity", shapeText(place));
 }
 
-bool looksLikeSafetensors(std::span<const std::byte> bytes) {
-    return bytes.size() > 8 && bytes[8] == std::byte{'{'}; // after the header's length
-}
-
 } // namespace
 
 Result<HostTensor> readTensorFile(const std::string& path, const std::optional<std::string>& key,
