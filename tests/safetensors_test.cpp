@@ -121,6 +121,18 @@ TEST(Safetensors, TensorsWithoutElementsAreLegalAnywhere) {
     EXPECT_TRUE(parsed(file(object({entry("", "U8", "0", "0,0")}))));
 }
 
+// MLX and others write in the order of a map, and null where they have no metadata.
+TEST(Safetensors, OffsetsNeedNoAlignmentAndMetadataMayBeNull) {
+    const auto read = parsed(file(object({R"("__metadata__":null)", entry("u", "U8", "1", "0,1"),
+                                          entry("a", "F32", "1", "1,5"), entry("b", "F64", "1", "5,13")}),
+                                  13));
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_TRUE(read->metadata().empty());
+    ASSERT_EQ(read->tensors().size(), 3u);
+    EXPECT_EQ(read->find("a")->offset - read->find("u")->offset, 1u);
+    EXPECT_FALSE(parsed(file(R"({"__metadata__":null,"__metadata__":null})")));
+}
+
 TEST(Safetensors, RefusesWithTheReason) {
     const std::string large = "18446744073709551615";
     std::string rank9 = "1";
@@ -201,8 +213,6 @@ TEST(Safetensors, RefusesWithTheReason) {
         {file(object({entry("a", "F32", "2,3", "0,20")}), 20),
          {"tensor 'a' of shape [2, 3] F32 takes 24 bytes", "0 to 20 hold 20"}},
         {file(object({entry("a", "F32", "0", "0,4")}), 4), {"takes 0 bytes", "hold 4"}},
-        {file(object({entry("u", "U8", "1", "0,1"), entry("a", "F32", "1", "1,5")}), 5),
-         {"tensor 'a' begins at byte 1", "no multiple of 4, the size of F32"}},
         {file(object({entry("a", "F32", "2", "0,8"), entry("b", "F32", "1", "4,8")}), 8),
          {"tensor 'b' begins at byte 4", "inside tensor 'a', which ends at 8"}},
         {file(object({entry("a", "F32", "2", "0,8"), entry("b", "F32", "2", "0,8")}), 8), {"'b'", "inside tensor 'a'"}},

@@ -1,9 +1,8 @@
 #pragma once
 // Reads .safetensors files: an 8-byte little-endian header length, a JSON header, then the tensors' bytes.
 // The rules are those of the reference implementation (huggingface/safetensors): tensors neither overlap nor leave
-// holes, and the last one ends with the file. Stricter than it: names and fields must not repeat, a tensor has the
-// fields dtype, shape and data_offsets and no others, begins at a multiple of its element size, and has at most 8
-// dimensions.
+// holes, the last one ends with the file, and an element may lie at any address. Stricter than it: names and fields
+// must not repeat, a tensor has the fields dtype, shape and data_offsets and no others, and at most 8 dimensions.
 
 #include "core/base/dtype.h"
 #include "core/base/error.h"
