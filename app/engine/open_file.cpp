@@ -34,7 +34,7 @@ Result<void> measureInput(OpenedFile& opened, Controls controls, InputSource sou
 }
 
 Result<void> openSafetensors(OpenedFile& opened, const Controls& controls, const InputSource& source) {
-    TRY(const Safetensors file, Safetensors::open(opened.path));
+    TRY(const TensorFile file, TensorFile::open(opened.path));
     const auto checkpoint = Checkpoint::open(opened.path);
     if (checkpoint) {
         opened.kind = OpenedFile::Kind::Checkpoint;

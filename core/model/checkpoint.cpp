@@ -46,7 +46,7 @@ constexpr std::array signatures{
     Signature{".gamma", "a Wan or Qwen-Image video VAE (not supported yet)"},
 };
 
-std::string looksLike(const Safetensors& file) {
+std::string looksLike(const TensorFile& file) {
     for (const Signature& signature : signatures)
         for (const TensorView& tensor : file.tensors())
             if (tensor.name.find(signature.part) != std::string::npos) return std::string(signature.kind);
@@ -162,7 +162,7 @@ bool Checkpoint::recogniseTiny(const std::string& prefix) {
 }
 
 Result<Checkpoint> Checkpoint::open(const std::string& path) {
-    TRY(Safetensors file, Safetensors::open(path));
+    TRY(TensorFile file, TensorFile::open(path));
     Checkpoint checkpoint(std::move(file));
     for (const std::string_view prefix : prefixes)
         if (checkpoint.recogniseKl(std::string(prefix)) || checkpoint.recogniseTiny(std::string(prefix)))

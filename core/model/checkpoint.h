@@ -2,7 +2,7 @@
 // A .safetensors file recognised as a VAE: which family, which names its tensors go by, and where a parameter is in it.
 
 #include "core/model/family.h"
-#include "core/tensors/safetensors.h"
+#include "core/tensors/tensor_file.h"
 
 namespace spikescope {
 
@@ -13,7 +13,7 @@ public:
     // Refuses (BadInput) files of other models and says what they look like.
     static Result<Checkpoint> open(const std::string& path);
 
-    const Safetensors& file() const { return m_file; }
+    const TensorFile& file() const { return m_file; }
     // Families whose tensors are these; several share all shapes and differ in how pipelines scale latents. The first
     // is the default.
     const std::vector<const Family*>& candidates() const { return m_candidates; }
@@ -26,13 +26,13 @@ public:
     const TensorView* find(std::string_view diffusersName) const;
 
 private:
-    explicit Checkpoint(Safetensors file)
+    explicit Checkpoint(TensorFile file)
         : m_file(std::move(file)) {}
     bool recogniseKl(const std::string& prefix);
     bool recogniseTiny(const std::string& prefix);
     void setCandidates(Backbone backbone, std::uint64_t latentChannels);
 
-    Safetensors m_file;
+    TensorFile m_file;
     std::vector<const Family*> m_candidates;
     NameLayout m_layout = NameLayout::Diffusers;
     Backbone m_backbone = Backbone::Kl;

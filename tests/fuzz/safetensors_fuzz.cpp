@@ -1,7 +1,7 @@
 // Any bytes are a file: the reader refuses them with a sentence, or every tensor it names can be read to its last byte.
 
 #include "core/base/checked.h"
-#include "core/tensors/safetensors.h"
+#include "core/tensors/tensor_file.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -18,7 +18,7 @@ void require(bool condition) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const auto bytes = std::as_bytes(std::span(data, size));
-    const auto file = spikescope::Safetensors::parse(bytes, "fuzz.safetensors");
+    const auto file = spikescope::TensorFile::parse(bytes, "fuzz.safetensors");
     if (!file) {
         const spikescope::Error& error = file.error();
         require(error.code == spikescope::ErrorCode::BadInput);
@@ -31,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         require(file->find(tensor.name) == &tensor);
         const auto content = file->data(tensor);
         require(content.size() == tensor.bytes && tensor.shape.size() <= 8);
-        if (tensor.dtype) require(tensor.elements * spikescope::sizeOf(*tensor.dtype) == tensor.bytes);
+        if (tensor.stored) require(tensor.elements * spikescope::sizeOf(*tensor.stored) == tensor.bytes);
         for (const std::byte value : content) sum += std::to_integer<unsigned>(value);
         total += tensor.bytes;
     }
