@@ -169,7 +169,7 @@ TEST(TorchFile, refusesWithTheReason) {
     const auto archive = [](const std::string& value) { return torchArchive(value, {{"0", sixFloats}}).finish(); };
     const auto tensor = [&](pk::Tensor t) { return archive(pk::dict({{"w", pk::tensor(t)}})); };
     const std::int64_t huge = std::int64_t{1} << 61;
-    expectRefused(archive("}"), {"is a PyTorch file, but holds no tensors"});
+    expectRefused(archive("}"), {"is a PyTorch pickle without tensors; save"});
     expectRefused(archive(pk::global("diffusers", "AutoencoderKL") + ")\x81}b"),
                   {"object ('diffusers.AutoencoderKL')", "state_dict()"});
     expectRefused(tensor({.storageElements = 6, .shape = {7}, .strides = {1}}),
@@ -244,7 +244,7 @@ TEST(TorchFile, bombsEndSoon) {
         bomb += "0}(" + pk::text("a") + "h" + i + pk::text("b") + "h" + i + "uq" + static_cast<char>(i + 1);
     expectRefused(torchArchive(bomb, {{"0", sixFloats}}).finish(), {"more than"});
     // A dict that holds itself.
-    expectRefused(torchArchive("}q\x00"s + pk::text("a") + "h\x00s"s, {}).finish(), {"holds no tensors"});
+    expectRefused(torchArchive("}q\x00"s + pk::text("a") + "h\x00s"s, {}).finish(), {"without tensors"});
     // And twice: 2^32 ways down.
     expectRefused(torchArchive("}q\x00("s + pk::text("a") + "h\x00"s + pk::text("b") + "h\x00u"s, {}).finish(),
                   {"more than 16777216 values"});

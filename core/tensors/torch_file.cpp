@@ -69,7 +69,9 @@ public:
                     ErrorCode::BadInput,
                     "{}: is a PyTorch file of an object ({}) instead of tensors; save its state_dict() instead.",
                     quote(m_file), quote(nameOf(m_pickle.items(root)[0])));
-            return fail(ErrorCode::BadInput, "{}: is a PyTorch file, but holds no tensors.", quote(m_file));
+            return fail(ErrorCode::BadInput,
+                        "{}: is a PyTorch pickle without tensors; save the model's state_dict() instead.",
+                        quote(m_file));
         }
         return std::move(m_tensors);
     }
