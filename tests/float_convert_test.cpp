@@ -48,6 +48,48 @@ TEST(FloatConvert, Fp16MeansWhatTheStandardSays) {
     }
 }
 
+// value = (-1)^sign × 2^(exponent-bias) × (1 + mantissa/2^bits); subnormals have the exponent of 1 and no leading 1.
+double ofCode(unsigned code, int mantissaBits, int bias) {
+    const int mantissa = static_cast<int>(code & ((1u << mantissaBits) - 1u)), ones = 1 << mantissaBits;
+    const int exponent = static_cast<int>((code & 0x7fu) >> mantissaBits);
+    const double magnitude = exponent == 0 ? std::ldexp(mantissa, 1 - bias - mantissaBits)
+                                           : std::ldexp(ones + mantissa, exponent - bias - mantissaBits);
+    return (code & 0x80u) != 0 ? -magnitude : magnitude;
+}
+
+TEST(FloatConvert, EveryFp8CodeMeansWhatItsFormatSays) {
+    for (unsigned code = 0; code < 256; ++code) {
+        const auto bits = static_cast<std::uint8_t>(code);
+        const float e4 = fp8E4M3ToFloat(bits), e5 = fp8E5M2ToFloat(bits);
+        if ((code & 0x7fu) == 0x7f) {
+            EXPECT_TRUE(std::isnan(e4)) << code;
+        } else {
+            EXPECT_EQ(e4, ofCode(code, 3, 7)) << code;
+            EXPECT_EQ(std::signbit(e4), code >= 0x80) << code;
+            EXPECT_EQ(bf16ToFloat(floatToBf16(e4)), e4) << code;
+        }
+        if ((code & 0x7fu) > 0x7c) {
+            EXPECT_TRUE(std::isnan(e5)) << code;
+        } else if ((code & 0x7fu) == 0x7c) {
+            EXPECT_EQ(e5, code < 0x80 ? infinity : -infinity);
+        } else {
+            EXPECT_EQ(e5, ofCode(code, 2, 15)) << code;
+            EXPECT_EQ(std::signbit(e5), code >= 0x80) << code;
+            EXPECT_EQ(bf16ToFloat(floatToBf16(e5)), e5) << code;
+        }
+    }
+    EXPECT_EQ(fp8E4M3ToFloat(0x7e), 448.0f);
+    EXPECT_EQ(fp8E5M2ToFloat(0x7b), 57344.0f);
+}
+
+TEST(FloatConvert, DoublesBeyondFloatBecomeInfinite) {
+    EXPECT_EQ(nearestFloat(1e300), infinity);
+    EXPECT_EQ(nearestFloat(-1e300), -infinity);
+    EXPECT_EQ(nearestFloat(0.1), 0.1f);
+    EXPECT_EQ(nearestFloat(-std::numeric_limits<double>::infinity()), -infinity);
+    EXPECT_TRUE(std::isnan(nearestFloat(std::numeric_limits<double>::quiet_NaN())));
+}
+
 // Halfway between two neighbours the even one wins, and the next float to either side goes to its own side.
 template <class ToFloat, class FromFloat>
 void expectNearestEven(std::uint16_t largest, ToFloat toFloat, FromFloat fromFloat) {

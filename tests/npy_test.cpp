@@ -1,5 +1,5 @@
-#include "core/tensors/npy.h"
 #include "core/tensors/tensor_file.h"
+#include "tests/support/archives.h"
 
 #include <gtest/gtest.h>
 
@@ -50,7 +50,10 @@ std::string head(const std::string& format, const std::string& shape) {
     return "{'descr': '" + format + "', 'fortran_order': False, 'shape': " + shape + ", }          \n";
 }
 
-Result<NpyArray> parsed(const std::string& file) { return parseNpy(std::as_bytes(std::span(file)), "x.npy"); }
+Result<HostTensor> parsed(const std::string& content) {
+    TRY(const TensorFile file, TensorFile::parse(std::as_bytes(std::span(content)), "x.npy"));
+    return readTensor(file, file.tensors().front(), NonFinite::Keep);
+}
 
 TEST(Npy, ReadsTheThreeFormatsInAllVersions) {
     for (unsigned char version = 1; version <= 3; ++version) {
@@ -87,8 +90,7 @@ TEST(Npy, RefusesWithTheReason) {
         std::string file;
         std::string part;
     } cases[] = {
-        {"", "not a .npy file"},
-        {"PK\x03\x04zip", "not a .npy file"},
+        {"", "empty (0 bytes)"},
         {"\x93NUMPY", "cut off after 6 bytes"},
         {std::string("\x93NUMPY\x04\0\0\0", 10), "version 4"},
         {std::string("\x93NUMPY\0\0\0\0", 10), "version 0"},
@@ -115,11 +117,10 @@ TEST(Npy, RefusesWithTheReason) {
         {npy("{'descr':'<f4','descr':'<f4'}", four), "'descr' is unknown or there twice"},
         {npy("{'surprise':1}", four), "'surprise'"},
         {npy("{'descr':'<f4','fortran_order':maybe}", four), "cannot be understood"},
-        {npy("{'descr':'<f4','fortran_order':True,'shape':(1,)}", four), "Fortran order"},
-        {npy(head(">f4", "(1,)"), four), "big-endian values of type '>f4'"},
         {npy(head("|O", "(1,)"), four), "Python objects of type '|O'"},
-        {npy(head("<i8", "(1,)"), four), "type '<i8'"},
-        {npy(head("<c8", "(1,)"), four), "type '<c8'"},
+        {npy(head("<i8", "(1,)"), four), "takes 8 bytes"},
+        {npy(head("<i4", "(1,)"), four), "type 'I32'"},
+        {npy(head("<c8", "(1,)"), four + four), "type 'C64'"},
         {npy(head("<U3", "(1,)"), four), "type '<U3'"},
         {npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", four), "records"},
         {npy(head("<f4", "(2, 3)"), four), "(2, 3) <f4 takes 24 bytes, but the file has 4"},
@@ -150,13 +151,80 @@ TEST(Npy, NoCutOrChangedByteOfAFileMisleadsTheReader) {
     }
 }
 
+TEST(Npy, ReadsFortranOrderBigEndianAndBfloat16) {
+    const auto fortran =
+        parsed(npy("{'descr':'<f4','fortran_order':True,'shape':(2,3)}", raw<float>({1, 4, 2, 5, 3, 6})));
+    ASSERT_TRUE(fortran) << fortran.error().message;
+    EXPECT_EQ(fortran->shape, (std::vector<std::uint64_t>{2, 3}));
+    EXPECT_EQ(fortran->values, (std::vector<float>{1, 2, 3, 4, 5, 6}));
+    const auto big = parsed(npy(head(">f4", "(2,)"), "\x3f\x80\0\0\xc0\0\0\0"s));
+    ASSERT_TRUE(big) << big.error().message;
+    EXPECT_EQ(big->values, (std::vector<float>{1, -2}));
+    const auto big8 = parsed(npy("{'descr':'>f8','fortran_order':True,'shape':(1,1)}", "\x3f\xf0\0\0\0\0\0\0"s));
+    ASSERT_TRUE(big8) << big8.error().message;
+    EXPECT_EQ(big8->values, std::vector<float>{1});
+    for (const char* format : {"<V2", "|V2"}) {
+        const auto bf16 = parsed(npy(head(format, "(2,)"), raw<std::uint16_t>({0x3f80, 0xc000})));
+        ASSERT_TRUE(bf16) << bf16.error().message;
+        EXPECT_EQ(bf16->values, (std::vector<float>{1, -2}));
+    }
+    const auto empty = parsed(npy("{'descr':'<f4','fortran_order':True,'shape':(0,3)}", ""));
+    ASSERT_TRUE(empty) << empty.error().message;
+    EXPECT_TRUE(empty->values.empty());
+}
+
+// numpy.savez stores, numpy.savez_compressed deflates.
+TEST(Npz, ItsMembersAreKeys) {
+    for (const bool deflate : {false, true}) {
+        ZipWriter zip;
+        zip.add("latents.npy", npy(head("<f4", "(1, 2)"), raw<float>({1, 2})), deflate);
+        zip.add("original_size.npy", npy(head("<i8", "(2,)"), raw<std::int64_t>({64, 96})), deflate);
+        zip.add("names.npy", npy(head("|O", "(1,)"), "pickle"), deflate);
+        const std::string content = zip.finish();
+        const auto file = TensorFile::parse(std::as_bytes(std::span(content)), "x.npz");
+        ASSERT_TRUE(file) << file.error().message;
+        EXPECT_EQ(file->format(), TensorFile::Format::Npz);
+        ASSERT_EQ(file->tensors().size(), 3u);
+        const auto latents = readTensor(*file, *file->find("latents"));
+        ASSERT_TRUE(latents) << latents.error().message;
+        EXPECT_EQ(latents->values, (std::vector<float>{1, 2}));
+        EXPECT_EQ(latents->shape, (std::vector<std::uint64_t>{1, 2}));
+        EXPECT_EQ(file->find("original_size")->dtypeText, "I64");
+        EXPECT_FALSE(readTensor(*file, *file->find("names")));
+    }
+}
+
+TEST(Npz, RefusesWithTheReason) {
+    const auto refused = [](const ZipWriter& zip, const std::string& part) {
+        const std::string content = zip.finish();
+        const auto file = TensorFile::parse(std::as_bytes(std::span(content)), "x.npz");
+        ASSERT_FALSE(file) << part;
+        EXPECT_NE(file.error().message.find(part), std::string::npos) << file.error().message << "\n" << part;
+    };
+    const std::string array = npy(head("<f4", "(1, 2)"), raw<float>({1, 2}));
+    ZipWriter bomb;
+    bomb.add("a.npy", array, true);
+    bomb.entries[0].sizeLie = std::int64_t{1} << 29;
+    refused(bomb, "more than deflate can do");
+    bomb.entries[0].sizeLie = -3;
+    refused(bomb, "cannot be unpacked");
+    bomb.entries[0].sizeLie = 3;
+    refused(bomb, "cannot be unpacked");
+    bomb.zip64 = true;
+    bomb.entries[0].sizeLie = std::int64_t{1} << 40;
+    refused(bomb, "at most 1073741824 are unpacked");
+    ZipWriter cut;
+    cut.add("a.npy", array.substr(0, array.size() - 1), true);
+    refused(cut, "'x.npz:a'");
+}
+
 TEST(Npy, ReadsFromDisk) {
     const std::string path = scratch("a.npy");
     put(path, npy(head("<f4", "(2,)"), raw<float>({1, 2})));
-    const auto array = readNpy(path);
+    const auto array = readTensorFile(path, {});
     ASSERT_TRUE(array) << array.error().message;
     EXPECT_EQ(array->values, (std::vector<float>{1, 2}));
-    EXPECT_FALSE(readNpy(scratch("missing.npy")));
+    EXPECT_FALSE(readTensorFile(scratch("missing.npy"), {}));
     std::remove(path.c_str());
 }
 
@@ -174,7 +242,7 @@ std::string entry(const std::string& name, const std::string& dtype, const std::
            std::to_string(begin) + "," + std::to_string(end) + "]}";
 }
 
-class TensorFile : public testing::Test {
+class ReadTensorFile : public testing::Test {
 protected:
     std::string file(const std::string& name, const std::string& content) {
         m_files.push_back(scratch(name));
@@ -188,7 +256,7 @@ protected:
     std::vector<std::string> m_files;
 };
 
-TEST_F(TensorFile, ReadsEveryFormatItPromises) {
+TEST_F(ReadTensorFile, ReadsEveryFormatItPromises) {
     const auto npyTensor = readTensorFile(file("latents.npy", npy(head("<f4", "(1, 2)"), raw<float>({1, 2}))), {});
     ASSERT_TRUE(npyTensor) << npyTensor.error().message;
     EXPECT_TRUE(npyTensor->name.ends_with("latents"));
@@ -210,7 +278,7 @@ TEST_F(TensorFile, ReadsEveryFormatItPromises) {
     EXPECT_EQ(only->name, "z");
 }
 
-TEST_F(TensorFile, RefusesWithTheReason) {
+TEST_F(ReadTensorFile, RefusesWithTheReason) {
     std::string many = "{";
     for (std::size_t i = 0; i < 7; ++i)
         many += entry("key" + std::to_string(i), "U8", "[1]", i, i + 1) + (i < 6 ? "," : "}");
@@ -226,12 +294,12 @@ TEST_F(TensorFile, RefusesWithTheReason) {
          ErrorCode::BadUsage,
          {"holds 7 tensors", "'key0', 'key1', 'key2', 'key3', 'key4' and 2 more"}},
         {m_files.back(), "nothing", ErrorCode::BadUsage, {"no tensor 'nothing'", "'key4' and 2 more"}},
-        {m_files.back(), "key2", ErrorCode::BadInput, {"'key2'", "type U8"}},
+        {m_files.back(), "key2", ErrorCode::BadInput, {"'key2'", "type 'U8'"}},
         {file("none.safetensors", safetensors("{}", "")), {}, ErrorCode::BadInput, {"no tensors"}},
         {file("short.safetensors", "abc"), {}, ErrorCode::BadInput, {"3 bytes"}},
-        {file("text.txt", "just a few words"), {}, ErrorCode::BadInput, {"neither a .safetensors nor a .npy"}},
+        {file("text.txt", "just a few words"), {}, ErrorCode::BadInput, {"no file of tensors", "6a 75 73 74"}},
         {file("key.npy", npy(head("<f4", "(1,)"), raw<float>({1}))), "a", ErrorCode::BadUsage, {"'a'", "one array"}},
-        {file("ints.npy", npy(head("<i4", "(1,)"), raw<int>({1}))), {}, ErrorCode::BadInput, {"'<i4'"}},
+        {file("ints.npy", npy(head("<i4", "(1,)"), raw<int>({1}))), {}, ErrorCode::BadInput, {"'I32'"}},
         {file("nan.npy", npy(head("<f4", "(2, 3)"), raw<float>({0, 0, 0, 0, nan, infinity}))),
          {},
          ErrorCode::BadInput,
@@ -259,7 +327,7 @@ TEST_F(TensorFile, RefusesWithTheReason) {
     }
 }
 
-TEST_F(TensorFile, TooManyElementsAreRefusedBeforeMemoryIsTaken) {
+TEST_F(ReadTensorFile, TooManyElementsAreRefusedBeforeMemoryIsTaken) {
     // Sparse: the disk holds only the header.
     constexpr std::uint64_t elements = (std::uint64_t{1} << 32) + 1;
     const std::string header = "{" + entry("big", "F16", "[4294967297]", 0, elements * 2) + "}";

@@ -7,7 +7,12 @@
 #include "core/model/checkpoint.h"
 #include "core/model/model_files.h"
 #include "core/program/planner.h"
+#include "core/tensors/file_kind.h"
 #include "core/tensors/npy.h"
+#include "core/tensors/tensor_file.h"
+
+#include <algorithm>
+#include <array>
 
 namespace spikescope {
 
@@ -44,8 +49,8 @@ Result<void> openCheckpoint(OpenedFile& opened, const Checkpoint& checkpoint) {
     return {};
 }
 
-Result<void> openSafetensors(OpenedFile& opened, const Controls& controls, const InputSource& source) {
-    TRY(const Safetensors file, Safetensors::open(opened.path));
+Result<void> openTensors(OpenedFile& opened, const Controls& controls, const InputSource& source) {
+    TRY(const TensorFile file, TensorFile::open(opened.path));
     const auto checkpoint = Checkpoint::open(opened.path);
     if (checkpoint) return openCheckpoint(opened, *checkpoint);
     if (file.tensors().size() > mostLatentTensors) return tl::unexpected<Error>(checkpoint.error());
@@ -81,11 +86,11 @@ Result<void> openAny(OpenedFile& opened, const Controls& controls, const InputSo
         return openCheckpoint(opened, checkpoint);
     }
     std::string begin;
-    bool isSafetensors = opened.path.ends_with(".safetensors");
+    std::uint64_t size = 0;
     {
         TRY(const MappedFile file, MappedFile::open(opened.path));
-        begin = beginOf(file, Importer::beginBytes);
-        isSafetensors = isSafetensors || looksLikeSafetensors(file.bytes());
+        begin = beginOf(file, foreignBeginBytes);
+        size = file.bytes().size();
     }
     if (begin.starts_with(sessionMark)) {
         opened.kind = OpenedFile::Kind::Session;
@@ -95,18 +100,22 @@ Result<void> openAny(OpenedFile& opened, const Controls& controls, const InputSo
         opened.kind = OpenedFile::Kind::Picture;
         return measureInput(opened, controls, {.path = opened.path, .key = {}}, VaeTask::Encode);
     }
-    if (looksLikeNpy(std::as_bytes(std::span(begin)))) {
-        opened.kind = OpenedFile::Kind::Latents;
-        return measureInput(opened, controls, source, VaeTask::Decode);
-    }
-    if (isSafetensors) return openSafetensors(opened, controls, source);
+    const auto bytes = std::as_bytes(std::span(begin));
+    constexpr std::array<std::string_view, 8> suffixes{".safetensors", ".npy", ".npz", ".latent",
+                                                       ".ckpt",        ".pt",  ".pth", ".bin"};
+    if (looksLikeSafetensors(bytes) || looksLikeNpy(bytes) || begin.starts_with("PK\x03\x04") ||
+        std::ranges::any_of(suffixes, [&](std::string_view suffix) { return opened.path.ends_with(suffix); }))
+        return openTensors(opened, controls, source);
     if (const Importer* importer = importerOf(begin, opened.path))
         return openRecording(opened, *importer, controls, progress);
+    if (const auto foreign = describeForeign(bytes, size, opened.path))
+        return fail(ErrorCode::BadInput, "file {}: {}", quote(opened.path), *foreign);
     std::vector<std::string> recordings;
     for (const Importer* importer : importers)
         recordings.push_back(fmt::format("{} ({})", importer->title, importer->patterns));
     return fail(ErrorCode::BadInput,
-                "file {}: neither a checkpoint or latents (.safetensors, .npy), nor a picture (.png), nor a session "
+                "file {}: neither a checkpoint or latents (.safetensors, .npy, .npz, .pt, .pth, .ckpt), nor a picture "
+                "(.png), nor a session "
                 "(.spikescope), nor of a format of recordings: {}",
                 quote(opened.path), joined(recordings, ", "));
 }

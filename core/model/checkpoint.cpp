@@ -2,6 +2,7 @@
 
 #include "core/base/text.h"
 #include "core/model/model_files.h"
+#include "core/model/weight_scales.h"
 
 #include <algorithm>
 #include <array>
@@ -46,11 +47,22 @@ constexpr std::array signatures{
     Signature{".gamma", "a Wan or Qwen-Image video VAE (not supported yet)"},
 };
 
-std::string looksLike(const Safetensors& file) {
+std::string looksLike(const TensorFile& file) {
     for (const Signature& signature : signatures)
         for (const TensorView& tensor : file.tensors())
             if (tensor.name.find(signature.part) != std::string::npos) return std::string(signature.kind);
     return "no model this program knows";
+}
+
+// One file, or the shards of a model.
+Result<TensorFile> openAll(const std::string& name, const std::vector<std::string>& paths) {
+    if (paths.size() == 1) return TensorFile::open(paths.front());
+    std::vector<TensorFile> shards;
+    for (const std::string& path : paths) {
+        TRY(TensorFile shard, TensorFile::open(path));
+        shards.push_back(std::move(shard));
+    }
+    return TensorFile::merge(name, std::move(shards));
 }
 
 } // namespace
@@ -154,9 +166,7 @@ bool Checkpoint::recogniseTiny(const std::string& prefix) {
 
 Result<Checkpoint> Checkpoint::open(const std::string& path) {
     TRY(const ModelFiles files, findModelFiles(path));
-    if (files.weights.size() != 1)
-        return fail(ErrorCode::Unsupported, "file {}: {} shards, one is supported", quote(path), files.weights.size());
-    TRY(Safetensors file, Safetensors::open(files.weights.front()));
+    TRY(TensorFile file, openAll(path, files.weights));
     Checkpoint checkpoint(std::move(file));
     CHECK(checkpoint.recognise());
     if (!files.config) return checkpoint;
@@ -303,9 +313,11 @@ Result<void> Checkpoint::check(std::span<const Weight> weights, std::string_view
         if (trimmed(tensor.shape) != trimmed(weight.dims))
             return fail(ErrorCode::BadInput, "file {}, tensor {}: shape [{}], {} has [{}]", file, quote(tensor.name),
                         fmt::join(tensor.shape, ", "), what, fmt::join(weight.dims, ", "));
-        if (!tensor.dtype)
-            return fail(ErrorCode::BadInput, "file {}, tensor {}: dtype {} is not one of F32, F16, BF16", file,
+        if (!tensor.stored)
+            return fail(ErrorCode::BadInput,
+                        "file {}, tensor {}: dtype {} is not one of F64, F32, F16, BF16, F8_E4M3, F8_E5M2", file,
                         quote(tensor.name), tensor.dtypeText);
+        CHECK(scalesOf(m_file, tensor));
     }
     return {};
 }

@@ -4,7 +4,7 @@
 #include "core/model/family.h"
 #include "core/model/model_config.h"
 #include "core/model/recognise_kl.h"
-#include "core/tensors/safetensors.h"
+#include "core/tensors/tensor_file.h"
 
 #include <array>
 #include <set>
@@ -17,7 +17,7 @@ public:
     // models and says what they look like.
     static Result<Checkpoint> open(const std::string& path);
 
-    const Safetensors& file() const { return m_file; }
+    const TensorFile& file() const { return m_file; }
     // Families whose tensors these may be, with the architecture of the file; several share all shapes and differ in
     // how pipelines scale latents. The first is the default, of which config.json may give the scaling.
     const std::vector<Family>& candidates() const { return m_candidates; }
@@ -37,8 +37,8 @@ public:
 
     // A parameter by its diffusers name; null when it is not in the file.
     const TensorView* find(std::string_view diffusersName) const;
-    // Whether it has these parameters. BadInput names how many are missing and the first five, a wrong shape, or a
-    // dtype that is no float. `what` says whose they are: "the flux1 decoder".
+    // Whether it has these parameters. BadInput names how many are missing and the first five, a wrong shape, a
+    // dtype that is no float, or scales that fit no weight. `what` says whose they are: "the flux1 decoder".
     Result<void> check(std::span<const Weight> weights, std::string_view what) const;
     // Those of a half, of the first candidate.
     Result<void> checkHalf(VaeTask task) const;
@@ -50,7 +50,7 @@ private:
         std::size_t levels = 0;
     };
 
-    explicit Checkpoint(Safetensors file)
+    explicit Checkpoint(TensorFile file)
         : m_file(std::move(file)) {}
     Result<void> recognise();
     Result<bool> recogniseKl();
@@ -59,7 +59,7 @@ private:
     void noteContradictions(const ModelConfig& config);
     bool recogniseTiny(const std::string& prefix);
 
-    Safetensors m_file;
+    TensorFile m_file;
     std::vector<Family> m_candidates;
     NameLayout m_layout = NameLayout::Diffusers;
     Backbone m_backbone = Backbone::Kl;

@@ -6,13 +6,15 @@
 #include "core/graph/graph.h"
 #include "core/model/checkpoint.h"
 #include "core/model/synthetic.h"
+#include "core/tensors/tensor_values.h"
 
 #include <cstring>
 #include <variant>
 
 namespace spikescope {
 
-// Elements of one parameter in the checkpoint's row-major order.
+// Elements of one parameter in the checkpoint's row-major order. TensorValues are for what a checkpoint may hold beside
+// plain numbers of these formats: fp8 with its scales, fp64, other strides.
 template <DType dtype> struct StoredValues {
     const std::byte* data;
     float operator[](std::uint64_t index) const {
@@ -27,8 +29,8 @@ template <DType dtype> struct StoredValues {
         }
     }
 };
-using ParameterValues =
-    std::variant<StoredValues<DType::F32>, StoredValues<DType::F16>, StoredValues<DType::BF16>, SyntheticTensor>;
+using ParameterValues = std::variant<StoredValues<DType::F32>, StoredValues<DType::F16>, StoredValues<DType::BF16>,
+                                     TensorValues, SyntheticTensor>;
 inline ParameterValues storedValues(DType dtype, const std::byte* data) {
     switch (dtype) {
     case DType::F16: return StoredValues<DType::F16>{data};
@@ -49,7 +51,7 @@ public:
     Result<void> bind(std::span<const Weight> weights, std::string_view what);
 
     ParameterValues values(const Weight& weight) const;
-    // Nothing for synthetic values, which are stored nowhere.
+    // What the checkpoint's values are held as; nothing for synthetic ones, which are stored nowhere.
     std::optional<DType> storedType(const Weight& weight) const;
     // The pages of a mapped parameter may go: it has been read.
     void consumed(const Weight& weight) const;

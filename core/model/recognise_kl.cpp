@@ -26,7 +26,7 @@ std::string blockName(VaeTask task, std::size_t index) {
 // Reads one half.
 class HalfReader {
 public:
-    HalfReader(const Safetensors& file, const KlPlace& place)
+    HalfReader(const TensorFile& file, const KlPlace& place)
         : m_file(file)
         , m_place(place) {}
 
@@ -109,7 +109,7 @@ private:
         return static_cast<std::uint32_t>(channels);
     }
 
-    const Safetensors& m_file;
+    const TensorFile& m_file;
     const KlPlace& m_place;
     KlHalf m_half;
     std::size_t m_levels = 0;
@@ -117,7 +117,7 @@ private:
 
 } // namespace
 
-std::vector<KlPlace> findKl(const Safetensors& file) {
+std::vector<KlPlace> findKl(const TensorFile& file) {
     constexpr std::string_view first = "conv_in.weight";
     std::vector<KlPlace> places;
     for (const TensorView& tensor : file.tensors()) {
@@ -142,7 +142,7 @@ std::vector<KlPlace> findKl(const Safetensors& file) {
     return places;
 }
 
-Result<KlShapes> klShapes(const Safetensors& file, const KlPlace& place) { return HalfReader(file, place).read(); }
+Result<KlShapes> klShapes(const TensorFile& file, const KlPlace& place) { return HalfReader(file, place).read(); }
 
 std::vector<std::string> klNames(std::string_view diffusersName, NameLayout layout, std::size_t levels) {
     std::string name(diffusersName);
@@ -178,7 +178,7 @@ std::vector<std::string> klNames(std::string_view diffusersName, NameLayout layo
     return {name};
 }
 
-const TensorView* quantConv(const Safetensors& file, const KlPlace& place, std::string_view parameter) {
+const TensorView* quantConv(const TensorFile& file, const KlPlace& place, std::string_view parameter) {
     const std::string_view name = place.task == VaeTask::Decode ? "post_quant_conv" : "quant_conv";
     // Black Forest Labs keep it in the half that it belongs to.
     for (const std::string& before : {place.prefix, place.at})

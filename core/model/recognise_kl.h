@@ -3,7 +3,7 @@
 // tensors' shapes.
 
 #include "core/model/family.h"
-#include "core/tensors/safetensors.h"
+#include "core/tensors/tensor_file.h"
 
 #include <optional>
 #include <string>
@@ -20,7 +20,7 @@ struct KlPlace {
     std::string at;     // before the half's own names: "vae.decoder."; "" for a half that is alone in its file
     std::string prefix; // before "decoder." or "encoder."
 };
-std::vector<KlPlace> findKl(const Safetensors& file);
+std::vector<KlPlace> findKl(const TensorFile& file);
 
 // The half's architecture and the channels of its latents. BadInput says what no KL autoencoder has. Shapes that do not
 // fit each other come out when the graph's parameters are bound.
@@ -28,12 +28,12 @@ struct KlShapes {
     KlHalf half;
     std::uint32_t latentChannels = 0;
 };
-Result<KlShapes> klShapes(const Safetensors& file, const KlPlace& place);
+Result<KlShapes> klShapes(const TensorFile& file, const KlPlace& place);
 
 // The names under which a parameter of a half may stand behind KlPlace::at, given its diffusers name without "decoder."
 // or "encoder.". `levels`: of the half.
 std::vector<std::string> klNames(std::string_view name, NameLayout layout, std::size_t levels);
 // The quant convolution's parameter ("weight", "bias") of a half; null when the file has none.
-const TensorView* quantConv(const Safetensors& file, const KlPlace& place, std::string_view parameter);
+const TensorView* quantConv(const TensorFile& file, const KlPlace& place, std::string_view parameter);
 
 } // namespace spikescope

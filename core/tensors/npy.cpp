@@ -1,17 +1,12 @@
 #include "core/tensors/npy.h"
 
 #include "core/base/checked.h"
-#include "core/base/float_convert.h"
-#include "core/base/mapped_file.h"
 #include "core/base/text.h"
 
 #include <algorithm>
-#include <bit>
+#include <array>
 #include <charconv>
-#include <cmath>
 #include <cstring>
-#include <limits>
-#include <new>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -20,12 +15,12 @@ namespace spikescope {
 
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "values are used as they stand in the file");
-
 constexpr std::string_view magic = "\x93NUMPY";
 constexpr std::size_t longestHeader = 64 * 1024; // a plain array's header has about 100 bytes
 constexpr std::size_t highestRank = 8;
 constexpr std::uint64_t mostElements = std::uint64_t{1} << 32;
+constexpr std::uint64_t mostUnpacked = std::uint64_t{1} << 30;
+constexpr std::string_view suffix = ".npy";
 
 struct Header {
     std::optional<std::string> format;
@@ -47,10 +42,7 @@ public:
             TRY(const std::string name, text());
             if (!take(':')) return malformed();
             if (name == "descr" && !header.format) {
-                if (next() == '[')
-                    return fail(ErrorCode::BadInput, "{}: holds records of several fields, not plain numbers.",
-                                quote(m_file));
-                TRY(header.format, text());
+                TRY(header.format, next() == '[' ? records() : text());
             } else if (name == "fortran_order" && !header.fortranOrder) {
                 TRY(header.fortranOrder, truth());
             } else if (name == "shape" && !header.shape) {
@@ -94,6 +86,20 @@ private:
         return value;
     }
 
+    // A list of fields, each with its format and perhaps a list of fields itself.
+    Result<std::string> records() {
+        std::size_t depth = 0, length = 0;
+        while (length < m_rest.size()) {
+            const char c = m_rest[length++];
+            if (c == '[') ++depth;
+            if (c == ']' && --depth == 0) break;
+        }
+        if (depth != 0) return malformed();
+        std::string value(m_rest.substr(0, length));
+        m_rest.remove_prefix(length);
+        return value;
+    }
+
     Result<bool> truth() {
         next();
         for (const bool value : {false, true}) {
@@ -129,7 +135,7 @@ private:
 
 struct Content {
     Header header;
-    std::span<const std::byte> data;
+    std::uint64_t dataAt = 0;
 };
 
 Result<Content> splitHeader(std::span<const std::byte> bytes, const std::string& file) {
@@ -153,35 +159,64 @@ Result<Content> splitHeader(std::span<const std::byte> bytes, const std::string&
                     longestHeader);
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + headerAt, length);
     TRY(Header header, HeaderReader(text, file).read());
-    return Content{.header = std::move(header), .data = bytes.subspan(headerAt + length)};
+    return Content{.header = std::move(header), .dataAt = headerAt + length};
 }
 
-Result<std::size_t> elementBytes(const std::string& format, const std::string& file) {
-    if (format == "<f4") return 4;
-    if (format == "<f2") return 2;
-    if (format == "<f8") return 8;
-    std::string_view kind = "holds values of type";
-    if (format.starts_with('>')) kind = "holds big-endian values of type";
-    if (format.find('O') != std::string::npos) kind = "holds Python objects of type";
-    return fail(ErrorCode::BadInput, "{}: {} {}; '<f2', '<f4' and '<f8' can be read.", quote(file), kind,
-                quote(format));
-}
+struct Format {
+    std::string_view text; // after the byte order
+    std::string_view dtype;
+    std::uint64_t bytes;
+    std::optional<StoredType> stored = {};
+};
+constexpr std::array formats{
+    Format{"f8", "F64", 8, StoredType::F64},
+    Format{"f4", "F32", 4, StoredType::F32},
+    Format{"f2", "F16", 2, StoredType::F16},
+    Format{"V2", "BF16", 2, StoredType::BF16},
+    Format{"i8", "I64", 8},
+    Format{"i4", "I32", 4},
+    Format{"i2", "I16", 2},
+    Format{"i1", "I8", 1},
+    Format{"u8", "U64", 8},
+    Format{"u4", "U32", 4},
+    Format{"u2", "U16", 2},
+    Format{"u1", "U8", 1},
+    Format{"b1", "BOOL", 1},
+    Format{"c8", "C64", 8},
+};
 
-float nearestFloat(double value) {
-    // Converting what lies outside float's range is undefined in C++, so it is sent to infinity by hand.
-    if (std::abs(value) > static_cast<double>(std::numeric_limits<float>::max()))
-        return std::copysign(std::numeric_limits<float>::infinity(), value < 0 ? -1.0f : 1.0f);
-    return static_cast<float>(value);
-}
+Result<TensorView> parseArray(std::span<const std::byte> bytes, const std::string& file) {
+    TRY(Content content, splitHeader(bytes, file));
+    const std::string& format = *content.header.format;
+    TensorView tensor{.dtypeText = format, .shape = std::move(*content.header.shape), .offset = content.dataAt};
+    std::optional<std::uint64_t> elements = 1;
+    for (const std::uint64_t dimension : tensor.shape)
+        if (elements) elements = checkedMultiply(*elements, dimension);
+    const std::string shape = fmt::format("({})", fmt::join(tensor.shape, ", "));
+    if (!elements || *elements > mostElements)
+        return fail(ErrorCode::BadInput, "{}: shape {} has more than {} elements.", quote(file), shape, mostElements);
+    tensor.elements = *elements;
+    tensor.bytes = bytes.size() - content.dataAt;
 
-// From may stand at any address.
-template <class From, class Convert>
-void convertAll(std::span<const std::byte> data, std::span<float> values, Convert convert) {
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        From value;
-        std::memcpy(&value, data.data() + i * sizeof value, sizeof value);
-        values[i] = convert(value);
+    const auto known = std::ranges::find_if(formats, [&](const Format& f) {
+        return format.size() == 3 && std::string_view("<>|=").find(format[0]) != std::string_view::npos &&
+               std::string_view(format).substr(1) == f.text;
+    });
+    if (known == formats.end()) return tensor;
+    tensor.dtypeText = known->dtype;
+    if (*elements * known->bytes != tensor.bytes)
+        return fail(ErrorCode::BadInput, "{}: shape {} {} takes {} bytes, but the file has {}.", quote(file), shape,
+                    format, *elements * known->bytes, tensor.bytes);
+    tensor.stored = known->stored;
+    tensor.bigEndian = format[0] == '>' && known->bytes > 1;
+    if (*content.header.fortranOrder && tensor.shape.size() > 1 && tensor.elements > 0) {
+        std::uint64_t stride = 1;
+        for (const std::uint64_t dimension : tensor.shape) {
+            tensor.strides.push_back(stride);
+            stride *= dimension;
+        }
     }
+    return tensor;
 }
 
 } // namespace
@@ -190,39 +225,46 @@ bool looksLikeNpy(std::span<const std::byte> bytes) {
     return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
 }
 
-Result<NpyArray> parseNpy(std::span<const std::byte> bytes, const std::string& fileName) try {
-    TRY(Content content, splitHeader(bytes, fileName));
-    TRY(const std::size_t size, elementBytes(*content.header.format, fileName));
-    if (*content.header.fortranOrder)
-        return fail(ErrorCode::BadInput, "{}: is in Fortran order; save it in C order.", quote(fileName));
-
-    NpyArray array{.shape = std::move(*content.header.shape), .values = {}};
-    const std::string shape = fmt::format("({})", fmt::join(array.shape, ", "));
-    std::optional<std::uint64_t> elements = 1;
-    for (const std::uint64_t dimension : array.shape)
-        if (elements) elements = checkedMultiply(*elements, dimension);
-    if (!elements || *elements > mostElements)
-        return fail(ErrorCode::BadInput, "{}: shape {} has more than {} elements.", quote(fileName), shape,
-                    mostElements);
-    if (*elements * size != content.data.size())
-        return fail(ErrorCode::BadInput, "{}: shape {} {} takes {} bytes, but the file has {}.", quote(fileName), shape,
-                    *content.header.format, *elements * size, content.data.size());
-
-    array.values.resize(*elements);
-    if (size == 4)
-        convertAll<float>(content.data, array.values, [](float value) { return value; });
-    else if (size == 2)
-        convertAll<std::uint16_t>(content.data, array.values, fp16ToFloat);
-    else
-        convertAll<double>(content.data, array.values, nearestFloat);
-    return array;
-} catch (const std::bad_alloc&) {
-    return fail(ErrorCode::OutOfHostMemory, "There is not enough memory for the values of a .npy file.");
+bool looksLikeNpz(const Zip& zip) {
+    return !zip.entries().empty() &&
+           std::ranges::all_of(zip.entries(), [](const Zip::Entry& entry) { return entry.name.ends_with(suffix); });
 }
 
-Result<NpyArray> readNpy(const std::string& path) {
-    TRY(const MappedFile file, MappedFile::open(path));
-    return parseNpy(file.bytes(), path);
+Result<TensorView> parseNpy(std::span<const std::byte> bytes, const std::string& fileName) {
+    TRY(TensorView tensor, parseArray(bytes, fileName));
+    if (tensor.stored) return tensor;
+    std::string_view kind = "values";
+    if (tensor.dtypeText.starts_with('[')) kind = "records of several fields, not plain numbers,";
+    if (tensor.dtypeText.find('O') != std::string::npos) kind = "Python objects";
+    return fail(ErrorCode::BadInput, "{}: holds {} of type {}; F64, F32, F16 and BF16 can be read.", quote(fileName),
+                kind, quote(tensor.dtypeText));
+}
+
+Result<TensorListing> parseNpz(const Zip& zip, const std::string& fileName) {
+    TensorListing listing;
+    std::uint64_t room = mostUnpacked;
+    for (const Zip::Entry& entry : zip.entries()) {
+        const std::string name = entry.name.substr(0, entry.name.size() - suffix.size());
+        const std::string where = fileName + ":" + name;
+        std::span<const std::byte> bytes;
+        std::uint64_t offset = 0;
+        std::uint32_t part = 0;
+        if (entry.method == 0) {
+            TRY(bytes, zip.stored(entry));
+            offset = entry.offset;
+        } else {
+            TRY(std::vector<std::byte> content, zip.inflated(entry, room));
+            room -= content.size();
+            bytes = listing.unpacked.emplace_back(std::move(content));
+            part = static_cast<std::uint32_t>(listing.unpacked.size());
+        }
+        TRY(TensorView tensor, parseArray(bytes, where));
+        tensor.name = name;
+        tensor.part = part;
+        tensor.offset += offset;
+        listing.tensors.push_back(std::move(tensor));
+    }
+    return listing;
 }
 
 } // namespace spikescope

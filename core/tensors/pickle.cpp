@@ -16,7 +16,7 @@ struct Refused {
     std::uint8_t opcode;
     std::string_view name;
 };
-// They import, call or build, or ask for data from elsewhere.
+// They import, call or build, ask for data from elsewhere, or stand in pickles of earlier protocols.
 constexpr std::array refused{
     Refused{'c', "GLOBAL"},     Refused{0x93, "STACK_GLOBAL"}, Refused{'R', "REDUCE"},
     Refused{'b', "BUILD"},      Refused{'i', "INST"},          Refused{'o', "OBJ"},
@@ -32,9 +32,10 @@ constexpr std::array refused{
 
 class PickleReader {
 public:
-    explicit PickleReader(Pickle& pickle)
+    PickleReader(Pickle& pickle, Pickle::Objects objects)
         : m_pickle(pickle)
-        , m_bytes(pickle.m_bytes) {}
+        , m_bytes(pickle.m_bytes)
+        , m_objects(objects) {}
 
     Result<void> read() {
         if (m_bytes.size() < 2 || byteAt(0) != 0x80) return wrong("does not begin as a pickle of protocol 2 or later");
@@ -97,7 +98,7 @@ private:
         return {};
     }
     Result<void> append(std::span<const Value> values, Kind kind) {
-        if (m_stack.size() <= bottom() || m_stack.back().kind != kind)
+        if (m_stack.size() <= bottom() || (m_stack.back().kind != kind && m_stack.back().kind != Kind::Call))
             return wrong("opcode {:#04x} finds no {} to add to", byteAt(m_opcodeAt),
                          kind == Kind::List ? "list" : "dict");
         if (kind == Kind::Dict && values.size() % 2 != 0) return wrong("a key without a value");
@@ -134,6 +135,11 @@ private:
     // Little-endian two's complement of any length; up to 64 bits are taken.
     Result<void> longInteger(std::size_t lengthBytes) {
         TRY(const std::uint64_t length, number(lengthBytes));
+        if (length > 9 && m_objects == Pickle::Objects::AsData && length <= m_bytes.size() - m_at) {
+            m_at += length;
+            push({});
+            return {};
+        }
         if (length > 9) return wrong("an integer of {} bytes; at most 8 and a sign are possible", length);
         if (length == 0) {
             push({.kind = Kind::Int});
@@ -256,9 +262,98 @@ private:
         }
         default: break;
         }
+        if (m_objects == Pickle::Objects::AsData) {
+            TRY(const bool done, stepOfObjects(opcode));
+            if (done) return {};
+        }
         const auto known = std::ranges::find(refused, opcode, &Refused::opcode);
-        if (known != refused.end()) return wrong("opcode {} is not read: a snapshot is data alone", known->name);
+        if (known != refused.end()) {
+            if (m_objects == Pickle::Objects::AsData) return wrong("opcode {} is not read", known->name);
+            return wrong("opcode {} is not read: a snapshot is data alone", known->name);
+        }
         return wrong("opcode {:#04x} is unknown", opcode);
+    }
+
+    // Up to the end of the line, which is taken too.
+    Result<Value> line() {
+        const std::string_view rest(reinterpret_cast<const char*>(m_bytes.data()) + m_at, m_bytes.size() - m_at);
+        const std::size_t length = rest.find('\n');
+        if (length == std::string_view::npos) return wrong("a name without an end");
+        const Value value{.kind = Kind::Text, .bits = m_at, .length = length};
+        m_at += length + 1;
+        return value;
+    }
+    Result<void> global() {
+        TRY(const Value module, line());
+        TRY(const Value name, line());
+        pushContainer(Kind::Global, {module, name});
+        return {};
+    }
+    // Takes the argument that stands above what is called.
+    Result<void> call() {
+        TRY(const Value arguments, pop());
+        TRY(const Value callee, pop());
+        pushContainer(Kind::Call, {callee, arguments});
+        return {};
+    }
+    // Imports, calls and the like as data. False for opcodes that remain refused.
+    Result<bool> stepOfObjects(std::uint8_t opcode) {
+        switch (opcode) {
+        case 'c': CHECK(global()); return true;
+        case 0x93: { // STACK_GLOBAL
+            TRY(const Value name, pop());
+            TRY(const Value module, pop());
+            pushContainer(Kind::Global, {module, name});
+            return true;
+        }
+        case 'R':
+        case 0x81: CHECK(call()); return true; // NEWOBJ
+        case 0x92: {                           // NEWOBJ_EX: named arguments are of no use here
+            TRY(const Value named, pop());
+            (void)named;
+            CHECK(call());
+            return true;
+        }
+        case 'i': { // INST: the arguments stand above the mark
+            TRY(std::vector<Value> arguments, popToMark());
+            CHECK(global());
+            pushContainer(Kind::Tuple, std::move(arguments));
+            CHECK(call());
+            return true;
+        }
+        case 'o': { // OBJ: so does the class, first
+            TRY(std::vector<Value> arguments, popToMark());
+            if (arguments.empty()) return wrong("an object without a class");
+            push(arguments.front());
+            arguments.erase(arguments.begin());
+            pushContainer(Kind::Tuple, std::move(arguments));
+            CHECK(call());
+            return true;
+        }
+        case 'b': { // BUILD
+            TRY(const Value state, pop());
+            (void)state;
+            if (m_stack.size() <= bottom()) return wrong("a state without an object");
+            return true;
+        }
+        case 'Q': {
+            TRY(const Value key, pop());
+            pushContainer(Kind::Reference, {key});
+            return true;
+        }
+        case 0x8f: pushContainer(Kind::List, {}); return true; // EMPTY_SET
+        case 0x90: {                                           // ADDITEMS
+            TRY(const std::vector<Value> values, popToMark());
+            CHECK(append(values, Kind::List));
+            return true;
+        }
+        case 0x91: { // FROZENSET
+            TRY(std::vector<Value> values, popToMark());
+            pushContainer(Kind::Tuple, std::move(values));
+            return true;
+        }
+        default: return false;
+        }
     }
 
     Result<void> marksInBounds() const {
@@ -277,23 +372,23 @@ private:
 
     Pickle& m_pickle;
     std::span<const std::byte> m_bytes;
+    Pickle::Objects m_objects;
     std::size_t m_at = 0, m_opcodeAt = 0, m_values = 0;
     std::vector<Value> m_stack, m_memo;
     std::vector<std::size_t> m_marks;
 };
 
-Result<Pickle> Pickle::parse(std::span<const std::byte> bytes, std::string fileName) {
+Result<Pickle> Pickle::parse(std::span<const std::byte> bytes, std::string fileName, Objects objects) {
     if (bytes.size() > largestFile)
         return fail(ErrorCode::BadInput, "file {}: {}, at most {} are read", quote(fileName), formatBytes(bytes.size()),
                     formatBytes(largestFile));
     Pickle pickle(bytes, std::move(fileName));
-    CHECK(PickleReader(pickle).read());
+    CHECK(PickleReader(pickle, objects).read());
     return pickle;
 }
 
 std::span<const Pickle::Value> Pickle::items(const Value& value) const {
-    const bool container = value.kind == Kind::List || value.kind == Kind::Tuple || value.kind == Kind::Dict;
-    return container ? std::span<const Value>(m_containers[value.container]) : std::span<const Value>();
+    return value.kind >= Kind::List ? std::span<const Value>(m_containers[value.container]) : std::span<const Value>();
 }
 
 std::string_view Pickle::text(const Value& value) const {

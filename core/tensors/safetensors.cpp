@@ -2,6 +2,7 @@
 
 #include "core/base/checked.h"
 #include "core/base/text.h"
+#include "core/tensors/file_kind.h"
 
 #include <nlohmann/json.hpp>
 
@@ -9,9 +10,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <limits>
 #include <new>
-#include <numeric>
 #include <utility>
 
 namespace spikescope {
@@ -21,7 +20,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "tensor bytes are used as they stand in the file");
 
 constexpr std::uint64_t lengthBytes = 8;
-constexpr std::uint64_t longestHeader = 100'000'000; // the reference implementation's limit
+constexpr std::uint64_t largestFile = std::uint64_t{1} << 62; // sums of two sizes do not wrap
 constexpr std::size_t mostTensors = 1'000'000;
 constexpr std::size_t mostMetadata = 100'000;
 constexpr std::size_t highestRank = 8;
@@ -30,18 +29,32 @@ constexpr std::string_view metadataKey = "__metadata__";
 struct Format {
     std::string_view text;
     std::uint64_t bits;
-    std::optional<DType> dtype;
+    std::optional<StoredType> stored = {};
 };
 
 constexpr std::array formats = {
-    Format{"F32", 32, DType::F32},      Format{"F16", 16, DType::F16},          Format{"BF16", 16, DType::BF16},
-    Format{"F64", 64, std::nullopt},    Format{"F8_E4M3", 8, std::nullopt},     Format{"F8_E5M2", 8, std::nullopt},
-    Format{"F8_E8M0", 8, std::nullopt}, Format{"F8_E4M3FNUZ", 8, std::nullopt}, Format{"F8_E5M2FNUZ", 8, std::nullopt},
-    Format{"F6_E2M3", 6, std::nullopt}, Format{"F6_E3M2", 6, std::nullopt},     Format{"F4", 4, std::nullopt},
-    Format{"C64", 64, std::nullopt},    Format{"I64", 64, std::nullopt},        Format{"I32", 32, std::nullopt},
-    Format{"I16", 16, std::nullopt},    Format{"I8", 8, std::nullopt},          Format{"U64", 64, std::nullopt},
-    Format{"U32", 32, std::nullopt},    Format{"U16", 16, std::nullopt},        Format{"U8", 8, std::nullopt},
-    Format{"BOOL", 8, std::nullopt},
+    Format{"F64", 64, StoredType::F64},
+    Format{"F32", 32, StoredType::F32},
+    Format{"F16", 16, StoredType::F16},
+    Format{"BF16", 16, StoredType::BF16},
+    Format{"F8_E4M3", 8, StoredType::F8E4M3},
+    Format{"F8_E5M2", 8, StoredType::F8E5M2},
+    Format{"F8_E8M0", 8},
+    Format{"F8_E4M3FNUZ", 8},
+    Format{"F8_E5M2FNUZ", 8},
+    Format{"F6_E2M3", 6},
+    Format{"F6_E3M2", 6},
+    Format{"F4", 4},
+    Format{"C64", 64},
+    Format{"I64", 64},
+    Format{"I32", 32},
+    Format{"I16", 16},
+    Format{"I8", 8},
+    Format{"U64", 64},
+    Format{"U32", 32},
+    Format{"U16", 16},
+    Format{"U8", 8},
+    Format{"BOOL", 8},
 };
 
 // Takes the header's JSON token by token, so that repeated keys are seen, nothing nests deeper than the format does,
@@ -52,13 +65,23 @@ public:
         : m_file(file)
         , m_headerBytes(headerBytes)
         , m_dataStart(lengthBytes + headerBytes)
-        , m_dataBytes(fileBytes - m_dataStart) {}
+        , m_fileBytes(fileBytes) {}
 
     std::vector<TensorView>& tensors() { return m_tensors; }
     std::map<std::string, std::string>& metadata() { return m_metadata; }
     Error& error() { return m_error; }
 
-    bool null() { return unexpected("null"); }
+    // A file that was downloaded in part has the header whole.
+    bool complete() {
+        if (m_dataStart + m_dataEnd <= m_fileBytes) return true;
+        return refuse(
+            "is incomplete: its tensors end at byte {}, but the file has only {} bytes, so {} bytes are missing; "
+            "download it again",
+            m_dataStart + m_dataEnd, m_fileBytes, m_dataStart + m_dataEnd - m_fileBytes);
+    }
+
+    // Writers without metadata say null.
+    bool null() { return (m_place == Place::Names && m_tensor.name == metadataKey) || unexpected("null"); }
     bool boolean(bool) { return unexpected("a boolean"); }
     bool number_float(double, const std::string& text) { return unexpected("the number " + quote(text)); }
     bool number_integer(std::int64_t value) { return unexpected(fmt::format("the number {}", value)); }
@@ -205,9 +228,7 @@ private:
 
         const auto [begin, end] = m_offsets;
         if (begin > end) return refuse("tensor {} ends at byte {} before it begins at {}", tensor, end, begin);
-        if (end > m_dataBytes)
-            return refuse("tensor {} ends at byte {} of the data, but the file has only {} bytes of it", tensor, end,
-                          m_dataBytes);
+        if (end > largestFile) return refuse("tensor {} ends at byte {} of the data", tensor, end);
 
         const auto format = std::ranges::find(formats, m_tensor.dtypeText, &Format::text);
         if (format == formats.end())
@@ -226,15 +247,12 @@ private:
         if (*bits / 8 != end - begin)
             return refuse("tensor {} of shape {} {} takes {} bytes, but its data_offsets {} to {} hold {}", tensor,
                           shapeText(m_tensor.shape), format->text, *bits / 8, begin, end, end - begin);
-        const std::uint64_t alignment = std::max<std::uint64_t>(format->bits / 8, 1);
-        if (begin % alignment != 0)
-            return refuse("tensor {} begins at byte {} of the data, which is no multiple of {}, the size of {}", tensor,
-                          begin, alignment, format->text);
 
-        m_tensor.dtype = format->dtype;
+        m_tensor.stored = format->stored;
         m_tensor.elements = *elements;
         m_tensor.offset = m_dataStart + begin;
         m_tensor.bytes = end - begin;
+        m_dataEnd = std::max(m_dataEnd, end);
         m_tensors.push_back(std::move(m_tensor));
         return true;
     }
@@ -242,7 +260,8 @@ private:
     std::string_view m_file;
     std::uint64_t m_headerBytes;
     std::uint64_t m_dataStart;
-    std::uint64_t m_dataBytes;
+    std::uint64_t m_fileBytes;
+    std::uint64_t m_dataEnd = 0; // of the last tensor
     std::vector<TensorView> m_tensors;
     std::map<std::string, std::string> m_metadata;
     Error m_error;
@@ -282,86 +301,57 @@ Result<void> checkTiling(const std::vector<TensorView>& tensors, std::uint64_t d
     return {};
 }
 
-} // namespace
-
-Result<Safetensors> Safetensors::open(const std::string& path) {
-    TRY(MappedFile file, MappedFile::open(path));
-    TRY(Safetensors result, parse(file.bytes(), path));
-    result.m_file = std::move(file);
-    return result;
+Result<std::string_view> headerOf(std::span<const std::byte> bytes, const std::string& fileName) {
+    const auto foreign = [&]() -> tl::unexpected<Error> {
+        const auto begin = bytes.first(std::min(bytes.size(), foreignBeginBytes));
+        if (const auto kind = describeForeign(begin, bytes.size(), fileName))
+            return fail(ErrorCode::BadInput, "{}: {}.", quote(fileName), *kind);
+        if (bytes.size() < lengthBytes)
+            return fail(ErrorCode::BadInput, "{}: has {} bytes, too few for a safetensors header.", quote(fileName),
+                        bytes.size());
+        return fail(ErrorCode::BadInput, "{}: is not a .safetensors file; it begins with the bytes {}.",
+                    quote(fileName), hexBytes(bytes));
+    };
+    if (bytes.size() < lengthBytes) return foreign();
+    std::uint64_t length = 0;
+    std::memcpy(&length, bytes.data(), lengthBytes);
+    if (bytes.size() > lengthBytes && bytes[lengthBytes] != std::byte{'{'}) return foreign();
+    if (length > longestSafetensorsHeader) {
+        if (length > bytes.size() - lengthBytes) return foreign();
+        return fail(ErrorCode::BadInput, "{}: says its header has {} bytes; the most is {}.", quote(fileName), length,
+                    longestSafetensorsHeader);
+    }
+    if (length > bytes.size() - lengthBytes)
+        return fail(ErrorCode::BadInput,
+                    "{}: is incomplete: its header has {} bytes, but the file has only {}; download it again.",
+                    quote(fileName), length, bytes.size());
+    return std::string_view(reinterpret_cast<const char*>(bytes.data()) + lengthBytes, length);
 }
 
-Result<Safetensors> Safetensors::parse(std::span<const std::byte> bytes, std::string fileName) try {
-    if (bytes.size() < lengthBytes)
-        return fail(ErrorCode::BadInput, "{}: has {} bytes, too few for a safetensors header.", quote(fileName),
-                    bytes.size());
-    std::uint64_t headerBytes = 0;
-    std::memcpy(&headerBytes, bytes.data(), lengthBytes);
-    if (headerBytes > bytes.size() - lengthBytes)
-        return fail(
-            ErrorCode::BadInput,
-            "{}: says its header has {} bytes, but the file has only {}; it is cut off or not a safetensors file.",
-            quote(fileName), headerBytes, bytes.size());
-    if (headerBytes > longestHeader)
-        return fail(ErrorCode::BadInput, "{}: says its header has {} bytes; the most is {}.", quote(fileName),
-                    headerBytes, longestHeader);
+} // namespace
 
-    const std::string_view header(reinterpret_cast<const char*>(bytes.data()) + lengthBytes, headerBytes);
+Result<TensorListing> parseSafetensors(std::span<const std::byte> bytes, const std::string& fileName) try {
+    TRY(const std::string_view header, headerOf(bytes, fileName));
     if (!header.starts_with('{'))
         return fail(ErrorCode::BadInput, "{}: the header does not begin with '{{'.", quote(fileName));
     // The JSON reader would take a zero byte for the end and ignore what follows.
     if (const std::size_t zero = header.find('\0'); zero != std::string_view::npos)
         return fail(ErrorCode::BadInput, "{}: the header is not valid JSON at byte {} of {}.", quote(fileName),
-                    zero + 1, headerBytes);
+                    zero + 1, header.size());
 
-    HeaderReader reader(fileName, headerBytes, bytes.size());
-    if (!nlohmann::json::sax_parse(header.begin(), header.end(), &reader))
+    HeaderReader reader(fileName, header.size(), bytes.size());
+    if (!nlohmann::json::sax_parse(header.begin(), header.end(), &reader) || !reader.complete())
         return tl::unexpected<Error>(std::move(reader.error()));
 
-    Safetensors result;
-    result.m_bytes = bytes;
-    result.m_tensors = std::move(reader.tensors());
-    result.m_metadata = std::move(reader.metadata());
+    TensorListing result{
+        .tensors = std::move(reader.tensors()), .metadata = std::move(reader.metadata()), .unpacked = {}};
     // Sorted by both ends, as the reference does: a tensor without bytes may share its place with the next.
-    std::ranges::stable_sort(result.m_tensors, {},
+    std::ranges::stable_sort(result.tensors, {},
                              [](const TensorView& tensor) { return std::pair(tensor.offset, tensor.bytes); });
-
-    // Sorted rather than hashed: a hostile file can choose names that collide.
-    result.m_byName.resize(result.m_tensors.size());
-    std::iota(result.m_byName.begin(), result.m_byName.end(), 0u);
-    const auto nameOf = [&](std::uint32_t index) -> const std::string& { return result.m_tensors[index].name; };
-    std::ranges::sort(result.m_byName, {}, nameOf);
-    if (const auto twin = std::ranges::adjacent_find(result.m_byName, {}, nameOf); twin != result.m_byName.end())
-        return fail(ErrorCode::BadInput, "{}: has tensor {} twice.", quote(fileName), quote(nameOf(*twin)));
-
-    CHECK(checkTiling(result.m_tensors, lengthBytes + headerBytes, bytes.size(), fileName));
-    result.m_fileName = std::move(fileName);
+    CHECK(checkTiling(result.tensors, lengthBytes + header.size(), bytes.size(), fileName));
     return result;
 } catch (const std::bad_alloc&) {
     return fail(ErrorCode::OutOfHostMemory, "There is not enough memory to read a safetensors header.");
 }
-
-const TensorView* Safetensors::find(std::string_view name) const {
-    const auto nameOf = [&](std::uint32_t index) -> std::string_view { return m_tensors[index].name; };
-    const auto place = std::ranges::lower_bound(m_byName, name, {}, nameOf);
-    return place != m_byName.end() && nameOf(*place) == name ? &m_tensors[*place] : nullptr;
-}
-
-std::span<const std::byte> Safetensors::data(const TensorView& tensor) const {
-    return m_bytes.subspan(tensor.offset, tensor.bytes);
-}
-
-void Safetensors::dropPages(const TensorView& tensor) const {
-    if (m_file) m_file->dropPages(tensor.offset, tensor.bytes);
-}
-
-bool looksLikeSafetensors(std::span<const std::byte> bytes) {
-    if (bytes.size() <= lengthBytes || bytes[lengthBytes] != std::byte{'{'}) return false;
-    std::uint64_t headerBytes = 0;
-    std::memcpy(&headerBytes, bytes.data(), lengthBytes);
-    return headerBytes <= bytes.size() - lengthBytes;
-}
-
-std::string shapeText(std::span<const std::uint64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
 } // namespace spikescope

@@ -1,14 +1,67 @@
 #pragma once
-// One tensor of numbers from a file: latents, images, references.
+// A file of tensors, of any format: .safetensors, PyTorch's (.pt, .pth, .ckpt, .bin), NumPy's .npy and .npz. And one
+// tensor of it as numbers: latents, images, references.
 
 #include "core/base/error.h"
+#include "core/base/mapped_file.h"
+#include "core/tensors/tensor_view.h"
 
-#include <cstdint>
-#include <optional>
-#include <string>
-#include <vector>
+#include <functional>
+#include <string_view>
 
 namespace spikescope {
+
+class TensorFile {
+public:
+    enum class Format : std::uint8_t { Safetensors, PyTorch, Npy, Npz };
+
+    // Maps the file and finds its tensors; none is read. The format is told by content, and by the suffix only to say
+    // what is wrong. BadInput says what is wrong with the file, or what it is instead.
+    [[nodiscard]] static Result<TensorFile> open(const std::string& path);
+    // The same for bytes that outlive the result. fileName only serves messages.
+    [[nodiscard]] static Result<TensorFile> parse(std::span<const std::byte> bytes, std::string fileName);
+    // The tensors of several files, such as the shards of a model, under one name. BadInput for a tensor that is in
+    // two.
+    [[nodiscard]] static Result<TensorFile> merge(std::string fileName, std::vector<TensorFile> files);
+
+    TensorFile(TensorFile&&) noexcept = default;
+    TensorFile& operator=(TensorFile&&) noexcept = default;
+
+    // Forgets the other tensors: what a shard holds beside those that its index says.
+    void keep(const std::function<bool(const TensorView&)>& wanted);
+
+    const std::string& fileName() const { return m_fileName; }
+    Format format() const { return m_format; } // of merged files the first one's
+    // In the order of their bytes for .safetensors, otherwise in the file's own. A lone tensor without a name has the
+    // file's, without folder and suffix.
+    const std::vector<TensorView>& tensors() const { return m_tensors; }
+    const std::map<std::string, std::string>& metadata() const { return m_metadata; } // of merged files none
+
+    const TensorView* find(std::string_view name) const; // null when there is none
+
+    // tensor must come from this object. Copy values out rather than casting: the address may be odd.
+    std::span<const std::byte> data(const TensorView& tensor) const;
+
+    // Takes a tensor's pages out of the resident set once they are consumed; nothing happens after parse().
+    void dropPages(const TensorView& tensor) const;
+
+private:
+    struct Part {
+        std::optional<MappedFile> file;
+        std::vector<std::byte> unpacked;
+        std::span<const std::byte> bytes; // of the file, of `unpacked`, or those given to parse()
+    };
+
+    TensorFile() = default;
+    Result<void> sortNames();
+
+    std::string m_fileName;
+    Format m_format = Format::Safetensors;
+    std::vector<Part> m_parts;
+    std::vector<TensorView> m_tensors;
+    std::vector<std::uint32_t> m_byName; // indices into m_tensors, sorted by name
+    std::map<std::string, std::string> m_metadata;
+};
 
 struct HostTensor {
     std::vector<std::uint64_t> shape; // row-major, at most 8 dimensions
@@ -18,9 +71,12 @@ struct HostTensor {
 
 enum class NonFinite { Refuse, Keep };
 
-// .safetensors (F32, F16, BF16) or .npy (float16, float32, float64), told apart by content, then by suffix.
-// Without a key the file must hold one tensor. BadInput for other formats, more than 2^32 elements, and unless they
-// are kept NaN and infinity, naming the tensor and the place; BadUsage for a key that does not fit the file.
+// The values of a tensor of this file; what float32 cannot hold becomes infinite. BadInput for other number formats,
+// more than 2^32 elements, and unless they are kept NaN and infinity, naming the tensor and the place.
+[[nodiscard]] Result<HostTensor> readTensor(const TensorFile& file, const TensorView& tensor,
+                                            NonFinite nonFinite = NonFinite::Refuse);
+
+// The same from a file. Without a key the file must hold one tensor. BadUsage for a key that does not fit the file.
 [[nodiscard]] Result<HostTensor> readTensorFile(const std::string& path, const std::optional<std::string>& key,
                                                 NonFinite nonFinite = NonFinite::Refuse);
 
