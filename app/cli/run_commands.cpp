@@ -176,7 +176,8 @@ void addRun(CLI::App& app, int& result, VaeTask op) {
     auto command = std::make_shared<RunCommand>(RunCommand{.op = op});
     if (decode) {
         sub->add_option("--latents", command->inputFile,
-                        "latents as the pipeline hands them over: FILE.safetensors[:KEY] or FILE.npy");
+                        "latents as the pipeline hands them over, or ComfyUI's: FILE[:KEY] (.safetensors, .latent, "
+                        ".npy); packed tokens need --size");
         sub->add_flag("--latents-unscaled", command->unscaled, "the latents are the decoder's input already");
         sub->add_option("--seed", command->seed, "synthetic latents instead");
         sub->add_option("-o,--output", command->imageOut, "write the picture to FILE.png");

@@ -1,6 +1,7 @@
 #include "core/job/job.h"
 
 #include "core/base/text.h"
+#include "core/io/latents_file.h"
 #include "core/io/picture.h"
 #include "core/program/lower.h"
 #include "core/tensors/tensor_file.h"
@@ -32,8 +33,17 @@ Result<const Family*> chooseFamily(const Controls& controls, const Checkpoint* c
     return candidates.front();
 }
 
+Result<Input> readLatents(const Family& family, const Controls& controls, const InputFile& file, Parameters& parameters,
+                          std::vector<std::string>& notes) {
+    TRY(LatentsFile latents, readLatentsFile(family, file.path, file.key, file.scaled));
+    notes.insert(notes.end(), latents.notes.begin(), latents.notes.end());
+    if (latents.scaled) CHECK(parameters.bind(latentStatistics(family), "the packed latents' statistics"));
+    return latentsInput(family, std::move(latents.tensor), latents.scaled, parameters, file.path,
+                        {controls.width, controls.height});
+}
+
 Result<std::optional<Input>> readInput(const Family& family, const Controls& controls, const InputChoice& choice,
-                                       const Parameters& parameters) {
+                                       Parameters& parameters, std::vector<std::string>& notes) {
     if (const auto* seed = std::get_if<std::uint64_t>(&choice)) {
         const std::uint64_t width = controls.width ? controls.width : defaultControls().width,
                             height = controls.height ? controls.height : defaultControls().height;
@@ -42,16 +52,16 @@ Result<std::optional<Input>> readInput(const Family& family, const Controls& con
     }
     const auto* file = std::get_if<InputFile>(&choice);
     if (!file) return std::optional<Input>{};
-    if (controls.op == VaeTask::Encode && isPngName(file->path)) {
+    if (controls.op == VaeTask::Decode) {
+        TRY(Input input, readLatents(family, controls, *file, parameters, notes));
+        return input;
+    }
+    if (isPngName(file->path)) {
         TRY(Picture picture, readPng(file->path));
         return pictureInput(family, std::move(picture));
     }
     TRY(HostTensor tensor, readTensorFile(file->path, file->key));
-    if (controls.op == VaeTask::Encode) {
-        TRY(Input input, imageInput(std::move(tensor), file->path));
-        return input;
-    }
-    TRY(Input input, latentsInput(family, std::move(tensor), file->scaled, parameters, file->path));
+    TRY(Input input, imageInput(std::move(tensor), file->path));
     return input;
 }
 
@@ -96,10 +106,7 @@ Result<Job> makeJob(Controls controls, const InputChoice& choice, OpLimits limit
     TRY(job.family, chooseFamily(controls, checkpoint ? &*checkpoint : nullptr, job.notes));
     job.parameters = checkpoint ? Parameters(std::move(*checkpoint)) : Parameters(*controls.syntheticSeed());
 
-    const auto* file = std::get_if<InputFile>(&choice);
-    if (controls.op == VaeTask::Decode && file && file->scaled)
-        CHECK(job.parameters.bind(latentStatistics(*job.family), "the packed latents' statistics"));
-    TRY(job.input, readInput(*job.family, controls, choice, job.parameters));
+    TRY(job.input, readInput(*job.family, controls, choice, job.parameters, job.notes));
     if (job.input) {
         if ((controls.width && controls.width != job.input->width) ||
             (controls.height && controls.height != job.input->height))

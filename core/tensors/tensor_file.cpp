@@ -110,6 +110,22 @@ bool looksLikeSafetensors(std::span<const std::byte> bytes) {
 
 } // namespace
 
+Result<std::vector<TensorEntry>> listTensors(const std::string& path) try {
+    TRY(const MappedFile file, MappedFile::open(path));
+    std::vector<TensorEntry> entries;
+    if (looksLikeSafetensors(file.bytes()) || path.ends_with(".safetensors")) {
+        TRY(const Safetensors tensors, Safetensors::parse(file.bytes(), path));
+        for (const TensorView& tensor : tensors.tensors())
+            entries.push_back({.name = tensor.name, .shape = tensor.shape});
+    } else {
+        TRY(HostTensor tensor, readTensorFile(path, std::nullopt, NonFinite::Keep));
+        entries.push_back({.name = std::move(tensor.name), .shape = std::move(tensor.shape)});
+    }
+    return entries;
+} catch (const std::bad_alloc&) {
+    return fail(ErrorCode::OutOfHostMemory, "There is not enough memory for the values of a tensor file.");
+}
+
 Result<HostTensor> readTensorFile(const std::string& path, const std::optional<std::string>& key,
                                   NonFinite nonFinite) try {
     TRY(const MappedFile file, MappedFile::open(path));

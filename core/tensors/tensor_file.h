@@ -10,6 +10,15 @@
 
 namespace spikescope {
 
+// What a file says of a tensor before its values are read.
+struct TensorEntry {
+    std::string name;
+    std::vector<std::uint64_t> shape;
+};
+
+// All tensors of a file that readTensorFile() reads, in the file's order.
+[[nodiscard]] Result<std::vector<TensorEntry>> listTensors(const std::string& path);
+
 struct HostTensor {
     std::vector<std::uint64_t> shape; // row-major, at most 8 dimensions
     std::vector<float> values;        // all finite, unless they were asked for as they are
