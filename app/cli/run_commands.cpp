@@ -184,7 +184,7 @@ void addRun(CLI::App& app, int& result, VaeTask op) {
         sub->add_option("--png-bits", command->pngBits, "8 or 16 bits a channel");
     } else {
         sub->add_option("--image", command->inputFile,
-                        "FILE.png, or FILE.safetensors[:KEY] with values as the encoder takes them");
+                        "a PNG, JPEG or WebP, or FILE.safetensors[:KEY] with values as the encoder takes them");
     }
     sub->add_option("--tensor-out", command->tensorOut,
                     decode ? "write the decoded tensor to FILE.safetensors"

@@ -42,6 +42,20 @@ Result<Input> readLatents(const Family& family, const Controls& controls, const 
                         {controls.width, controls.height});
 }
 
+Result<Input> readImage(const Family& family, const InputFile& file, std::vector<std::string>& notes) {
+    TRY(const bool isPicture, isPictureFile(file.path));
+    if (!isPicture) {
+        TRY(HostTensor tensor, readTensorFile(file.path, file.key));
+        return imageInput(std::move(tensor), file.path);
+    }
+    if (file.key)
+        return fail(ErrorCode::BadUsage, "file {}: a picture holds no tensors, so {} cannot be chosen",
+                    quote(file.path), quote(*file.key));
+    TRY(Picture picture, readPicture(file.path));
+    notes.insert(notes.end(), picture.notes.begin(), picture.notes.end());
+    return pictureInput(family, std::move(picture));
+}
+
 Result<std::optional<Input>> readInput(const Family& family, const Controls& controls, const InputChoice& choice,
                                        Parameters& parameters, std::vector<std::string>& notes) {
     if (const auto* seed = std::get_if<std::uint64_t>(&choice)) {
@@ -56,12 +70,7 @@ Result<std::optional<Input>> readInput(const Family& family, const Controls& con
         TRY(Input input, readLatents(family, controls, *file, parameters, notes));
         return input;
     }
-    if (isPngName(file->path)) {
-        TRY(Picture picture, readPng(file->path));
-        return pictureInput(family, std::move(picture));
-    }
-    TRY(HostTensor tensor, readTensorFile(file->path, file->key));
-    TRY(Input input, imageInput(std::move(tensor), file->path));
+    TRY(Input input, readImage(family, *file, notes));
     return input;
 }
 
