@@ -1,3 +1,4 @@
+#include "core/io/fit_picture.h"
 #include "core/io/picture.h"
 
 #include <gtest/gtest.h>
@@ -452,6 +453,104 @@ TEST_F(PictureTest, ReplaysTheFuzzersCorpus) {
         EXPECT_EQ(picture->rgb.size(), std::size_t{3} * picture->width * picture->height) << name;
     }
     EXPECT_GT(read, 12u);
+}
+
+// One channel counts x, one y, one is flat.
+Picture grid(std::uint32_t width, std::uint32_t height) {
+    Picture picture{.width = width, .height = height, .rgb = {}, .notes = {}};
+    for (std::uint32_t i = 0; i < width * height; ++i)
+        picture.rgb.insert(picture.rgb.end(),
+                           {static_cast<float>(i % width) / 1024.0f, static_cast<float>(i / width) / 1024.0f, 1.0f});
+    return picture;
+}
+
+TEST(FitPicture, MakesSizesThatTheEncoderTakes) {
+    const auto fitted = [](std::uint32_t width, std::uint32_t height, Sides size, ImageFit fit) {
+        auto picture = fitPicture(grid(width, height), 8, size, fit, "taesd", "x.png");
+        EXPECT_TRUE(picture) << picture.error().message;
+        return picture ? *picture : Picture{};
+    };
+    const auto at = [](const Picture& picture, std::uint32_t x, std::uint32_t y) {
+        const float* pixel = &picture.rgb[(y * picture.width + x) * 3];
+        return std::pair(pixel[0] * 1024.0f, pixel[1] * 1024.0f);
+    };
+    const Picture cropped = fitted(29, 18, {}, ImageFit::Crop);
+    EXPECT_EQ(cropped.width, 24u);
+    EXPECT_EQ(cropped.height, 16u);
+    EXPECT_EQ(at(cropped, 0, 0), std::pair(2.0f, 1.0f));
+    EXPECT_EQ(at(cropped, 23, 15), std::pair(25.0f, 16.0f));
+    ASSERT_EQ(cropped.notes.size(), 1u);
+    EXPECT_EQ(cropped.notes[0], "the picture 'x.png' was cropped around its middle from 29x18 to 24x16");
+    EXPECT_EQ(at(fitted(29, 18, {8, 8}, ImageFit::Crop), 0, 0), std::pair(10.0f, 5.0f));
+
+    const Picture padded = fitted(29, 18, {}, ImageFit::Pad);
+    EXPECT_EQ(padded.width, 32u);
+    EXPECT_EQ(padded.height, 24u);
+    EXPECT_EQ(at(padded, 28, 17), std::pair(28.0f, 17.0f));
+    EXPECT_EQ(at(padded, 31, 20), std::pair(28.0f, 17.0f));
+    EXPECT_EQ(fitted(29, 18, {64, 32}, ImageFit::Pad).width, 64u);
+
+    // A ramp stays a ramp, but for the ends; what is flat stays flat.
+    for (const Sides size : {Sides{16, 8}, Sides{64, 40}, Sides{16, 40}}) {
+        const Picture resized = fitted(29, 18, size, ImageFit::Resize);
+        ASSERT_EQ(resized.width, size.width);
+        ASSERT_EQ(resized.height, size.height);
+        const float stepX = 29.0f / static_cast<float>(size.width), stepY = 18.0f / static_cast<float>(size.height);
+        for (std::uint32_t y = 3; y + 3 < resized.height; ++y)
+            for (std::uint32_t x = 3; x + 3 < resized.width; ++x) {
+                ASSERT_NEAR(at(resized, x, y).first, (static_cast<float>(x) + 0.5f) * stepX - 0.5f,
+                            stepX > 1 ? 0.2f : 0.01f);
+                ASSERT_NEAR(at(resized, x, y).second, (static_cast<float>(y) + 0.5f) * stepY - 0.5f,
+                            stepY > 1 ? 0.2f : 0.01f);
+            }
+        for (std::size_t i = 2; i < resized.rgb.size(); i += 3) ASSERT_NEAR(resized.rgb[i], 1.0f, 1e-6f);
+    }
+    // Stripes that are finer than the new pixels become gray.
+    Picture stripes = grid(64, 8);
+    for (std::size_t i = 0; i < stripes.rgb.size(); ++i) stripes.rgb[i] = i / 3 % 2 == 0 ? 1.0f : 0.0f;
+    const auto gray = fitPicture(stripes, 8, {8, 8}, ImageFit::Resize, "taesd", "x.png");
+    for (const float value : gray->rgb) EXPECT_NEAR(value, 0.5f, 0.04f);
+    const Picture nearest = fitted(29, 18, {}, ImageFit::Resize);
+    EXPECT_EQ(nearest.width, 32u);
+    EXPECT_EQ(nearest.height, 16u);
+    EXPECT_EQ(fitted(3, 18, {}, ImageFit::Resize).width, 8u);
+
+    for (const auto fit : {std::optional<ImageFit>(), {ImageFit::Crop}, {ImageFit::Pad}, {ImageFit::Resize}}) {
+        const auto kept = fitPicture(grid(16, 8), 8, {}, fit, "taesd", "x.png");
+        ASSERT_TRUE(kept);
+        EXPECT_EQ(kept->rgb, grid(16, 8).rgb);
+        EXPECT_TRUE(kept->notes.empty());
+    }
+}
+
+TEST(FitPicture, RefusesWithTheSizes) {
+    const auto refused = [](std::uint32_t width, std::uint32_t height, Sides size, std::optional<ImageFit> fit) {
+        const auto picture = fitPicture(grid(width, height), 8, size, fit, "taesd", "x.png");
+        EXPECT_FALSE(picture);
+        return picture ? "" : picture.error().message;
+    };
+    EXPECT_EQ(refused(29, 18, {}, {}),
+              "the picture 'x.png' has 29x18 pixels, taesd takes multiples of 8; --fit-image crop "
+              "makes it 24x16, pad makes it 32x24, resize 32x16");
+    EXPECT_EQ(refused(29, 3, {}, {}),
+              "the picture 'x.png' has 29x3 pixels, taesd takes multiples of 8; --fit-image pad "
+              "makes it 32x8, resize 32x8");
+    EXPECT_EQ(refused(16, 16, {32, 32}, {}),
+              "size 32x32: the picture 'x.png' has 16x16 pixels; --fit-image crop, pad or resize changes that");
+    EXPECT_EQ(refused(29, 3, {}, ImageFit::Crop),
+              "fit-image crop: the picture 'x.png' has 29x3 pixels, so nothing would "
+              "be left of it in multiples of 8");
+    EXPECT_EQ(refused(16, 16, {24, 8}, ImageFit::Crop),
+              "fit-image crop: the picture 'x.png' has 16x16 pixels, of which 24x8 cannot be cropped");
+    EXPECT_EQ(refused(16, 16, {24, 8}, ImageFit::Pad),
+              "fit-image pad: the picture 'x.png' has 16x16 pixels, which cannot be padded to 24x8");
+    EXPECT_EQ(
+        refused(16, 16, {20, 8}, ImageFit::Resize),
+        "fit-image resize: the picture 'x.png' has 16x16 pixels, taesd takes multiples of 8, which size 20x8 has not");
+    EXPECT_EQ(
+        refused(16, 16, {65536, 65536}, ImageFit::Resize),
+        "fit-image resize: the picture 'x.png' has 16x16 pixels, size 65536x65536 is more than 65536 along a side or "
+        "268435456 in all");
 }
 
 TEST_F(PictureTest, WritesClampedAndRoundedCodes) {

@@ -63,7 +63,7 @@ struct RunCommand {
     VaeTask op;
     ControlOptions controls;
     OutputOptions output;
-    std::string inputFile, imageOut, tensorOut, kernels = "best";
+    std::string inputFile, imageFit, imageOut, tensorOut, kernels = "best";
     std::optional<std::uint64_t> seed;
     bool unscaled = false, validate = false, poison = false;
     int pngBits = 8;
@@ -77,6 +77,12 @@ struct RunCommand {
                                               : "encode needs --image FILE");
         InputFile file = splitKey(inputFile);
         file.scaled = !unscaled;
+        if (!imageFit.empty()) {
+            file.fit = valueNamed<ImageFit>(imageFit);
+            if (!file.fit)
+                return fail(ErrorCode::BadUsage, "fit-image: {} is unknown; allowed: {}", quote(imageFit),
+                            fmt::join(enumNames<ImageFit>, ", "));
+        }
         return InputChoice(std::move(file));
     }
 
@@ -185,6 +191,9 @@ void addRun(CLI::App& app, int& result, VaeTask op) {
     } else {
         sub->add_option("--image", command->inputFile,
                         "a PNG, JPEG or WebP, or FILE.safetensors[:KEY] with values as the encoder takes them");
+        sub->add_option(
+            "--fit-image", command->imageFit,
+            "make a picture fit whose size the encoder does not take, or that of --size: crop, pad, resize");
     }
     sub->add_option("--tensor-out", command->tensorOut,
                     decode ? "write the decoded tensor to FILE.safetensors"

@@ -42,9 +42,13 @@ Result<Input> readLatents(const Family& family, const Controls& controls, const 
                         {controls.width, controls.height});
 }
 
-Result<Input> readImage(const Family& family, const InputFile& file, std::vector<std::string>& notes) {
+Result<Input> readImage(const Family& family, const Controls& controls, const InputFile& file,
+                        std::vector<std::string>& notes) {
     TRY(const bool isPicture, isPictureFile(file.path));
     if (!isPicture) {
+        if (file.fit)
+            return fail(ErrorCode::BadUsage, "fit-image {}: file {} holds tensors, which are encoded as they are",
+                        name(*file.fit), quote(file.path));
         TRY(HostTensor tensor, readTensorFile(file.path, file.key));
         return imageInput(std::move(tensor), file.path);
     }
@@ -52,6 +56,8 @@ Result<Input> readImage(const Family& family, const InputFile& file, std::vector
         return fail(ErrorCode::BadUsage, "file {}: a picture holds no tensors, so {} cannot be chosen",
                     quote(file.path), quote(*file.key));
     TRY(Picture picture, readPicture(file.path));
+    TRY(picture, fitPicture(std::move(picture), sizeMultiple(family), {controls.width, controls.height}, file.fit,
+                            family.name, file.path));
     notes.insert(notes.end(), picture.notes.begin(), picture.notes.end());
     return pictureInput(family, std::move(picture));
 }
@@ -70,7 +76,7 @@ Result<std::optional<Input>> readInput(const Family& family, const Controls& con
         TRY(Input input, readLatents(family, controls, *file, parameters, notes));
         return input;
     }
-    TRY(Input input, readImage(family, *file, notes));
+    TRY(Input input, readImage(family, controls, *file, notes));
     return input;
 }
 

@@ -1,7 +1,7 @@
 // Any bytes are a picture: the readers refuse them with a sentence, or what they read has as many values as its size
-// says, all from 0 to 1.
+// says, all from 0 to 1, and can be fitted in every way.
 
-#include "core/io/picture.h"
+#include "core/io/fit_picture.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -30,5 +30,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                std::ranges::all_of(checked.rgb, [](float value) { return value >= 0.0f && value <= 1.0f; });
     };
     require(right(*picture) && std::uint64_t{picture->width} * picture->height <= mostPixels);
+    for (const ImageFit fit : {ImageFit::Crop, ImageFit::Pad, ImageFit::Resize}) {
+        const auto fitted = fitPicture(*picture, 8, {}, fit, "fuzz", "fuzz.picture");
+        if (!fitted) continue;
+        require(right(*fitted) && fitted->width % 8 == 0 && fitted->height % 8 == 0);
+    }
     return 0;
 }
