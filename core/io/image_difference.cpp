@@ -147,8 +147,7 @@ std::vector<std::uint64_t> tileEdges(std::uint64_t length, std::uint64_t tile, s
         edges.push_back(begin);
     }
     std::ranges::sort(edges);
-    const auto repeated = std::ranges::unique(edges);
-    edges.erase(repeated.begin(), repeated.end());
+    edges.erase(std::unique(edges.begin(), edges.end()), edges.end());
     return edges;
 }
 
