@@ -80,8 +80,10 @@ public:
             look();
         });
         connect(&workspace, &Workspace::told, this, [this](const Notice& notice) {
-            if (notice.kind == Notice::Kind::Error) printError("spikescope: {}\n", notice.text.toStdString());
-            if (notice.kind == Notice::Kind::Error && !m_workspace.plan())
+            if (notice.kind != Notice::Kind::Error) return;
+            printError("spikescope: {}\n", notice.text.toStdString());
+            m_failed = m_failed || !m_options.problem; // which a failed run is the purpose of
+            if (!m_workspace.plan())
                 QTimer::singleShot(0, qApp, [] { QCoreApplication::exit(1); });
         });
     }
@@ -107,7 +109,7 @@ private:
             const QPixmap picture = m_window.grab();
             const bool saved = picture.save(QString::fromStdString(m_options.grab), "PNG");
             if (!saved) printError("spikescope: file {} could not be written\n", m_options.grab);
-            QCoreApplication::exit(saved ? 0 : 1);
+            QCoreApplication::exit(saved && !m_failed ? 0 : 1);
         });
     }
 
@@ -122,7 +124,7 @@ private:
     Workspace& m_workspace;
     const Options& m_options;
     std::size_t m_opened = 0;
-    bool m_started = false, m_ran = false, m_done = false;
+    bool m_started = false, m_ran = false, m_done = false, m_failed = false;
 };
 
 Result<void> checkGrab(const Options& options, const Controls& controls) {

@@ -1,7 +1,7 @@
 # Sourced by the other scripts. need_packages NAME…: installs with apt what is missing, and does nothing when nothing is.
 
 build_packages=(g++ cmake ninja-build libvulkan1 libvulkan-dev mesa-vulkan-drivers glslang-dev glslang-tools spirv-tools libfmt-dev
-    nlohmann-json3-dev libcli11-dev libexpected-dev libpng-dev zlib1g-dev)
+    nlohmann-json3-dev libcli11-dev libexpected-dev libpng-dev libjpeg62-turbo-dev libwebp-dev zlib1g-dev)
 window_packages=(qt6-base-dev libqt6opengl6-dev qt6-charts-dev qt6-svg-dev libqt6svg6 fonts-dejavu-core)
 test_packages=(libgtest-dev libbenchmark-dev vulkan-validationlayers xvfb xauth desktop-file-utils clang-format clang-tidy)
 

@@ -236,6 +236,91 @@ TEST_F(CheckpointTest, findsAHalfThatIsAlone) {
         }
 }
 
+// As mflux saves it. The value of every weight is checked: its place in the file is another one.
+TEST_F(CheckpointTest, readsConvolutionsThatAreChannelsLast) {
+    Family family = *findFamily("flux1");
+    family.decoder.levels = {{32, 3}, {32, 3}, {32, 3}, {32, 3}};
+    const std::vector<Weight> weights = weightsOf(family, true, false);
+    std::vector<StoredTensor> tensors;
+    for (const Weight& weight : weights) {
+        std::vector<std::uint64_t> shape = weight.dims;
+        if (shape.size() == 4) shape = {shape[0], shape[2], shape[3], shape[1]};
+        std::string name = weight.name;
+        for (const auto& [now, more] :
+             {std::pair{"conv_in.", "conv_in.conv2d."}, std::pair{"conv_out.", "conv_out.conv2d."},
+              std::pair{"conv_norm_out.", "conv_norm_out.norm."}})
+            if (name.starts_with(std::string("decoder.") + now)) name.replace(8, std::string(now).size(), more);
+        tensors.push_back({name, shape});
+    }
+    write(tensors);
+    {
+        // Every value says where it is in its tensor.
+        std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+        std::uint64_t header = 0;
+        file.read(reinterpret_cast<char*>(&header), 8);
+        file.seekp(static_cast<std::streamoff>(8 + header));
+        for (const StoredTensor& tensor : tensors) {
+            std::uint64_t count = 1;
+            for (const std::uint64_t dim : tensor.shape) count *= dim;
+            for (std::uint64_t i = 0; i < count; ++i) {
+                const auto value = static_cast<float>(i);
+                file.write(reinterpret_cast<const char*>(&value), 4);
+            }
+        }
+    }
+    auto checkpoint = Checkpoint::open(path);
+    ASSERT_TRUE(checkpoint) << checkpoint.error().message;
+    EXPECT_EQ(checkpoint->candidates().front().decoder, family.decoder);
+    Parameters parameters(std::move(*checkpoint));
+    ASSERT_TRUE(parameters.bind(weights, "the decoder"));
+    for (const Weight& weight : weights) {
+        const auto& d = weight.dims;
+        std::visit(
+            [&](const auto& values) {
+                if (d.size() != 4) {
+                    EXPECT_EQ(values[d[0] - 1], static_cast<float>(d[0] - 1)) << weight.name;
+                    return;
+                }
+                for (const std::uint64_t o : {std::uint64_t{0}, d[0] - 1})
+                    for (std::uint64_t c = 0; c < d[1]; ++c)
+                        for (std::uint64_t tap = 0; tap < d[2] * d[3]; ++tap)
+                            ASSERT_EQ(values[(o * d[1] + c) * d[2] * d[3] + tap],
+                                      static_cast<float>((o * d[2] * d[3] + tap) * d[1] + c))
+                                << weight.name;
+            },
+            parameters.values(weight));
+    }
+}
+
+TEST_F(CheckpointTest, namesWeightsThatAreNoNumbers) {
+    Family family = *findFamily("flux1");
+    family.decoder.levels = {{32, 1}, {32, 1}};
+    const std::vector<Weight> weights = weightsOf(family, true, false);
+    for (const std::string dtype : {"F32", "F16", "BF16"}) {
+        const std::vector<StoredTensor> tensors = stored(family, NameLayout::Diffusers, "", weights);
+        write(tensors, dtype);
+        const std::uint64_t size = dtype == "F32" ? 4 : 2;
+        {
+            std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+            std::uint64_t header = 0;
+            file.read(reinterpret_cast<char*>(&header), 8);
+            for (const std::uint64_t index : {5u, 9u}) { // of the first tensor: all bits one are NaN
+                file.seekp(static_cast<std::streamoff>(8 + header + index * size));
+                file.write("\xff\xff\xff\xff", static_cast<std::streamsize>(size));
+            }
+        }
+        auto checkpoint = Checkpoint::open(path);
+        ASSERT_TRUE(checkpoint) << checkpoint.error().message;
+        Parameters parameters(std::move(*checkpoint));
+        const Result<void> finite = parameters.checkFinite(weights.front(), DType::BF16);
+        ASSERT_FALSE(finite) << dtype;
+        EXPECT_NE(finite.error().message.find(weights.front().name), std::string::npos) << finite.error().message;
+        EXPECT_NE(finite.error().message.find("2 of its"), std::string::npos) << finite.error().message;
+        EXPECT_NE(finite.error().message.find("index 5"), std::string::npos) << finite.error().message;
+        EXPECT_TRUE(parameters.checkFinite(weights[1], DType::F16));
+    }
+}
+
 TEST_F(CheckpointTest, isNoUNet) {
     const auto checkpoint = Checkpoint::open(write({{"conv_in.weight", {320, 4, 3, 3}},
                                                     {"mid_block.resnets.0.conv1.weight", {1280, 1280, 3, 3}},

@@ -205,6 +205,46 @@ TEST_F(CliTest, refusesBadLatents) {
     expectRefusal(decode({"--model", "taesd"}), {"--latents", "--seed"});
 }
 
+// What was decided is said; what is missing is asked for by name.
+TEST_F(CliTest, latentsAndPicturesAreFittedWithANote) {
+    const std::string tokens = safetensors(
+        "tokens.safetensors", {{"latents", {{"dtype", "F32"}, {"shape", {1, 6, 64}}, {"data_offsets", {0, 1536}}}}},
+        std::string(1536, '\0'));
+    const std::string out = file("t.safetensors");
+    const std::vector<std::string> decodeTokens{"decode",    "--device", "cpu",          "--model", "taef1",
+                                                "--latents", tokens,     "--tensor-out", out};
+    const auto with = [](std::vector<std::string> arguments, const std::vector<std::string>& more) {
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        return arguments;
+    };
+    expectRefusal(decodeTokens, {"tokens.safetensors", "[1, 6, 64]", "6 packed tokens", "--size", "32x48, 48x32"});
+    expectRefusal(with(decodeTokens, {"--size", "32x32"}), {"32x32", "6 packed tokens", "32x48, 48x32"});
+    const Outcome unpacked = run(with(decodeTokens, {"--size", "48x32"}));
+    EXPECT_EQ(unpacked.code, 0) << unpacked.error;
+    EXPECT_NE(slurp(out).find("[1,3,32,48]"), std::string::npos);
+
+    auto png = spikescope::PngWriter::create(file("odd.png"), 29, 18, 8);
+    ASSERT_TRUE(png && png->writeRows(std::vector<float>(29 * 18 * 3, 0.5f)) && png->commit());
+    const std::vector<std::string> encode{"encode",  "--device",      "cpu",          "--model", "taesd",
+                                          "--image", file("odd.png"), "--tensor-out", out};
+    fs::remove(out);
+    expectRefusal(encode, {"odd.png", "29x18", "multiples of 8", "--fit-image", "24x16", "32x24", "32x16"});
+    expectRefusal(with(encode, {"--fit-image", "stretch"}), {"fit-image", "'stretch'", "crop, pad, resize"});
+    expectRefusal(with(encode, {"--size", "64x64"}), {"size 64x64", "odd.png", "29x18", "--fit-image"});
+    expectRefusal(with(encode, {"--size", "64x64", "--fit-image", "crop"}), {"fit-image crop", "odd.png", "64x64"});
+    expectRefusal({"encode", "--model", "taesd", "--image", tokens, "--fit-image", "pad"}, {"fit-image", "tokens"});
+    expectRefusal({"encode", "--model", "taesd", "--image", file("odd.png") + ":x"}, {"odd.png", "'x'"});
+    expectRefusal({"encode", "--model", "taesd", "--image", write("a.gif", "GIF89a, or nearly")},
+                  {"a.gif", "GIF", "JPEG"});
+    const Outcome fitted = run(with(encode, {"--fit-image", "pad"}));
+    EXPECT_EQ(fitted.code, 0) << fitted.error;
+    EXPECT_NE(fitted.error.find("note: the picture '" + file("odd.png") +
+                                "' was padded on the right and below with its edge from 29x18 to 32x24\n"),
+              std::string::npos)
+        << fitted.error;
+    EXPECT_NE(slurp(out).find("[1,4,3,4]"), std::string::npos);
+}
+
 TEST_F(CliTest, refusesBadControls) {
     const auto with = [&](std::vector<std::string> more) {
         more.insert(more.begin(), {"--model", "taesd", "--seed", "1"});

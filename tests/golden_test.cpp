@@ -103,7 +103,7 @@ TEST_F(GoldenTest, tinyModelsDecodeTheShiba) {
 }
 
 TEST_F(GoldenTest, tinyModelsEncodeAndDecodeTheShiba) {
-    auto picture = readPng(sharedData("images/shiba_512.png"));
+    auto picture = readPicture(sharedData("images/shiba_512.png"));
     ASSERT_TRUE(picture) << picture.error().message;
     for (const std::string model : {"taesd", "taef1", "taef2"}) {
         Controls controls;

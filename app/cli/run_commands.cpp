@@ -63,7 +63,7 @@ struct RunCommand {
     VaeTask op;
     ControlOptions controls;
     OutputOptions output;
-    std::string inputFile, imageOut, tensorOut, kernels = "best";
+    std::string inputFile, imageFit, imageOut, tensorOut, kernels = "best";
     std::optional<std::uint64_t> seed;
     bool unscaled = false, validate = false, poison = false;
     int pngBits = 8;
@@ -77,6 +77,12 @@ struct RunCommand {
                                               : "encode needs --image FILE");
         InputFile file = splitKey(inputFile);
         file.scaled = !unscaled;
+        if (!imageFit.empty()) {
+            file.fit = valueNamed<ImageFit>(imageFit);
+            if (!file.fit)
+                return fail(ErrorCode::BadUsage, "fit-image: {} is unknown; allowed: {}", quote(imageFit),
+                            fmt::join(enumNames<ImageFit>, ", "));
+        }
         return InputChoice(std::move(file));
     }
 
@@ -176,14 +182,18 @@ void addRun(CLI::App& app, int& result, VaeTask op) {
     auto command = std::make_shared<RunCommand>(RunCommand{.op = op});
     if (decode) {
         sub->add_option("--latents", command->inputFile,
-                        "latents as the pipeline hands them over: FILE.safetensors[:KEY] or FILE.npy");
+                        "latents as the pipeline hands them over, or ComfyUI's: FILE[:KEY] (.safetensors, .latent, "
+                        ".npy); packed tokens need --size");
         sub->add_flag("--latents-unscaled", command->unscaled, "the latents are the decoder's input already");
         sub->add_option("--seed", command->seed, "synthetic latents instead");
         sub->add_option("-o,--output", command->imageOut, "write the picture to FILE.png");
         sub->add_option("--png-bits", command->pngBits, "8 or 16 bits a channel");
     } else {
         sub->add_option("--image", command->inputFile,
-                        "FILE.png, or FILE.safetensors[:KEY] with values as the encoder takes them");
+                        "a PNG, JPEG or WebP, or FILE.safetensors[:KEY] with values as the encoder takes them");
+        sub->add_option(
+            "--fit-image", command->imageFit,
+            "make a picture fit whose size the encoder does not take, or that of --size: crop, pad, resize");
     }
     sub->add_option("--tensor-out", command->tensorOut,
                     decode ? "write the decoded tensor to FILE.safetensors"

@@ -3,6 +3,8 @@
 #include "core/base/mapped_file.h"
 #include "core/base/text.h"
 #include "core/formats/formats.h"
+#include "core/io/latents_file.h"
+#include "core/io/picture.h"
 #include "core/job/job.h"
 #include "core/model/checkpoint.h"
 #include "core/model/model_files.h"
@@ -57,7 +59,8 @@ Result<void> openTensors(OpenedFile& opened, const Controls& controls, const Inp
     opened.kind = OpenedFile::Kind::Latents;
     if (file.tensors().size() > 1) {
         for (const TensorView& tensor : file.tensors()) opened.keys.push_back(tensor.name);
-        if (!source.key) return {};
+        const auto byName = latentsByName(file.tensors(), opened.path);
+        if (!source.key && !(byName && *byName)) return {};
     }
     return measureInput(opened, controls, source, VaeTask::Decode);
 }
@@ -96,7 +99,7 @@ Result<void> openAny(OpenedFile& opened, const Controls& controls, const InputSo
         opened.kind = OpenedFile::Kind::Session;
         return {};
     }
-    if (begin.starts_with("\x89PNG")) {
+    if (isPicture(std::as_bytes(std::span(begin)))) {
         opened.kind = OpenedFile::Kind::Picture;
         return measureInput(opened, controls, {.path = opened.path, .key = {}}, VaeTask::Encode);
     }
@@ -115,8 +118,7 @@ Result<void> openAny(OpenedFile& opened, const Controls& controls, const InputSo
         recordings.push_back(fmt::format("{} ({})", importer->title, importer->patterns));
     return fail(ErrorCode::BadInput,
                 "file {}: neither a checkpoint or latents (.safetensors, .npy, .npz, .pt, .pth, .ckpt), nor a picture "
-                "(.png), nor a session "
-                "(.spikescope), nor of a format of recordings: {}",
+                "(PNG, JPEG or WebP), nor a session (.spikescope), nor of a format of recordings: {}",
                 quote(opened.path), joined(recordings, ", "));
 }
 

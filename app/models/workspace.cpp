@@ -258,7 +258,7 @@ QString Workspace::runLabel(const Controls& controls) const {
 void Workspace::run() {
     if (m_runState.running) return;
     if (m_controls.op == VaeTask::Encode && m_input.path.empty()) {
-        tell(Notice::Kind::Error, QStringLiteral("An encode needs a picture: open a PNG file first"));
+        tell(Notice::Kind::Error, QStringLiteral("An encode needs a picture: open one first (PNG, JPEG or WebP)"));
         return;
     }
     m_runState = {.running = true, .done = 0, .total = 0, .layer = {}, .elapsedMs = 0.0, .leftMs = {}};

@@ -43,9 +43,11 @@ QString utf8(std::string_view text) { return QString::fromUtf8(text.data(), stat
 
 // Of the Open dialog: all there is in one, then each kind of file.
 QString openFilters() {
-    QStringList all{QStringLiteral("*.safetensors *.npy *.png *.spikescope")},
-        kinds{QStringLiteral("Checkpoint or latents (*.safetensors *.npy)"),
-              QStringLiteral("Picture to encode (*.png)"), QStringLiteral("Session (*.spikescope)")};
+    const QString tensors = QStringLiteral("*.safetensors *.latent *.npy *.npz *.ckpt *.pt *.pth *.bin"),
+                  pictures = QStringLiteral("*.png *.jpg *.jpeg *.webp");
+    QStringList all{tensors, pictures, QStringLiteral("config.json *.index.json *.spikescope")},
+        kinds{QStringLiteral("Checkpoint or latents (%1)").arg(tensors),
+              QStringLiteral("Picture to encode (%1)").arg(pictures), QStringLiteral("Session (*.spikescope)")};
     for (const Importer* importer : importers) {
         all << utf8(importer->patterns);
         kinds << QStringLiteral("%1 (%2)").arg(utf8(importer->title), utf8(importer->patterns));

@@ -12,6 +12,13 @@ public:
     // packings: by WeightId; empty for a weight that kernels take as it is stored.
     HostTransfer(const Program& program, const RunIo& io, std::vector<WeightPacking> packings);
 
+    // Before a step that reads a weight from the checkpoint: BadInput names values that are no finite numbers, which
+    // would otherwise come out as activations that overflowed.
+    template <class Step> Result<void> checkWeight(const Step& step) const {
+        const Tensor& tensor = m_program.tensor(step.tensor);
+        if (!tensor.weight || step.from) return {};
+        return m_io.parameters.checkFinite(m_program.weights[tensor.weight->index], tensor.dtype);
+    }
     // Elements [begin, begin + count) of what an upload carries, as the tensor on the device has them. `from`: the
     // first byte of the host tensor step.from, where there is one.
     void read(const UploadStep& step, const std::byte* from, std::uint64_t begin, std::uint64_t count,

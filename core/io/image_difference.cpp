@@ -124,11 +124,12 @@ ComparedImage comparedImage(Picture picture) {
 
 Result<ComparedImage> openComparedImage(const std::string& path, const std::optional<std::string>& key,
                                         ValueRange tensorRange) {
-    if (isPngName(path)) {
+    TRY(const bool isPicture, isPictureFile(path));
+    if (isPicture) {
         if (key)
-            return fail(ErrorCode::BadUsage, "{}: a PNG holds one picture without a name, so {} cannot be chosen.",
+            return fail(ErrorCode::BadUsage, "{}: holds one picture without a name, so {} cannot be chosen.",
                         quote(path), quote(*key));
-        TRY(Picture picture, readPng(path));
+        TRY(Picture picture, readPicture(path));
         return comparedImage(std::move(picture));
     }
     TRY(HostTensor tensor, readTensorFile(path, key, NonFinite::Keep));

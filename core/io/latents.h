@@ -18,13 +18,15 @@ struct Input {
     std::function<void(std::uint64_t begin, std::span<float> out)> read;
 };
 
-// CHW or NCHW. Scaled latents become latents / scaling + shift; packed ones (flux2) are unpacked and take their running
-// statistics from `parameters`. BadInput for a rank or channel count that is not the family's.
+// Maps of 3 to 5 dimensions with one frame, channels first or, where only that fits, last; or tokens packed 2×2, whose
+// picture has `size` pixels. Scaled latents become latents / scaling + shift; flux2's are packed and take their running
+// statistics from `parameters`. BadInput for a shape that is not the family's, BadUsage for a size of tokens that is
+// missing (zero) or does not fit.
 Result<Input> latentsInput(const Family& family, HostTensor latents, bool scaled, const Parameters& parameters,
-                           const std::string& fileName);
+                           const std::string& fileName, Sides size = {});
 Result<Input> syntheticLatents(const Family& family, std::uint64_t width, std::uint64_t height, std::uint64_t batch,
                                std::uint64_t seed);
-// CHW or NCHW with three channels, values as the encoder takes them.
+// Of the same layouts with three channels, values as the encoder takes them.
 Result<Input> imageInput(HostTensor image, const std::string& fileName);
 // KL families see [-1, 1], tiny ones [0, 1].
 Input pictureInput(const Family& family, Picture picture);

@@ -1,286 +1,152 @@
 #include "core/io/picture.h"
 
 #include "core/base/mapped_file.h"
-#include "core/base/output_file.h"
 #include "core/base/text.h"
-
-#include <png.h>
+#include "core/io/decoders.h"
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <csetjmp>
-#include <cstddef>
-#include <cstring>
 #include <new>
-#include <optional>
 #include <utility>
 
 namespace spikescope {
 
 namespace {
 
-constexpr std::uint32_t longestSide = 65536;
-constexpr std::uint64_t mostPixels = std::uint64_t{1} << 28;
-constexpr png_alloc_size_t largestChunk = 8'000'000; // text, profiles and other chunks beside the image
-constexpr std::uint64_t deflateRatio = 1032;         // zlib cannot expand a byte to more than this
-constexpr std::size_t channels = 3;
+using Decoder = Result<Decoded> (*)(std::span<const std::byte>, const std::string&, std::uint64_t);
 
-using Message = std::array<char, 160>;
-
-// libpng reports an error by calling this and never expects it to return.
-[[noreturn]] void onError(png_structp png, png_const_charp text) {
-    auto* message = static_cast<Message*>(png_get_error_ptr(png));
-    std::strncpy(message->data(), text, message->size() - 1);
-    png_longjmp(png, 1);
+std::string_view textAt(std::span<const std::byte> bytes, std::size_t at, std::size_t size) {
+    if (at >= bytes.size()) return {};
+    return {reinterpret_cast<const char*>(bytes.data()) + at, std::min(size, bytes.size() - at)};
 }
 
-void onWarning(png_structp, png_const_charp) {}
-
-// Runs a step of libpng work; false when it failed. The jump passes over the step and what it calls, so nothing there
-// may own anything.
-template <class State> bool guarded(void (*step)(State&), State& state) {
-    if (setjmp(png_jmpbuf(state.png))) return false;
-    step(state);
-    return true;
+Decoder decoderOf(std::span<const std::byte> begin) {
+    if (textAt(begin, 0, 4) == "\x89PNG") return decodePng;
+    // The fourth byte is a marker's number; with it the bytes cannot be the length of a .safetensors header.
+    if (textAt(begin, 0, 3) == "\xff\xd8\xff" && begin.size() > 3 && begin[3] >= std::byte{0xc0}) return decodeJpeg;
+    if (textAt(begin, 0, 4) == "RIFF" && textAt(begin, 8, 4) == "WEBP") return decodeWebp;
+    return nullptr;
 }
 
-struct Reader {
-    explicit Reader(std::span<const std::byte> bytes)
-        : rest(bytes) {}
-    Reader(const Reader&) = delete;
-    Reader& operator=(const Reader&) = delete;
-    ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
-
-    std::span<const std::byte> rest; // what libpng has not taken yet
-    Message message = {};
-    png_structp png = nullptr;
-    png_infop info = nullptr;
-
-    std::uint32_t width = 0;
-    std::uint32_t height = 0;
-    std::size_t fileRowBytes = 0;  // as stored
-    std::size_t rowBytes = 0;      // as decoded: three channels of 8 or 16 bits
-    bool deep = false;             // 16 bits
-    int passes = 1;                // more than one when interlaced
-    std::vector<std::uint8_t> raw; // one row, or all of them when interlaced
-    std::vector<float> rgb;
-};
-
-void onRead(png_structp png, png_bytep to, std::size_t size) {
-    auto* reader = static_cast<Reader*>(png_get_io_ptr(png));
-    if (size > reader->rest.size()) png_error(png, "it ends too early");
-    std::memcpy(to, reader->rest.data(), size);
-    reader->rest = reader->rest.subspan(size);
-}
-
-void readHeader(Reader& reader) {
-    png_read_info(reader.png, reader.info);
-    reader.width = png_get_image_width(reader.png, reader.info);
-    reader.height = png_get_image_height(reader.png, reader.info);
-    reader.fileRowBytes = png_get_rowbytes(reader.png, reader.info);
-}
-
-// Asks for three channels of 8 or 16 bits whatever the file has.
-void chooseLayout(Reader& reader) {
-    png_set_expand(reader.png); // palettes, fewer than 8 bits, transparent colours
-    png_set_strip_alpha(reader.png);
-    png_set_gray_to_rgb(reader.png);
-    if constexpr (std::endian::native == std::endian::little) png_set_swap(reader.png);
-    reader.passes = png_set_interlace_handling(reader.png);
-    png_read_update_info(reader.png, reader.info);
-    reader.deep = png_get_bit_depth(reader.png, reader.info) == 16;
-    reader.rowBytes = png_get_rowbytes(reader.png, reader.info);
-}
-
-void rowToFloats(const std::uint8_t* row, bool deep, std::span<float> values) {
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        if (deep) {
-            std::uint16_t code = 0;
-            std::memcpy(&code, row + i * sizeof code, sizeof code);
-            values[i] = static_cast<float>(code) / 65535.0f;
-        } else {
-            values[i] = static_cast<float>(row[i]) / 255.0f;
-        }
-    }
-}
-
-void readRows(Reader& reader) {
-    const std::size_t rowValues = reader.width * channels;
-    for (int pass = 0; pass < reader.passes; ++pass) {
-        for (std::size_t y = 0; y < reader.height; ++y) {
-            std::uint8_t* row = reader.raw.data() + (reader.passes > 1 ? y * reader.rowBytes : 0);
-            png_read_row(reader.png, row, nullptr);
-            if (pass + 1 == reader.passes)
-                rowToFloats(row, reader.deep, std::span(reader.rgb).subspan(y * rowValues, rowValues));
-        }
-    }
-    png_read_end(reader.png, nullptr); // so that a file cut off behind its pixels is noticed
-}
-
-Result<void> checkSize(const Reader& reader, std::uint64_t fileBytes, const std::string& path) {
-    const std::uint64_t pixels = std::uint64_t{reader.width} * reader.height;
-    if (reader.width > longestSide || reader.height > longestSide || pixels > mostPixels)
-        return fail(ErrorCode::BadInput, "{}: has {} × {} pixels; the most is {} along a side and {} in all.",
-                    quote(path), reader.width, reader.height, longestSide, mostPixels);
-    // Before memory is asked for: a few bytes can claim any size.
-    if (reader.fileRowBytes * std::uint64_t{reader.height} / deflateRatio > fileBytes)
-        return fail(ErrorCode::BadInput, "{}: says it has {} × {} pixels, which do not fit into a file of {} bytes.",
-                    quote(path), reader.width, reader.height, fileBytes);
+// Pictures that people have and that cannot be read here, by what their files begin with.
+std::string_view otherKind(std::span<const std::byte> begin) {
+    using namespace std::string_view_literals;
+    struct Kind {
+        std::size_t at;
+        std::string_view mark, name;
+    };
+    constexpr std::array<Kind, 17> kinds{{{0, "GIF87a", "GIF"},
+                                          {0, "GIF89a", "GIF"},
+                                          {0, "BM", "BMP"},
+                                          {0, "II*\0"sv, "TIFF"},
+                                          {0, "MM\0*"sv, "TIFF"},
+                                          {4, "ftypavif", "AVIF"},
+                                          {4, "ftypavis", "AVIF"},
+                                          {4, "ftypheic", "HEIC"},
+                                          {4, "ftypheix", "HEIC"},
+                                          {4, "ftypmif1", "HEIF"},
+                                          {0, "\xff\x0a", "JPEG XL"},
+                                          {4, "JXL \r\n", "JPEG XL"},
+                                          {4, "jP  \r\n", "JPEG 2000"},
+                                          {0, "\x76\x2f\x31\x01", "OpenEXR"},
+                                          {0, "8BPS", "Photoshop"},
+                                          {0, "qoif", "QOI"},
+                                          {0, "<svg", "SVG"}}};
+    if (textAt(begin, 8, 1) == "{") return {}; // a .safetensors file, whose length may begin as any of these
+    for (const Kind& kind : kinds)
+        if (textAt(begin, kind.at, kind.mark.size()) == kind.mark) return kind.name;
     return {};
+}
+
+// Upright, from a picture that lies as EXIF's orientation (2 to 8) says.
+Picture turned(const Picture& from, int orientation) {
+    const bool swap = orientation >= 5, flipX = orientation == 2 || orientation == 3 || orientation >= 7,
+               flipY = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+    Picture to{.width = swap ? from.height : from.width,
+               .height = swap ? from.width : from.height,
+               .rgb = std::vector<float>(from.rgb.size()),
+               .notes = from.notes};
+    auto out = to.rgb.begin();
+    for (std::size_t y = 0; y < to.height; ++y) {
+        for (std::size_t x = 0; x < to.width; ++x) {
+            std::size_t fromX = swap ? y : x, fromY = swap ? x : y;
+            if (flipX) fromX = from.width - 1 - fromX;
+            if (flipY) fromY = from.height - 1 - fromY;
+            out = std::copy_n(&from.rgb[(fromY * from.width + fromX) * 3], 3, out);
+        }
+    }
+    return to;
 }
 
 } // namespace
 
-bool isPngName(const std::string& path) { return path.ends_with(".png") || path.ends_with(".PNG"); }
-
-Result<Picture> readPng(const std::string& path) try {
-    TRY(const MappedFile file, MappedFile::open(path));
-    Reader reader(file.bytes());
-    const auto damaged = [&] {
-        return fail(ErrorCode::BadInput, "{}: cannot be read as PNG: {}.", quote(path), reader.message.data());
+int exifOrientation(std::span<const std::byte> exif) {
+    constexpr std::uint64_t orientationTag = 0x0112, shortType = 3, entryBytes = 12;
+    if (textAt(exif, 0, 4) == "Exif" && exif.size() > 6) exif = exif.subspan(6);
+    const bool big = textAt(exif, 0, 2) == "MM";
+    if (!big && textAt(exif, 0, 2) != "II") return 1;
+    const auto number = [&](std::uint64_t at, std::uint64_t size) -> std::uint64_t { // 0 where there is nothing
+        if (at > exif.size() || size > exif.size() - at) return 0;
+        std::uint64_t value = 0;
+        for (std::uint64_t i = 0; i < size; ++i)
+            value = value << 8 | std::to_integer<std::uint64_t>(exif[at + (big ? i : size - 1 - i)]);
+        return value;
     };
-    reader.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader.message, onError, onWarning);
-    if (reader.png != nullptr) reader.info = png_create_info_struct(reader.png);
-    if (reader.info == nullptr) throw std::bad_alloc();
-    png_set_read_fn(reader.png, &reader, onRead);
-    png_set_user_limits(reader.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); // checkSize() refuses with the numbers instead
-    png_set_chunk_malloc_max(reader.png, largestChunk);
-
-    if (!guarded(readHeader, reader)) return damaged();
-    CHECK(checkSize(reader, file.bytes().size(), path));
-    if (!guarded(chooseLayout, reader)) return damaged();
-    reader.raw.resize(reader.passes > 1 ? reader.rowBytes * reader.height : reader.rowBytes);
-    reader.rgb.resize(std::size_t{reader.width} * reader.height * channels);
-    if (!guarded(readRows, reader)) return damaged();
-    return Picture{.width = reader.width, .height = reader.height, .rgb = std::move(reader.rgb)};
-} catch (const std::bad_alloc&) {
-    return fail(ErrorCode::OutOfHostMemory, "There is not enough memory for the picture {}.", quote(path));
-}
-
-struct PngWriter::State {
-    explicit State(OutputFile output)
-        : file(std::move(output)) {}
-    State(const State&) = delete;
-    State& operator=(const State&) = delete;
-    ~State() { png_destroy_write_struct(&png, &info); }
-
-    // The steps for guarded().
-    static void begin(State& state);
-    static void putRow(State& state) { png_write_row(state.png, state.row.data()); }
-    static void end(State& state) { png_write_end(state.png, state.info); }
-
-    static void onWrite(png_structp png, png_bytep data, std::size_t size);
-    bool store(std::span<const std::byte> bytes);
-    void encodeRow(std::span<const float> values);
-    tl::unexpected<Error> failed();
-
-    OutputFile file;
-    std::optional<Error> failure; // of the file; it says more than libpng's message
-    Message message = {};
-    png_structp png = nullptr;
-    png_infop info = nullptr;
-
-    std::uint32_t width = 0;
-    std::uint32_t height = 0;
-    int bitDepth = 8;
-    std::uint32_t rowsWritten = 0;
-    bool broken = false;           // libpng jumped out of a step and cannot go on
-    std::vector<std::uint8_t> row; // codes in the machine's byte order
-};
-
-void PngWriter::State::begin(State& state) {
-    // On an 8-bit photograph 1.6 % more bytes than zlib's default level, in a quarter of the time.
-    constexpr int compression = 2;
-    png_set_compression_level(state.png, compression);
-    png_set_IHDR(state.png, state.info, state.width, state.height, state.bitDepth, PNG_COLOR_TYPE_RGB,
-                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-    png_write_info(state.png, state.info);
-    if constexpr (std::endian::native == std::endian::little) png_set_swap(state.png);
-}
-
-void PngWriter::State::onWrite(png_structp png, png_bytep data, std::size_t size) {
-    auto* state = static_cast<State*>(png_get_io_ptr(png));
-    if (!state->store(std::as_bytes(std::span(data, size)))) png_error(png, "the file cannot be written");
-}
-
-// Apart from onWrite(), whose jump would pass over the Result.
-bool PngWriter::State::store(std::span<const std::byte> bytes) {
-    if (auto written = file.write(bytes); !written) failure = std::move(written.error());
-    return !failure;
-}
-
-void PngWriter::State::encodeRow(std::span<const float> values) {
-    const double largest = bitDepth == 16 ? 65535.0 : 255.0;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        const float value = values[i] > 0.0f ? std::min(values[i], 1.0f) : 0.0f; // NaN is not greater than zero
-        const auto code = static_cast<std::uint16_t>(static_cast<double>(value) * largest + 0.5);
-        if (bitDepth == 16)
-            std::memcpy(row.data() + i * sizeof code, &code, sizeof code);
-        else
-            row[i] = static_cast<std::uint8_t>(code);
+    const std::uint64_t directory = number(4, 4), entries = number(directory, 2);
+    for (std::uint64_t i = 0; i < entries; ++i) {
+        const std::uint64_t entry = directory + 2 + i * entryBytes;
+        if (number(entry, 2) != orientationTag || number(entry + 2, 2) != shortType) continue;
+        const std::uint64_t value = number(entry + 8, 2);
+        return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
     }
+    return 1;
 }
 
-tl::unexpected<Error> PngWriter::State::failed() {
-    broken = true;
-    if (failure) return tl::unexpected<Error>(*failure);
-    return fail(ErrorCode::Io, "Cannot write {}: {}.", quote(file.path()), message.data());
-}
-
-PngWriter::PngWriter(std::unique_ptr<State> state)
-    : m_state(std::move(state)) {}
-PngWriter::PngWriter(PngWriter&&) noexcept = default;
-PngWriter& PngWriter::operator=(PngWriter&&) noexcept = default;
-PngWriter::~PngWriter() = default;
-
-Result<PngWriter> PngWriter::create(const std::string& path, std::uint32_t width, std::uint32_t height, int bitDepth) {
-    if (width < 1 || width > longestSide || height < 1 || height > longestSide)
-        return fail(ErrorCode::BadUsage, "{}: a picture of {} × {} pixels cannot be written; sides are 1 to {}.",
-                    quote(path), width, height, longestSide);
-    if (bitDepth != 8 && bitDepth != 16)
-        return fail(ErrorCode::BadUsage, "{}: a PNG has 8 or 16 bits per channel here, not {}.", quote(path), bitDepth);
-
-    TRY(OutputFile file, OutputFile::create(path));
-    auto state = std::make_unique<State>(std::move(file));
-    state->width = width;
-    state->height = height;
-    state->bitDepth = bitDepth;
-    state->row.resize(std::size_t{width} * channels * static_cast<std::size_t>(bitDepth / 8));
-    state->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &state->message, onError, onWarning);
-    if (state->png != nullptr) state->info = png_create_info_struct(state->png);
-    if (state->info == nullptr)
-        return fail(ErrorCode::OutOfHostMemory, "There is not enough memory to write {}.", quote(path));
-    png_set_write_fn(state->png, state.get(), State::onWrite, nullptr);
-    png_set_user_limits(state->png, longestSide, longestSide);
-    if (!guarded(State::begin, *state)) return state->failed();
-    return PngWriter(std::move(state));
-}
-
-Result<void> PngWriter::writeRows(std::span<const float> rgb) {
-    State& state = *m_state;
-    const std::size_t rowValues = std::size_t{state.width} * channels;
-    if (state.broken) return state.failed();
-    if (rgb.size() % rowValues != 0 || rgb.size() / rowValues > state.height - state.rowsWritten)
-        return fail(ErrorCode::BadUsage,
-                    "{}: {} values are not whole rows of {}, or more than the {} rows still missing.",
-                    quote(state.file.path()), rgb.size(), rowValues, state.height - state.rowsWritten);
-    for (; !rgb.empty(); rgb = rgb.subspan(rowValues)) {
-        state.encodeRow(rgb.first(rowValues));
-        if (!guarded(State::putRow, state)) return state.failed();
-        ++state.rowsWritten;
-    }
+Result<void> checkPictureSize(std::uint64_t width, std::uint64_t height, std::uint64_t mostPixels,
+                              const std::string& fileName) {
+    if (width > longestPictureSide || height > longestPictureSide || width * height > mostPixels)
+        return fail(ErrorCode::BadInput, "{}: has {} × {} pixels; the most is {} along a side and {} in all.",
+                    quote(fileName), width, height, longestPictureSide, mostPixels);
     return {};
 }
 
-Result<void> PngWriter::commit() {
-    State& state = *m_state;
-    if (state.broken) return state.failed();
-    if (state.rowsWritten != state.height)
-        return fail(ErrorCode::BadUsage, "{}: only {} of {} rows were written.", quote(state.file.path()),
-                    state.rowsWritten, state.height);
-    if (!guarded(State::end, state)) return state.failed();
-    return state.file.commit();
+Result<void> checkFileHolds(std::uint64_t leastBytes, std::uint64_t width, std::uint64_t height,
+                            std::uint64_t fileBytes, const std::string& fileName) {
+    if (leastBytes <= fileBytes) return {};
+    return fail(ErrorCode::BadInput, "{}: says it has {} × {} pixels, which do not fit into a file of {} bytes.",
+                quote(fileName), width, height, fileBytes);
+}
+
+Result<bool> isPictureFile(const std::string& path) {
+    TRY(const MappedFile file, MappedFile::open(path));
+    if (decoderOf(file.bytes()) != nullptr) return true;
+    if (const std::string_view kind = otherKind(file.bytes()); !kind.empty())
+        return fail(ErrorCode::BadInput, "{}: is a picture of the format {}; PNG, JPEG and WebP can be read.",
+                    quote(path), kind);
+    return false;
+}
+
+bool isPicture(std::span<const std::byte> begin) { return decoderOf(begin) != nullptr; }
+
+Result<Picture> parsePicture(std::span<const std::byte> bytes, const std::string& fileName,
+                             std::uint64_t mostPixels) try {
+    const Decoder decoder = decoderOf(bytes);
+    if (decoder == nullptr)
+        return fail(ErrorCode::BadInput, "{}: is no picture that can be read, which are PNG, JPEG and WebP.",
+                    quote(fileName));
+    TRY(Decoded decoded, decoder(bytes, fileName, mostPixels));
+    if (decoded.orientation == 1) return std::move(decoded.picture);
+    Picture upright = turned(decoded.picture, decoded.orientation);
+    upright.notes.push_back(fmt::format("file {}: its EXIF orientation is {}, so it was turned to {}x{}",
+                                        quote(fileName), decoded.orientation, upright.width, upright.height));
+    return upright;
+} catch (const std::bad_alloc&) {
+    return fail(ErrorCode::OutOfHostMemory, "There is not enough memory for the picture {}.", quote(fileName));
+}
+
+Result<Picture> readPicture(const std::string& path) {
+    TRY(const MappedFile file, MappedFile::open(path));
+    return parsePicture(file.bytes(), path);
 }
 
 } // namespace spikescope

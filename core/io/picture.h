@@ -1,8 +1,9 @@
 #pragma once
-// PNG in and out. Values are the file's code values divided by the largest one: no gamma, no colour profile.
+// Pictures in and PNG out. Values are the file's code values divided by the largest one: no gamma, no colour profile.
 
 #include "core/base/error.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -14,15 +15,25 @@ namespace spikescope {
 struct Picture {
     std::uint32_t width = 0; // pixels
     std::uint32_t height = 0;
-    std::vector<float> rgb; // height × width × 3, in [0,1]
+    std::vector<float> rgb;         // height × width × 3, in [0,1]
+    std::vector<std::string> notes; // what was decided for the user, a sentence each
 };
 
-bool isPngName(const std::string& path); // by its suffix
+constexpr std::uint32_t longestPictureSide = 65536;
+constexpr std::uint64_t mostPicturePixels = std::uint64_t{1} << 28;
 
-// Any PNG: gray is spread over the three channels, a palette is looked up, 16 bits are kept. Transparency is dropped,
-// not composed: the colours are those stored under it. BadInput for anything damaged, more than 65536 pixels along a
-// side, or more than 2^28 in all.
-[[nodiscard]] Result<Picture> readPng(const std::string& path);
+// Whether a file that begins so is a picture that readPicture() reads; its name does not count.
+bool isPicture(std::span<const std::byte> begin);
+// The same of a file. BadInput names a picture of another format.
+[[nodiscard]] Result<bool> isPictureFile(const std::string& path);
+
+// PNG, JPEG or WebP: gray is spread over the three channels, a palette is looked up, 16 bits are kept. It is turned as
+// its EXIF orientation says. Transparency is dropped, not composed: the colours are those stored under it. BadInput for
+// anything damaged or cut off, CMYK, an animated WebP, and too many pixels.
+[[nodiscard]] Result<Picture> readPicture(const std::string& path);
+// The same for bytes in memory. fileName only serves messages.
+[[nodiscard]] Result<Picture> parsePicture(std::span<const std::byte> bytes, const std::string& fileName,
+                                           std::uint64_t mostPixels = mostPicturePixels);
 
 // Writes rows from the top; the file appears at commit() or not at all.
 class PngWriter {

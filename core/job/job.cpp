@@ -1,6 +1,7 @@
 #include "core/job/job.h"
 
 #include "core/base/text.h"
+#include "core/io/latents_file.h"
 #include "core/io/picture.h"
 #include "core/program/lower.h"
 #include "core/tensors/tensor_file.h"
@@ -11,8 +12,37 @@ namespace spikescope {
 
 namespace {
 
+Result<Input> readLatents(const Family& family, const Controls& controls, const InputFile& file, Parameters& parameters,
+                          std::vector<std::string>& notes) {
+    TRY(LatentsFile latents, readLatentsFile(family, file.path, file.key, file.scaled));
+    notes.insert(notes.end(), latents.notes.begin(), latents.notes.end());
+    if (latents.scaled) CHECK(parameters.bind(latentStatistics(family), "the packed latents' statistics"));
+    return latentsInput(family, std::move(latents.tensor), latents.scaled, parameters, file.path,
+                        {controls.width, controls.height});
+}
+
+Result<Input> readImage(const Family& family, const Controls& controls, const InputFile& file,
+                        std::vector<std::string>& notes) {
+    TRY(const bool isPicture, isPictureFile(file.path));
+    if (!isPicture) {
+        if (file.fit)
+            return fail(ErrorCode::BadUsage, "fit-image {}: file {} holds tensors, which are encoded as they are",
+                        name(*file.fit), quote(file.path));
+        TRY(HostTensor tensor, readTensorFile(file.path, file.key));
+        return imageInput(std::move(tensor), file.path);
+    }
+    if (file.key)
+        return fail(ErrorCode::BadUsage, "file {}: a picture holds no tensors, so {} cannot be chosen",
+                    quote(file.path), quote(*file.key));
+    TRY(Picture picture, readPicture(file.path));
+    TRY(picture, fitPicture(std::move(picture), sizeMultiple(family, VaeTask::Encode),
+                            {controls.width, controls.height}, file.fit, family.name, file.path));
+    notes.insert(notes.end(), picture.notes.begin(), picture.notes.end());
+    return pictureInput(family, std::move(picture));
+}
+
 Result<std::optional<Input>> readInput(const Family& family, const Controls& controls, const InputChoice& choice,
-                                       const Parameters& parameters) {
+                                       Parameters& parameters, std::vector<std::string>& notes) {
     if (const auto* seed = std::get_if<std::uint64_t>(&choice)) {
         const std::uint64_t width = controls.width ? controls.width : defaultControls().width,
                             height = controls.height ? controls.height : defaultControls().height;
@@ -21,16 +51,11 @@ Result<std::optional<Input>> readInput(const Family& family, const Controls& con
     }
     const auto* file = std::get_if<InputFile>(&choice);
     if (!file) return std::optional<Input>{};
-    if (controls.op == VaeTask::Encode && isPngName(file->path)) {
-        TRY(Picture picture, readPng(file->path));
-        return pictureInput(family, std::move(picture));
-    }
-    TRY(HostTensor tensor, readTensorFile(file->path, file->key));
-    if (controls.op == VaeTask::Encode) {
-        TRY(Input input, imageInput(std::move(tensor), file->path));
+    if (controls.op == VaeTask::Decode) {
+        TRY(Input input, readLatents(family, controls, *file, parameters, notes));
         return input;
     }
-    TRY(Input input, latentsInput(family, std::move(tensor), file->scaled, parameters, file->path));
+    TRY(Input input, readImage(family, controls, *file, notes));
     return input;
 }
 
@@ -94,10 +119,7 @@ Result<Job> makeJob(Controls controls, const InputChoice& choice, OpLimits limit
     }
     job.parameters = checkpoint ? Parameters(std::move(*checkpoint)) : Parameters(*controls.syntheticSeed());
 
-    const auto* file = std::get_if<InputFile>(&choice);
-    if (controls.op == VaeTask::Decode && file && file->scaled)
-        CHECK(job.parameters.bind(latentStatistics(job.family), "the packed latents' statistics"));
-    TRY(job.input, readInput(job.family, controls, choice, job.parameters));
+    TRY(job.input, readInput(job.family, controls, choice, job.parameters, job.notes));
     if (job.input) {
         if ((controls.width && controls.width != job.input->width) ||
             (controls.height && controls.height != job.input->height))

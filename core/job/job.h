@@ -1,6 +1,7 @@
 #pragma once
 // From settings and files to what is to be done. Needs no device.
 
+#include "core/io/fit_picture.h"
 #include "core/io/latents.h"
 #include "core/io/sinks.h"
 #include "core/program/op_count.h"
@@ -27,7 +28,8 @@ struct Job {
 struct InputFile {
     std::string path;
     std::optional<std::string> key;
-    bool scaled = true; // latents as the pipeline hands them over
+    bool scaled = true;          // latents as the pipeline hands them over
+    std::optional<ImageFit> fit; // of a picture whose size the encoder does not take
 };
 
 // What is decoded or encoded: a file, a seed for synthetic latents, or nothing.

@@ -44,6 +44,16 @@ constexpr std::array signatures{
     Signature{"layers.0.self_attn.", "a language model"},
     Signature{"encoder.layer.0.attention.", "a BERT encoder"},
     Signature{"decoder.middle.", "a Wan or Qwen-Image video VAE (not supported yet)"},
+    Signature{"decoder.up_blocks.0.upsamplers.0.upscale_conv.", "a SeedVR2 video VAE (not supported yet)"},
+    Signature{"conv_in.conv.conv.", "a CogVideoX video VAE (not supported yet)"},
+    Signature{"decoder.last_scale_shift_table", "an LTX video VAE (not supported yet)"},
+    Signature{"per_channel_statistics.", "an LTX video VAE (not supported yet)"},
+    Signature{"decoder.output_proj.", "a Mochi video VAE (not supported yet)"},
+    Signature{"decoder.block_in.proj_in.", "a Mochi video VAE (not supported yet)"},
+    Signature{"decoder.stages.0.op_list.", "a DC-AE autoencoder (not supported yet)"},
+    Signature{"encoder.project_in.", "a DC-AE autoencoder (not supported yet)"},
+    Signature{"mid_block.resnets.0.conv1.conv.", "a HunyuanVideo VAE (not supported yet)"},
+    Signature{"mid.block_1.conv1.conv.", "a HunyuanVideo VAE (not supported yet)"},
     Signature{".gamma", "a Wan or Qwen-Image video VAE (not supported yet)"},
 };
 
@@ -63,6 +73,29 @@ Result<TensorFile> openAll(const std::string& name, const std::vector<std::strin
         shards.push_back(std::move(shard));
     }
     return TensorFile::merge(name, std::move(shards));
+}
+
+// mflux keeps convolutions channels last, [out][rows][columns][in], and has the outermost ones in a module more than
+// diffusers. Its files then look like all others.
+Result<void> undoChannelsLast(TensorFile& file) {
+    const bool isChannelsLast = std::ranges::any_of(file.tensors(), [](const TensorView& tensor) {
+        const auto& s = tensor.shape;
+        const bool outer = tensor.name.ends_with("conv_in.weight") || tensor.name.ends_with("conv_out.weight") ||
+                           tensor.name.ends_with("conv_in.conv2d.weight") ||
+                           tensor.name.ends_with("conv_out.conv2d.weight");
+        return outer && s.size() == 4 && s[1] == 3 && s[2] == 3 && s[3] > 3;
+    });
+    if (!isChannelsLast) return {};
+    return file.rewrite([](TensorView& tensor) {
+        for (const auto& [more, name] : {std::pair<std::string_view, std::string_view>{".conv2d.", "."},
+                                         {"conv_norm_out.norm.", "conv_norm_out."}})
+            if (const auto at = tensor.name.find(more); at != std::string::npos)
+                tensor.name.replace(at, more.size(), name);
+        if (tensor.shape.size() != 4 || !tensor.strides.empty()) return;
+        const std::uint64_t rows = tensor.shape[1], columns = tensor.shape[2], in = tensor.shape[3];
+        tensor.shape = {tensor.shape[0], in, rows, columns};
+        tensor.strides = {rows * columns * in, 1, columns * in, in};
+    });
 }
 
 } // namespace
@@ -167,6 +200,7 @@ bool Checkpoint::recogniseTiny(const std::string& prefix) {
 Result<Checkpoint> Checkpoint::open(const std::string& path) {
     TRY(const ModelFiles files, findModelFiles(path));
     TRY(TensorFile file, openAll(path, files.weights));
+    CHECK(undoChannelsLast(file));
     Checkpoint checkpoint(std::move(file));
     CHECK(checkpoint.recognise());
     if (!files.config) return checkpoint;

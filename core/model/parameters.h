@@ -51,6 +51,8 @@ public:
     Result<void> bind(std::span<const Weight> weights, std::string_view what);
 
     ParameterValues values(const Weight& weight) const;
+    // BadInput with the tensor, the first index and the count when values are NaN or infinite, or become so as `dtype`.
+    Result<void> checkFinite(const Weight& weight, DType dtype) const;
     // What the checkpoint's values are held as; nothing for synthetic ones, which are stored nowhere.
     std::optional<DType> storedType(const Weight& weight) const;
     // The pages of a mapped parameter may go: it has been read.

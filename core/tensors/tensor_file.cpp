@@ -100,24 +100,6 @@ std::string someKeys(const TensorFile& file) {
     return joined(names, ", ") + (more > 0 ? fmt::format(" and {} more", more) : "");
 }
 
-Result<const TensorView*> chosen(const TensorFile& file, const std::optional<std::string>& key) {
-    if (file.tensors().empty()) return fail(ErrorCode::BadInput, "{}: holds no tensors.", quote(file.fileName()));
-    if (key && file.format() == Format::Npy)
-        return fail(ErrorCode::BadUsage, "{}: a .npy file holds one array without a name, so {} cannot be chosen.",
-                    quote(file.fileName()), quote(*key));
-    if (key) {
-        const TensorView* tensor = file.find(*key);
-        if (tensor == nullptr)
-            return fail(ErrorCode::BadUsage, "{}: has no tensor {}; it has {}.", quote(file.fileName()), quote(*key),
-                        someKeys(file));
-        return tensor;
-    }
-    if (file.tensors().size() > 1)
-        return fail(ErrorCode::BadUsage, "{}: holds {} tensors, so one must be named: {}.", quote(file.fileName()),
-                    file.tensors().size(), someKeys(file));
-    return &file.tensors().front();
-}
-
 Result<void> checkFinite(const HostTensor& tensor, const std::string& path) {
     const auto bad = std::ranges::find_if(tensor.values, [](float value) { return !std::isfinite(value); });
     if (bad == tensor.values.end()) return {};
@@ -197,6 +179,11 @@ void TensorFile::keep(const std::function<bool(const TensorView&)>& wanted) {
     (void)sortNames(); // fewer names of those that were unique
 }
 
+Result<void> TensorFile::rewrite(const std::function<void(TensorView&)>& change) {
+    for (TensorView& tensor : m_tensors) change(tensor);
+    return sortNames();
+}
+
 const TensorView* TensorFile::find(std::string_view name) const {
     const auto nameOf = [&](std::uint32_t index) -> std::string_view { return m_tensors[index].name; };
     const auto place = std::ranges::lower_bound(m_byName, name, {}, nameOf);
@@ -231,9 +218,27 @@ Result<HostTensor> readTensor(const TensorFile& file, const TensorView& tensor, 
     return fail(ErrorCode::OutOfHostMemory, "There is not enough memory for the values of a tensor file.");
 }
 
+Result<const TensorView*> chooseTensor(const TensorFile& file, const std::optional<std::string>& key) {
+    if (file.tensors().empty()) return fail(ErrorCode::BadInput, "{}: holds no tensors.", quote(file.fileName()));
+    if (key && file.format() == Format::Npy)
+        return fail(ErrorCode::BadUsage, "{}: a .npy file holds one array without a name, so {} cannot be chosen.",
+                    quote(file.fileName()), quote(*key));
+    if (key) {
+        const TensorView* tensor = file.find(*key);
+        if (tensor == nullptr)
+            return fail(ErrorCode::BadUsage, "{}: has no tensor {}; it has {}.", quote(file.fileName()), quote(*key),
+                        someKeys(file));
+        return tensor;
+    }
+    if (file.tensors().size() > 1)
+        return fail(ErrorCode::BadUsage, "{}: holds {} tensors, so one must be named: {}.", quote(file.fileName()),
+                    file.tensors().size(), someKeys(file));
+    return &file.tensors().front();
+}
+
 Result<HostTensor> readTensorFile(const std::string& path, const std::optional<std::string>& key, NonFinite nonFinite) {
     TRY(const TensorFile file, TensorFile::open(path));
-    TRY(const TensorView* tensor, chosen(file, key));
+    TRY(const TensorView* tensor, chooseTensor(file, key));
     return readTensor(file, *tensor, nonFinite);
 }
 

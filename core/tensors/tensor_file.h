@@ -30,6 +30,9 @@ public:
     // Forgets the other tensors: what a shard holds beside those that its index says.
     void keep(const std::function<bool(const TensorView&)>& wanted);
 
+    // Changes names, shapes and strides. BadInput when two tensors then have one name.
+    Result<void> rewrite(const std::function<void(TensorView&)>& change);
+
     const std::string& fileName() const { return m_fileName; }
     Format format() const { return m_format; } // of merged files the first one's
     // In the order of their bytes for .safetensors, otherwise in the file's own. A lone tensor without a name has the
@@ -76,7 +79,10 @@ enum class NonFinite { Refuse, Keep };
 [[nodiscard]] Result<HostTensor> readTensor(const TensorFile& file, const TensorView& tensor,
                                             NonFinite nonFinite = NonFinite::Refuse);
 
-// The same from a file. Without a key the file must hold one tensor. BadUsage for a key that does not fit the file.
+// The tensor of this name; without a key the file must hold one. BadUsage for a key that does not fit the file.
+[[nodiscard]] Result<const TensorView*> chooseTensor(const TensorFile& file, const std::optional<std::string>& key);
+
+// The values of the tensor that chooseTensor() finds.
 [[nodiscard]] Result<HostTensor> readTensorFile(const std::string& path, const std::optional<std::string>& key,
                                                 NonFinite nonFinite = NonFinite::Refuse);
 

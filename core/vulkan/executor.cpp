@@ -140,6 +140,7 @@ std::byte* Executor::hostData(TensorId tensor) const {
 Result<void> Executor::fill(const FillStep& step, std::uint32_t op) {
     report(op, m_program.tensor(step.tensor).layer);
     if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
+    CHECK(m_host.checkWeight(step));
     m_host.fill(step, hostData(step.from), hostData(step.tensor));
     return {};
 }
@@ -151,6 +152,7 @@ Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
     std::byte* mapped = hostData(step.staging);
     const std::uint64_t half = staging.bytes / 2 / 16 * 16, size = sizeOf(tensor.dtype), elements = tensor.bytes / size;
     report(op, tensor.layer);
+    CHECK(m_host.checkWeight(step));
     CHECK(m_commands.submit());
     for (std::uint64_t done = 0; done < elements;) {
         if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
@@ -265,7 +267,9 @@ Result<void> Executor::evaluate(std::uint32_t ahead) {
 }
 
 std::optional<Sample> Executor::sample() {
-    return Sample{.driverBytes = m_device.bytesUsed(), .processBytes = processBytes()};
+    // Of a CPU device the "heap" is the machine's memory, and the use of newer drivers is that of all its processes.
+    return Sample{.driverBytes = m_device.report().cpu ? std::nullopt : m_device.bytesUsed(),
+                  .processBytes = processBytes()};
 }
 
 } // namespace spikescope

@@ -5,6 +5,7 @@
 #include "core/base/float_convert.h"
 #include "core/vulkan/vulkan_backend.h"
 #include "tests/support/reference_ops.h"
+#include "tests/support/run_support.h"
 #include "tests/support/spread_heap.h"
 
 #include <gtest/gtest.h>
@@ -20,12 +21,6 @@ inline double rounded(DType dtype, double value) {
     if (dtype == DType::F16) return fp16ToFloat(floatToFp16(f));
     if (dtype == DType::BF16) return bf16ToFloat(floatToBf16(f));
     return f;
-}
-
-// The CPU device, which every machine with Mesa has, unless another is named.
-inline std::string testDevice() {
-    const char* named = std::getenv("SPIKESCOPE_TEST_DEVICE");
-    return named ? named : "cpu";
 }
 
 // One backend for each set: some drivers refuse after a handful of instances in a process, and pipelines take long to

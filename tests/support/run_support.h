@@ -42,6 +42,12 @@ inline Ran runToMemory(VulkanBackend& backend, const Job& job, const CancelFlag&
     return ran;
 }
 
+// The CPU device, which every machine with Mesa has, unless another is named.
+inline std::string testDevice() {
+    const char* named = std::getenv("SPIKESCOPE_TEST_DEVICE");
+    return named ? named : "cpu";
+}
+
 inline std::unique_ptr<VulkanBackend> openCpu(KernelChoice kernels = KernelChoice::Best, bool validate = false,
                                               std::optional<SubmitPolicy> submit = std::nullopt) {
     auto backend = VulkanBackend::open({.device = "cpu", .kernels = kernels, .validate = validate, .submit = submit});
