@@ -44,7 +44,8 @@ public:
     // Elements of a list or tuple; of a dict keys and values by turns; the parts of a Global, Call or Reference. Empty
     // for everything else.
     std::span<const Value> items(const Value& value) const;
-    std::string_view text(const Value& value) const; // of Text and Bytes
+    std::string_view text(const Value& value) const;               // of Text and Bytes
+    std::size_t containers() const { return m_containers.size(); } // Value::container is less
     const std::string& fileName() const { return m_name; }
     std::uint64_t fileBytes() const { return m_bytes.size(); }
 

@@ -19,7 +19,7 @@ using Kind = Pickle::Kind;
 constexpr std::uint64_t largestPickle = std::uint64_t{32} << 20;
 constexpr std::uint64_t mostValues = std::uint64_t{16} << 20; // seen on the way, shared ones each time
 constexpr std::size_t deepest = 32;                           // dicts in dicts; what lies deeper is ignored
-constexpr std::size_t mostTensors = 1'000'000, mostNameBytes = 100'000'000, longestName = 4096;
+constexpr std::size_t mostTensors = 100'000, mostNameBytes = 10'000'000, longestName = 4096;
 constexpr std::size_t highestRank = 8;
 constexpr std::uint64_t largest = std::uint64_t{1} << 62;
 
@@ -58,7 +58,8 @@ public:
         : m_pickle(pickle)
         , m_zip(zip)
         , m_folder(std::move(folder))
-        , m_file(file) {}
+        , m_file(file)
+        , m_withoutTensors(pickle.containers()) {}
 
     Result<std::vector<TensorView>> read() {
         CHECK(collect(m_pickle.root(), 0));
@@ -101,18 +102,23 @@ private:
     Result<void> collect(const Value& value, std::size_t depth) {
         if (++m_seen > mostValues)
             return fail(ErrorCode::BadInput, "{}: its pickle has more than {} values.", quote(m_file), mostValues);
-        if (isDict(value)) return collectDict(value, depth);
-        if (value.kind == Kind::List || value.kind == Kind::Tuple) {
-            if (depth == deepest) return {};
-            const auto items = m_pickle.items(value);
-            for (std::size_t i = 0; i < items.size(); ++i) CHECK(collectNamed(std::to_string(i), items[i], depth));
-            return {};
-        }
-        if (value.kind != Kind::Call) return {};
-        return collectCall(value, depth);
+        const bool dict = isDict(value);
+        if (!dict && value.kind == Kind::Call) return collectCall(value, depth);
+        if ((!dict && value.kind != Kind::List && value.kind != Kind::Tuple) || depth == deepest) return {};
+        // What is shared is visited once where it has no tensors, and never from its own inside.
+        if (m_withoutTensors[value.container]) return {};
+        m_withoutTensors[value.container] = true;
+        const std::size_t before = m_tensors.size();
+        CHECK(dict ? collectDict(value, depth) : collectList(value, depth));
+        if (m_tensors.size() > before) m_withoutTensors[value.container] = false;
+        return {};
+    }
+    Result<void> collectList(const Value& value, std::size_t depth) {
+        const auto items = m_pickle.items(value);
+        for (std::size_t i = 0; i < items.size(); ++i) CHECK(collectNamed(std::to_string(i), items[i], depth));
+        return {};
     }
     Result<void> collectDict(const Value& value, std::size_t depth) {
-        if (depth == deepest) return {};
         auto items = m_pickle.items(value);
         if (value.kind == Kind::Call) {
             // Python 2 gave the keys and values as a list of pairs.
@@ -268,6 +274,7 @@ private:
     const std::string& m_file;
     std::string m_name;
     std::uint64_t m_seen = 0, m_nameBytes = 0;
+    std::vector<bool> m_withoutTensors; // by container; also those on the way to the value at hand
     std::vector<TensorView> m_tensors;
 };
 
