@@ -132,7 +132,13 @@ Result<void> PortableKernels::fewChannels(const push::FewChannels& push, std::ui
         return add(target, "conv_few_inputs.comp", defines, push,
                    push.pictures * quads * push.outHeight * (push.outChannels / 4), 64);
     }
-    if (push.outChannels > 4 || push.inChannels % 4 != 0 || types.out != DType::F32 || activation != Activation::None)
+    constexpr std::uint32_t mostOutputs = 16; // that a thread sums in registers
+    if (push.inChannels % 4 != 0 && types.in == DType::F32 && types.weight == DType::F32 && types.out == DType::F32 &&
+        activation == Activation::None && !norm)
+        return add(target, "conv_few_both.comp", defines, push,
+                   std::uint64_t{push.pictures} * push.outHeight * push.outWidth * push.outChannels, 64);
+    if (push.outChannels > mostOutputs || push.inChannels % 4 != 0 || types.out != DType::F32 ||
+        activation != Activation::None)
         return fail(ErrorCode::Unsupported, "no kernel makes {} channels of {} this way", push.outChannels,
                     push.inChannels);
     defines.push_back({"IN", shaderType(types.in)});

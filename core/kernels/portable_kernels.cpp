@@ -3,6 +3,7 @@
 #include "core/base/checked.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace spikescope {
 
@@ -74,8 +75,14 @@ Result<void> PortableKernels::encode(const KernelCall& call, const Program& prog
 
 Result<void> PortableKernels::normStats(const GroupNormStatsCall& call, const Target& target) {
     const Tensor& in = target.tensor(call.in);
-    if (in.shape.c / call.groups % 4 != 0)
-        return fail(ErrorCode::Unsupported, "no kernel norms groups of {} channels", in.shape.c / call.groups);
+    const std::uint64_t perGroup = in.shape.c / call.groups;
+    // A round of the shader has 128 blocks of four channels, which must hold whole groups.
+    constexpr std::uint64_t roundChannels = 512;
+    const bool isWhole = perGroup % 4 == 0 && (in.shape.c <= roundChannels || roundChannels % perGroup == 0);
+    if (in.shape.c % 4 != 0 || std::lcm(perGroup, std::uint64_t{4}) > roundChannels)
+        return fail(ErrorCode::Unsupported, "no kernel norms groups of {} of {} channels", perGroup, in.shape.c);
+    std::vector<Define> defines{{"IN", shaderType(in.dtype)}};
+    if (!isWhole) defines.push_back({"ANY_GROUP", "1"});
     const push::GroupNormStats push{.inAddress = target.address(call.in),
                                     .partialsAddress = target.address(call.partials),
                                     .pictures = narrow<uint>(in.shape.n),
@@ -84,7 +91,7 @@ Result<void> PortableKernels::normStats(const GroupNormStatsCall& call, const Ta
                                     .channels = narrow<uint>(in.shape.c),
                                     .pixels = in.shape.pixels(),
                                     .stride = narrow<uint>(in.stride() / 4)};
-    return add(target, "group_norm_stats.comp", {{"IN", shaderType(in.dtype)}}, push, in.shape.n * call.slices, 1);
+    return add(target, "group_norm_stats.comp", defines, push, in.shape.n * call.slices, 1);
 }
 
 Result<void> PortableKernels::gatherStats(const GroupNormStatsCall& call, std::uint64_t slices, const Target& target) {

@@ -125,7 +125,8 @@ private:
         if (const auto place = placeOf(value)) return m_tensorOf[value.index] = *place;
         const bool last = isPicture(value);
         const TensorId id = addMap(path(layer), layer, last ? Category::Image : Category::Activation,
-                                   last ? DType::F32 : featureMapType(), m_graph.shape(value));
+                                   last ? DType::F32 : spikescope::featureMapType(m_controls, m_graph.shape(value)),
+                                   m_graph.shape(value));
         m_tensorOf[value.index] = id;
         return id;
     }

@@ -98,11 +98,17 @@ DType featureMapType(const Controls& controls) {
     return controls.promote && scaled ? DType::F32 : controls.activations;
 }
 
+DType featureMapType(const Controls& controls, const Shape& shape) {
+    return shape.c % 4 == 0 ? featureMapType(controls) : DType::F32;
+}
+
 namespace {
 
 TensorId addWeight(LoweredCalls& lowered, const Weight& weight, const Controls& controls) {
     // One-dimensional parameters are a few hundredths of a percent of the bytes and stay fp32.
-    const DType dtype = weight.dims.size() == 1 ? DType::F32 : controls.weightType();
+    // So do those between two numbers of channels that are no multiples of four.
+    const bool isFew = weight.dims.size() > 1 && weight.dims[0] % 4 != 0 && weight.dims[1] % 4 != 0;
+    const DType dtype = weight.dims.size() == 1 || isFew ? DType::F32 : controls.weightType();
     std::uint64_t elements = 1;
     for (const std::uint64_t dim : weight.dims) elements *= dim;
     lowered.weights.push_back(lowered.add({.name = weight.name,

@@ -82,6 +82,8 @@ Tensor featureMapTensor(std::string name, LayerId layer, Category category, DTyp
 Tensor workspaceTensor(std::string name, LayerId layer, std::vector<std::uint64_t> dims, DType dtype = DType::F32);
 // Of all feature maps between the input and the output.
 DType featureMapType(const Controls& controls);
+// Of one feature map: kernels take numbers of channels that are no multiple of four in fp32 alone.
+DType featureMapType(const Controls& controls, const Shape& shape);
 
 // The layers, the weights and the input of a graph, without calls.
 LoweredCalls lowerWeights(const Graph& graph, const Controls& controls, std::span<const Weight> unused);

@@ -29,7 +29,7 @@ bool StripePlan::seesAllRows(const Op& op) const {
 
 std::uint64_t StripePlan::rowBytes(ValueId value) const {
     const bool ends = value == m_graph.input || value == m_graph.output;
-    return shape(value).w * shape(value).c * sizeOf(ends ? DType::F32 : featureMapType(m_controls));
+    return shape(value).w * shape(value).c * sizeOf(ends ? DType::F32 : featureMapType(m_controls, shape(value)));
 }
 
 void StripePlan::findUses() {

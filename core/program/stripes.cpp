@@ -52,9 +52,9 @@ private:
     Tensor mapOf(ValueId value, std::uint64_t rows) const {
         const LayerId layer = m_graph.nodes[m_plan.producer(value)].layer;
         const bool last = value == m_graph.output;
-        return featureMapTensor(m_lowered.program.layers[layer.index], layer,
-                                last ? Category::Image : Category::Activation,
-                                last ? DType::F32 : featureMapType(m_controls), withRows(shape(value), rows));
+        return featureMapTensor(
+            m_lowered.program.layers[layer.index], layer, last ? Category::Image : Category::Activation,
+            last ? DType::F32 : featureMapType(m_controls, shape(value)), withRows(shape(value), rows));
     }
 
     void addMaterialized() {
