@@ -77,24 +77,25 @@ TEST_P(Architectures, makeTheSamePictureInEveryLowering) {
     const NamedValues fp32{{"activations", "fp32"}};
     const std::vector<float> reference = run({{"activations", "fp32"}, {"upsample", "nearest"}, {"norm", "separate"}});
     EXPECT_EQ(backend.heap().liveBlocks(), 0u);
-    for (const NamedValues& lowering : std::vector<NamedValues>{{{"conv", "winograd"}},
-                                                                {{"conv", "im2col"}, {"attention", "naive"}},
-                                                                {{"norm", "on-load"}, {"upsample", "folded"}},
-                                                                {{"tile", "stripe:16"}}}) {
+    for (const NamedValues& lowering : std::vector<NamedValues>{
+             {{"conv", "winograd"}}, {{"norm", "on-load"}, {"upsample", "folded"}}, {{"tile", "stripe:16"}}}) {
         NamedValues values = fp32;
         values.insert(values.end(), lowering.begin(), lowering.end());
         EXPECT_LE(relativeL2(run(values), reference), 2e-5) << which.name << " " << op << " " << describe(lowering);
     }
     // What 16 bits cost is known of the families: bf16 stays below 4 %, fp16 below 1 %.
     EXPECT_LE(relativeL2(run({{"preset", "fastest"}}), reference), 0.04) << which.name << " " << op;
-    EXPECT_LE(relativeL2(run({{"preset", "leanest"}}), reference), 0.04) << which.name << " " << op;
     EXPECT_LE(relativeL2(run({{"preset", "fastest"}, {"activations", "fp16"}}), reference), 0.01)
         << which.name << " " << op;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Architectures,
+INSTANTIATE_TEST_SUITE_P(Decoders, Architectures,
                          testing::Combine(testing::Range(std::size_t{0}, std::size_t{6}),
-                                          testing::Values(VaeTask::Decode, VaeTask::Encode)));
+                                          testing::Values(VaeTask::Decode)));
+// One with few channels at its end, one with groups of three and six channels.
+INSTANTIATE_TEST_SUITE_P(Encoders, Architectures,
+                         testing::Combine(testing::Values(std::size_t{0}, std::size_t{3}),
+                                          testing::Values(VaeTask::Encode)));
 
 } // namespace
 } // namespace spikescope

@@ -31,13 +31,19 @@ std::string_view beginOf(const MappedFile& file, std::size_t most) {
 // What latents or a picture make: makeJob() reads and checks them as a run would.
 Result<void> measureInput(OpenedFile& opened, Controls controls, const InputSource& source, VaeTask op) {
     controls.op = op;
-    controls.width = controls.height = 0;
     controls.batch = 1;
-    TRY(const Job job, makeJob(controls, InputFile{.path = opened.path, .key = source.key, .scaled = source.scaled}));
-    opened.width = job.controls.width;
-    opened.height = job.controls.height;
-    opened.batch = job.controls.batch;
-    opened.notes = job.notes;
+    Controls unsized = controls;
+    unsized.width = unsized.height = 0;
+    const InputFile file{.path = opened.path, .key = source.key, .scaled = source.scaled};
+    Result<Job> job = makeJob(std::move(unsized), file);
+    // Packed tokens do not say their size: the window's may be meant.
+    if (!job && controls.width > 0)
+        if (Result<Job> sized = makeJob(controls, file)) job = std::move(sized);
+    if (!job) return tl::unexpected<Error>(job.error());
+    opened.width = job->controls.width;
+    opened.height = job->controls.height;
+    opened.batch = job->controls.batch;
+    opened.notes = job->notes;
     return {};
 }
 
