@@ -209,7 +209,7 @@ TEST(Safetensors, RefusesWithTheReason) {
         {file(object({entry("a", "F32", "1", "-4,0")}), 4), {"the number -4 in its data_offsets"}},
         {file(object({entry("a", "F32", "1", "4,0")}), 4), {"tensor 'a' ends at byte 0 before it begins at 4"}},
         {file(object({entry("a", "F32", "2", "0,8")}), 7),
-         {"incomplete: its tensors end at byte", "so 1 bytes are missing"}},
+         {"incomplete: its tensors end at byte", "so 1 bytes are missing, from tensor 'a' on"}},
         {file(object({entry("a", "F32", "2", "0," + large)}), 7), {"tensor 'a' ends at byte " + large}},
         {file(object({entry("a", "F32", "2,3", "0,20")}), 20),
          {"tensor 'a' of shape [2, 3] F32 takes 24 bytes", "0 to 20 hold 20"}},

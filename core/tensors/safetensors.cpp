@@ -73,11 +73,15 @@ public:
 
     // A file that was downloaded in part has the header whole.
     bool complete() {
-        if (m_dataStart + m_dataEnd <= m_fileBytes) return true;
-        return refuse(
-            "is incomplete: its tensors end at byte {}, but the file has only {} bytes, so {} bytes are missing; "
-            "download it again",
-            m_dataStart + m_dataEnd, m_fileBytes, m_dataStart + m_dataEnd - m_fileBytes);
+        const std::uint64_t end = m_dataStart + m_dataEnd;
+        if (end <= m_fileBytes) return true;
+        const TensorView* first = nullptr; // that lacks bytes
+        for (const TensorView& tensor : m_tensors)
+            if (tensor.offset + tensor.bytes > m_fileBytes && (first == nullptr || tensor.offset < first->offset))
+                first = &tensor;
+        return refuse("is incomplete: its tensors end at byte {}, but the file has only {} bytes, so {} bytes are "
+                      "missing, from tensor {} on; download it again",
+                      end, m_fileBytes, end - m_fileBytes, quote(first->name));
     }
 
     // Writers without metadata say null.
