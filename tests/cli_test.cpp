@@ -171,7 +171,7 @@ TEST_F(CliTest, refusesBadCheckpoints) {
          {"cut.safetensors", "text_model.encoder.layers.0.mlp.fc1.weight", "8", "4"}},
         {safetensors("clip.safetensors", clip, "12345678"), {"clip.safetensors", "CLIP"}},
         {safetensors("partial.safetensors", partial, std::string(294912, '\0')),
-         {"partial.safetensors", "137 of the 138", "decoder.conv_in.bias", "decoder.mid_block.resnets.0.norm1.weight"}},
+         {"partial.safetensors", "incomplete", "decoder.conv_in.weight", "mid_block.resnets.0.conv1.weight"}},
         {safetensors("tiny.safetensors", wrong, std::string(4608, '\0')),
          {"tiny.safetensors", "are missing", "decoder.layers.0.bias"}},
         {file("absent.safetensors"), {"absent.safetensors", "No such file"}},

@@ -450,7 +450,8 @@ TEST(Program, startsWhateverItFinds) {
     EXPECT_EQ(QImage(picture).size(), QSize(900, 700));
     std::ofstream(folder.file("broken.spikescope")) << "{\"schema\":\"spikescope.session/1\",\"runs\":9}\n";
     EXPECT_EQ(start({"--grab", picture, "--plan-only", QString::fromStdString(folder.file("broken.spikescope"))}, {}),
-              0);
+              1)
+        << "what it was given does not open";
     EXPECT_EQ(start({"--grab", picture, "--plan-only", "--conv", "magic"}, {}), 1)
         << "a wrong option is said and refused";
     EXPECT_EQ(start({"--grab", folder.path() + "/no/such/folder.png", "--plan-only"}, {}), 1);

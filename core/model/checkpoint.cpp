@@ -214,6 +214,14 @@ Result<void> Checkpoint::recognise() {
     if (isKl) return {};
     for (const std::string_view prefix : tinyPrefixes)
         if (recogniseTiny(std::string(prefix))) return {};
+    for (const TensorView& tensor : m_file.tensors())
+        for (const std::string_view half : {"decoder", "encoder"})
+            if (tensor.shape.size() == 4 && tensor.name.ends_with(fmt::format("{}.conv_in.weight", half)))
+                return fail(
+                    ErrorCode::BadInput,
+                    "file {}: incomplete: it has tensor {}, and of the same {} no mid_block.resnets.0.conv1.weight "
+                    "or no {}_blocks.0.resnets.0.conv2.weight, by neither layout's name",
+                    quote(m_file.fileName()), quote(tensor.name), half, half == "decoder" ? "up" : "down");
     return fail(ErrorCode::BadInput, "file {}: its {} tensors are not those of a supported VAE; it looks like {}",
                 quote(m_file.fileName()), m_file.tensors().size(), looksLike(m_file));
 }
