@@ -246,10 +246,10 @@ Result<void> Checkpoint::heed(const ModelConfig& config) {
     const double scaling = *config.scaling, shift = config.shift.value_or(0.0);
     const std::string said =
         config.shift ? fmt::format("scaling {}, shift {}", scaling, shift) : fmt::format("scaling {}", scaling);
-    const auto others = std::ranges::stable_partition(m_candidates, [&](const Family& family) {
+    const auto others = std::stable_partition(m_candidates.begin(), m_candidates.end(), [&](const Family& family) {
         return std::abs(family.scaling - scaling) < 1e-6 && std::abs(family.shift - shift) < 1e-6;
     });
-    if (others.size() == m_candidates.size()) {
+    if (others == m_candidates.begin()) {
         Family own = m_candidates.front();
         own.name = findFamily("kl")->name;
         own.scaling = scaling;

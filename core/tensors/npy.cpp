@@ -23,7 +23,7 @@ constexpr std::uint64_t mostUnpacked = std::uint64_t{1} << 30;
 constexpr std::string_view suffix = ".npy";
 
 struct Header {
-    std::optional<std::string> format;
+    std::string format; // empty: not said
     std::optional<bool> fortranOrder;
     std::optional<std::vector<std::uint64_t>> shape;
 };
@@ -41,7 +41,7 @@ public:
         while (!take('}')) {
             TRY(const std::string name, text());
             if (!take(':')) return malformed();
-            if (name == "descr" && !header.format) {
+            if (name == "descr" && header.format.empty()) {
                 TRY(header.format, next() == '[' ? records() : text());
             } else if (name == "fortran_order" && !header.fortranOrder) {
                 TRY(header.fortranOrder, truth());
@@ -54,7 +54,7 @@ public:
             if (!take(',') && next() != '}') return malformed();
         }
         if (next() != '\0' || !m_rest.empty()) return malformed();
-        if (!header.format || !header.fortranOrder || !header.shape)
+        if (header.format.empty() || !header.fortranOrder || !header.shape)
             return fail(ErrorCode::BadInput, "{}: the header lacks descr, fortran_order or shape.", quote(m_file));
         return header;
     }
@@ -187,7 +187,7 @@ constexpr std::array formats{
 
 Result<TensorView> parseArray(std::span<const std::byte> bytes, const std::string& file) {
     TRY(Content content, splitHeader(bytes, file));
-    const std::string& format = *content.header.format;
+    const std::string& format = content.header.format;
     TensorView tensor{.dtypeText = format, .shape = std::move(*content.header.shape), .offset = content.dataAt};
     std::optional<std::uint64_t> elements = 1;
     for (const std::uint64_t dimension : tensor.shape)
