@@ -83,8 +83,7 @@ public:
             if (notice.kind != Notice::Kind::Error) return;
             printError("spikescope: {}\n", notice.text.toStdString());
             m_failed = m_failed || !m_options.problem; // which a failed run is the purpose of
-            if (!m_workspace.plan())
-                QTimer::singleShot(0, qApp, [] { QCoreApplication::exit(1); });
+            if (!m_workspace.plan()) QTimer::singleShot(0, qApp, [] { QCoreApplication::exit(1); });
         });
     }
 
