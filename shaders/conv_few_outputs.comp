@@ -1,6 +1,6 @@
 #version 460
-// Convolution to OUTPUTS (1 to 16, no multiple of four) channels in fp32, stride 1, for the picture at the end of a decoder. Weights: [out][tap][in],
-// input channels a multiple of four. One thread makes all channels of one pixel.
+// Convolution to OUTPUTS (1 to 16, no multiple of four) channels in fp32, stride 1, for the picture at the end of a decoder.
+// Weights: [out][tap][in], input channels a multiple of four. One thread makes all channels of one pixel.
 // Defines: IN WEIGHT (types), KERNEL, OUTPUTS, BIAS, NORM with NORM_SILU or NORM_RELU as in product.comp. Groups of 64 threads over
 // pictures × rows × columns.
 #include "common.glsl"

@@ -1,7 +1,8 @@
 #version 460
 // Moments of each group of channels over one slice of a picture: (count, mean, sum of squared deviations, 0) at
-// [picture][slice][group]. One workgroup sums one slice; the order of additions is fixed. A group is a multiple of four
-// channels, or with ANY_GROUP of any number up to 128 of them. Sums are taken about the slice's first pixel, so a mean far from zero costs no digits.
+// [picture][slice][group]. One workgroup sums one slice; the order of additions is fixed. Sums are taken about the slice's
+// first pixel, so a mean far from zero costs no digits. A group is a multiple of four channels of which 512 or all channels
+// hold a whole number; with ANY_GROUP any number whose smallest common multiple with four is at most 512.
 // Defines: IN (type), ANY_GROUP. Groups of 128 threads: slices × pictures.
 #include "common.glsl"
 
@@ -84,7 +85,7 @@ void main() {
         moments[thread] = mine;
         barrier();
         uint blocksPerGroup = blocks / groups;
-        // A round of 128 blocks holds whole groups, since both are powers of two or the round holds all blocks.
+        // A round holds whole groups, as said above.
         uint groupsHere = width / blocksPerGroup;
         if (thread < groupsHere) {
             vec3 all = vec3(0);

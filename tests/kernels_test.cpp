@@ -135,6 +135,11 @@ const ConvCase convCases[] = {
     {.h = 9, .w = 11, .in = 3, .out = 64, .activation = Activation::Relu},
     {.n = 2, .h = 9, .w = 11, .in = 3, .out = 128, .dtype = DType::BF16},
     {.n = 2, .h = 9, .w = 11, .in = 64, .out = 3},
+    // Latents of three channels: between the quant conv and the decoder, and the encoder's six moments.
+    {.n = 2, .h = 9, .w = 11, .in = 3, .out = 3, .kernel = 1, .pad = 0},
+    {.h = 7, .w = 6, .in = 6, .out = 6, .kernel = 1, .pad = 0},
+    {.n = 2, .h = 5, .w = 9, .in = 3, .out = 6, .bias = false},
+    {.n = 2, .h = 9, .w = 11, .in = 128, .out = 6, .dtype = DType::BF16},
     {.h = 19, .w = 6, .in = 128, .out = 3, .dtype = DType::BF16},
     {.h = 37, .w = 70, .in = 64, .out = 3, .dtype = DType::BF16},
     {.h = 9, .w = 11, .in = 256, .out = 3, .dtype = DType::BF16},
@@ -407,6 +412,12 @@ const NormCase normCases[] = {
     {.h = 9, .w = 9, .c = 256, .groups = 4, .activation = Activation::Relu, .dtype = DType::F16},
     {.h = 16, .w = 16, .c = 128, .activation = Activation::Silu, .shift = 30.0},
     {.h = 1, .w = 1, .c = 512, .activation = Activation::None},
+    // Groups of 3, 6, 12 and 24 channels, of which a round of 512 channels holds no whole number.
+    {.n = 2, .h = 7, .w = 5, .c = 96, .activation = Activation::Silu},
+    {.n = 2, .h = 13, .w = 11, .c = 192, .activation = Activation::Silu, .dtype = DType::BF16},
+    {.h = 9, .w = 9, .c = 384, .activation = Activation::None, .shift = 30.0},
+    {.n = 2, .h = 7, .w = 6, .c = 768, .activation = Activation::Silu, .dtype = DType::F16},
+    {.h = 5, .w = 3, .c = 1152, .groups = 384, .activation = Activation::None},
 };
 INSTANTIATE_TEST_SUITE_P(Kernels, NormTest,
                          testing::Combine(testing::ValuesIn(bothSets), testing::ValuesIn(normCases)));
