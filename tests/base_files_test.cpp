@@ -3,6 +3,7 @@
 #include "core/base/mapped_file.h"
 #include "core/base/output_file.h"
 #include "core/base/text.h"
+#include "tests/support/folder_test.h"
 
 #include <gtest/gtest.h>
 
@@ -31,22 +32,12 @@ namespace fs = std::filesystem;
 static_assert(!std::is_copy_constructible_v<MappedFile> && std::is_nothrow_move_constructible_v<MappedFile>);
 static_assert(!std::is_copy_constructible_v<OutputFile> && std::is_nothrow_move_constructible_v<OutputFile>);
 
-// Each test has an empty folder of its own, so that what is left behind can be counted.
-class BaseFiles : public testing::Test {
+class BaseFiles : public FolderTest {
 protected:
-    void SetUp() override {
-        std::string pattern = testing::TempDir() + "spikescope_base_XXXXXX";
-        ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-        m_folder = pattern + "/";
-    }
-    void TearDown() override { fs::remove_all(m_folder); }
-
     std::string at(const std::string& name) const { return m_folder + name; }
     std::size_t entries() const {
         return static_cast<std::size_t>(std::distance(fs::directory_iterator(m_folder), fs::directory_iterator()));
     }
-
-    std::string m_folder;
 };
 
 void put(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }

@@ -6,6 +6,7 @@
 #include "core/base/output_file.h"
 #include "core/formats/write_report.h"
 #include "core/memory/recorder.h"
+#include "tests/support/folder_test.h"
 #include "tests/support/recordings.h"
 
 #include <filesystem>
@@ -20,15 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class Formats : public testing::Test {
+class Formats : public FolderTest {
 protected:
-    void SetUp() override {
-        std::string pattern = testing::TempDir() + "spikescope_formats_XXXXXX";
-        ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-        m_folder = pattern + "/";
-    }
-    void TearDown() override { fs::remove_all(m_folder); }
-
     std::string path(std::string_view name) const { return m_folder + std::string(name); }
     static std::string get(const std::string& path) {
         std::ifstream in(path, std::ios::binary);

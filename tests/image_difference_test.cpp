@@ -2,6 +2,7 @@
 // its edge, and nothing that is not a number passes for a small error.
 
 #include "core/io/image_difference.h"
+#include "tests/support/folder_test.h"
 
 #include <gtest/gtest.h>
 
@@ -190,15 +191,8 @@ TEST(HeatColour, growsBrighterFromBlackToWhite) {
     }
 }
 
-class ImageFiles : public testing::Test {
+class ImageFiles : public FolderTest {
 protected:
-    void SetUp() override {
-        std::string pattern = testing::TempDir() + "spikescope_images_XXXXXX";
-        ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-        m_folder = pattern + "/";
-    }
-    void TearDown() override { std::filesystem::remove_all(m_folder); }
-
     // A .npy file of these float32 values.
     std::string npy(const std::string& name, const std::string& shape, const std::vector<float>& values) const {
         std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': " + shape + ", }";
@@ -209,8 +203,6 @@ protected:
                    static_cast<std::streamsize>(values.size() * sizeof(float)));
         return m_folder + name;
     }
-
-    std::string m_folder;
 };
 
 TEST_F(ImageFiles, holdChannelsApartAndTheirRange) {

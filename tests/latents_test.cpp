@@ -3,6 +3,7 @@
 #include "core/io/latents.h"
 #include "core/io/latents_file.h"
 #include "core/tensors/safetensors_writer.h"
+#include "tests/support/folder_test.h"
 
 #include <gtest/gtest.h>
 
@@ -168,14 +169,12 @@ TEST(Latents, tokensAreUnpacked) {
     EXPECT_EQ(all(*tiny, 2)[1], 24.0f); // channel 1 of the first pixel is packed channel 4
 }
 
-class LatentsFiles : public testing::Test {
+class LatentsFiles : public FolderTest {
 protected:
     void SetUp() override {
-        std::string pattern = testing::TempDir() + "spikescope_latents_XXXXXX";
-        ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-        m_path = pattern + "/z.latent";
+        FolderTest::SetUp();
+        m_path = m_folder + "z.latent";
     }
-    void TearDown() override { std::filesystem::remove_all(std::filesystem::path(m_path).parent_path()); }
 
     // Tensors that count from 0, in this order.
     void put(const std::vector<std::pair<std::string, std::vector<std::uint64_t>>>& named) {

@@ -1,5 +1,6 @@
 #include "core/io/fit_picture.h"
 #include "core/io/picture.h"
+#include "tests/support/folder_test.h"
 
 #include <gtest/gtest.h>
 
@@ -26,15 +27,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class PictureTest : public testing::Test {
+class PictureTest : public FolderTest {
 protected:
-    void SetUp() override {
-        std::string pattern = testing::TempDir() + "spikescope_picture_XXXXXX";
-        ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-        m_folder = pattern + "/";
-    }
-    void TearDown() override { fs::remove_all(m_folder); }
-
     std::string put(const std::string& content) {
         const std::string path = m_folder + "in.png";
         std::ofstream(path, std::ios::binary) << content;
@@ -43,8 +37,6 @@ protected:
     std::size_t entries() const {
         return static_cast<std::size_t>(std::distance(fs::directory_iterator(m_folder), fs::directory_iterator()));
     }
-
-    std::string m_folder;
 };
 
 using Bytes = std::vector<std::uint8_t>;

@@ -2,6 +2,7 @@
 
 #include "core/memory/recorder.h"
 #include "core/timeline/peak.h"
+#include "tests/support/folder_test.h"
 #include "tests/support/reports.h"
 
 #include <nlohmann/json.hpp>
@@ -32,22 +33,13 @@ void expectRefused(const std::function<void(Json&)>& change, const std::vector<s
     expectRefusal(report.dump(), words);
 }
 
-class ReportFiles : public testing::Test {
+class ReportFiles : public FolderTest {
 protected:
-    void SetUp() override {
-        std::string pattern = testing::TempDir() + "spikescope_report_XXXXXX";
-        ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-        m_folder = pattern + "/";
-    }
-    void TearDown() override { fs::remove_all(m_folder); }
-
     std::string put(const std::string& text) {
         std::string path = m_folder + fileName;
         std::ofstream(path, std::ios::binary) << text;
         return path;
     }
-
-    std::string m_folder;
 };
 
 TEST(Report, HostMemorySamplesAndFreeSpaceComeBack) {

@@ -3,17 +3,9 @@
 
 #include "core/memory/caching_allocator.h"
 #include "core/pytorch/replay.h"
+#include "tests/fuzz/require.h"
 
 #include <cstdint>
-#include <cstdlib>
-
-namespace {
-
-void require(bool condition) {
-    if (!condition) std::abort();
-}
-
-} // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     using namespace spikescope;

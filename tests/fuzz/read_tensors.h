@@ -4,15 +4,11 @@
 
 #include "core/tensors/tensor_file.h"
 #include "core/tensors/tensor_values.h"
+#include "tests/fuzz/require.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 namespace spikescope {
-
-inline void require(bool condition) {
-    if (!condition) std::abort();
-}
 
 inline void readTensors(std::span<const std::byte> bytes, const std::string& name) {
     const auto file = TensorFile::parse(bytes, name);
