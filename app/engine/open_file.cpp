@@ -10,11 +10,7 @@
 #include "core/model/model_files.h"
 #include "core/program/planner.h"
 #include "core/tensors/file_kind.h"
-#include "core/tensors/npy.h"
 #include "core/tensors/tensor_file.h"
-
-#include <algorithm>
-#include <array>
 
 namespace spikescope {
 
@@ -58,9 +54,9 @@ Result<void> openCheckpoint(OpenedFile& opened, const Checkpoint& checkpoint) {
 }
 
 Result<void> openTensors(OpenedFile& opened, const Controls& controls, const InputSource& source) {
-    TRY(const TensorFile file, TensorFile::open(opened.path));
     const auto checkpoint = Checkpoint::open(opened.path);
     if (checkpoint) return openCheckpoint(opened, *checkpoint);
+    TRY(const TensorFile file, TensorFile::open(opened.path));
     if (file.tensors().size() > mostLatentTensors) return tl::unexpected<Error>(checkpoint.error());
     opened.kind = OpenedFile::Kind::Latents;
     if (file.tensors().size() > 1) {
@@ -110,11 +106,7 @@ Result<void> openAny(OpenedFile& opened, const Controls& controls, const InputSo
         return measureInput(opened, controls, {.path = opened.path, .key = {}}, VaeTask::Encode);
     }
     const auto bytes = std::as_bytes(std::span(begin));
-    constexpr std::array<std::string_view, 8> suffixes{".safetensors", ".npy", ".npz", ".latent",
-                                                       ".ckpt",        ".pt",  ".pth", ".bin"};
-    if (looksLikeSafetensors(bytes) || looksLikeNpy(bytes) || begin.starts_with("PK\x03\x04") ||
-        std::ranges::any_of(suffixes, [&](std::string_view suffix) { return opened.path.ends_with(suffix); }))
-        return openTensors(opened, controls, source);
+    if (looksLikeTensorFile(bytes, opened.path)) return openTensors(opened, controls, source);
     if (const Importer* importer = importerOf(begin, opened.path))
         return openRecording(opened, *importer, controls, progress);
     if (const auto foreign = describeForeign(bytes, size, opened.path))

@@ -7,6 +7,7 @@
 #include "app/widgets/timeline_chart.h"
 #include "core/base/text.h"
 #include "core/formats/formats.h"
+#include "core/tensors/tensor_file.h"
 
 #include <QDragEnterEvent>
 #include <QDropEvent>
@@ -43,11 +44,13 @@ QString utf8(std::string_view text) { return QString::fromUtf8(text.data(), stat
 
 // Of the Open dialog: all there is in one, then each kind of file.
 QString openFilters() {
-    const QString tensors = QStringLiteral("*.safetensors *.latent *.npy *.npz *.ckpt *.pt *.pth *.bin"),
-                  pictures = QStringLiteral("*.png *.jpg *.jpeg *.webp");
-    QStringList all{tensors, pictures, QStringLiteral("config.json *.index.json *.spikescope")},
+    QStringList tensorPatterns;
+    for (const std::string_view suffix : tensorFileSuffixes) tensorPatterns << QLatin1Char('*') + utf8(suffix);
+    const QString tensors = tensorPatterns.join(QLatin1Char(' ')),
+                  imagePatterns = QStringLiteral("*.png *.jpg *.jpeg *.webp");
+    QStringList all{tensors, imagePatterns, QStringLiteral("config.json *.index.json *.spikescope")},
         kinds{QStringLiteral("Checkpoint or latents (%1)").arg(tensors),
-              QStringLiteral("Picture to encode (%1)").arg(pictures), QStringLiteral("Session (*.spikescope)")};
+              QStringLiteral("Picture to encode (%1)").arg(imagePatterns), QStringLiteral("Session (*.spikescope)")};
     for (const Importer* importer : importers) {
         all << utf8(importer->patterns);
         kinds << QStringLiteral("%1 (%2)").arg(utf8(importer->title), utf8(importer->patterns));

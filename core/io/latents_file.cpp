@@ -107,20 +107,6 @@ Result<void> takeDecoderInput(LatentsFile& latents, const Family& family, const 
     return {};
 }
 
-std::string someNames(std::span<const TensorView> entries, std::string_view except) {
-    constexpr std::size_t enough = 5;
-    std::vector<std::string> names;
-    std::size_t more = 0;
-    for (const TensorView& entry : entries) {
-        if (entry.name == except) continue;
-        if (names.size() < enough)
-            names.push_back(quote(entry.name));
-        else
-            ++more;
-    }
-    return joined(names, ", ") + (more > 0 ? fmt::format(" and {} more", more) : "");
-}
-
 } // namespace
 
 Result<std::optional<std::string>> latentsByName(std::span<const TensorView> entries, const std::string& fileName) {

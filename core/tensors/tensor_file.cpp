@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cmath>
 #include <new>
-#include <numeric>
 #include <utility>
 
 namespace spikescope {
@@ -88,18 +87,6 @@ Result<Parsed> parseAny(std::span<const std::byte> bytes, const std::string& fil
     return Parsed{Format::Safetensors, std::move(listing)};
 }
 
-// The first keys, enough to recognise the file by.
-std::string someKeys(const TensorFile& file) {
-    constexpr std::size_t enough = 5;
-    std::vector<std::string> names;
-    for (const TensorView& tensor : file.tensors()) {
-        if (names.size() == enough) break;
-        names.push_back(quote(tensor.name));
-    }
-    const std::size_t more = file.tensors().size() - names.size();
-    return joined(names, ", ") + (more > 0 ? fmt::format(" and {} more", more) : "");
-}
-
 Result<void> checkFinite(const HostTensor& tensor, const std::string& path) {
     const auto bad = std::ranges::find_if(tensor.values, [](float value) { return !std::isfinite(value); });
     if (bad == tensor.values.end()) return {};
@@ -137,7 +124,7 @@ Result<TensorFile> TensorFile::parse(std::span<const std::byte> bytes, std::stri
     if (result.m_tensors.size() == 1 && result.m_tensors.front().name.empty() && parsed.format != Format::Safetensors)
         result.m_tensors.front().name = stem(fileName);
     result.m_fileName = std::move(fileName);
-    CHECK(result.sortNames());
+    CHECK(result.indexNames());
     return result;
 } catch (const std::bad_alloc&) {
     return fail(ErrorCode::OutOfHostMemory, "There is not enough memory to read what a file of tensors holds.");
@@ -155,40 +142,31 @@ Result<TensorFile> TensorFile::merge(std::string fileName, std::vector<TensorFil
             result.m_tensors.push_back(std::move(tensor));
         }
     }
-    CHECK(result.sortNames());
+    CHECK(result.indexNames());
     return result;
 }
 
-// Sorted rather than hashed: a hostile file can choose names that collide.
-Result<void> TensorFile::sortNames() {
+Result<void> TensorFile::indexNames() {
     for (const TensorView& tensor : m_tensors)
         if (!isUtf8(tensor.name))
             return fail(ErrorCode::BadInput, "{}: has a tensor whose name is not valid UTF-8, at byte {}.",
                         quote(m_fileName), tensor.offset);
-    m_byName.resize(m_tensors.size());
-    std::iota(m_byName.begin(), m_byName.end(), 0u);
-    const auto nameOf = [&](std::uint32_t index) -> const std::string& { return m_tensors[index].name; };
-    std::ranges::sort(m_byName, {}, nameOf);
-    if (const auto twin = std::ranges::adjacent_find(m_byName, {}, nameOf); twin != m_byName.end())
-        return fail(ErrorCode::BadInput, "{}: has tensor {} twice.", quote(m_fileName), quote(nameOf(*twin)));
+    if (const auto twin = m_byName.build(m_tensors))
+        return fail(ErrorCode::BadInput, "{}: has tensor {} twice.", quote(m_fileName), quote(*twin));
     return {};
 }
 
 void TensorFile::keep(const std::function<bool(const TensorView&)>& wanted) {
     std::erase_if(m_tensors, [&](const TensorView& tensor) { return !wanted(tensor); });
-    (void)sortNames(); // fewer names of those that were unique
+    (void)indexNames(); // fewer names of those that were unique
 }
 
 Result<void> TensorFile::rewrite(const std::function<void(TensorView&)>& change) {
     for (TensorView& tensor : m_tensors) change(tensor);
-    return sortNames();
+    return indexNames();
 }
 
-const TensorView* TensorFile::find(std::string_view name) const {
-    const auto nameOf = [&](std::uint32_t index) -> std::string_view { return m_tensors[index].name; };
-    const auto place = std::ranges::lower_bound(m_byName, name, {}, nameOf);
-    return place != m_byName.end() && nameOf(*place) == name ? &m_tensors[*place] : nullptr;
-}
+const TensorView* TensorFile::find(std::string_view name) const { return m_byName.find(m_tensors, name); }
 
 std::span<const std::byte> TensorFile::data(const TensorView& tensor) const {
     return m_parts[tensor.part].bytes.subspan(tensor.offset, tensor.bytes);
@@ -196,6 +174,25 @@ std::span<const std::byte> TensorFile::data(const TensorView& tensor) const {
 
 void TensorFile::dropPages(const TensorView& tensor) const {
     if (const auto& file = m_parts[tensor.part].file) file->dropPages(tensor.offset, tensor.bytes);
+}
+
+std::string someNames(std::span<const TensorView> tensors, std::string_view except) {
+    constexpr std::size_t enough = 5;
+    std::vector<std::string> names;
+    std::size_t more = 0;
+    for (const TensorView& tensor : tensors) {
+        if (tensor.name == except) continue;
+        if (names.size() < enough)
+            names.push_back(quote(tensor.name));
+        else
+            ++more;
+    }
+    return joined(names, ", ") + (more > 0 ? fmt::format(" and {} more", more) : "");
+}
+
+bool looksLikeTensorFile(std::span<const std::byte> begin, std::string_view path) {
+    return looksLikeSafetensors(begin) || looksLikeNpy(begin) || looksLikeZip(begin) ||
+           std::ranges::any_of(tensorFileSuffixes, [&](std::string_view suffix) { return path.ends_with(suffix); });
 }
 
 std::string shapeText(std::span<const std::uint64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
@@ -227,12 +224,12 @@ Result<const TensorView*> chooseTensor(const TensorFile& file, const std::option
         const TensorView* tensor = file.find(*key);
         if (tensor == nullptr)
             return fail(ErrorCode::BadUsage, "{}: has no tensor {}; it has {}.", quote(file.fileName()), quote(*key),
-                        someKeys(file));
+                        someNames(file.tensors()));
         return tensor;
     }
     if (file.tensors().size() > 1)
         return fail(ErrorCode::BadUsage, "{}: holds {} tensors, so one must be named: {}.", quote(file.fileName()),
-                    file.tensors().size(), someKeys(file));
+                    file.tensors().size(), someNames(file.tensors()));
     return &file.tensors().front();
 }
 

@@ -4,12 +4,19 @@
 
 #include "core/base/error.h"
 #include "core/base/mapped_file.h"
+#include "core/base/name_index.h"
 #include "core/tensors/tensor_view.h"
 
+#include <array>
 #include <functional>
 #include <string_view>
 
 namespace spikescope {
+
+inline constexpr std::array<std::string_view, 8> tensorFileSuffixes{".safetensors", ".latent", ".npy", ".npz",
+                                                                    ".ckpt",        ".pt",     ".pth", ".bin"};
+// Whether a file that begins so, or has one of these suffixes, is for TensorFile to open or to refuse with a reason.
+bool looksLikeTensorFile(std::span<const std::byte> begin, std::string_view path);
 
 class TensorFile {
 public:
@@ -56,13 +63,13 @@ private:
     };
 
     TensorFile() = default;
-    Result<void> sortNames();
+    Result<void> indexNames();
 
     std::string m_fileName;
     Format m_format = Format::Safetensors;
     std::vector<Part> m_parts;
     std::vector<TensorView> m_tensors;
-    std::vector<std::uint32_t> m_byName; // indices into m_tensors, sorted by name
+    NameIndex m_byName; // of m_tensors
     std::map<std::string, std::string> m_metadata;
 };
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace spikescope {
@@ -35,6 +36,9 @@ struct TensorListing {
     std::map<std::string, std::string> metadata;
     std::vector<std::vector<std::byte>> unpacked;
 };
+
+// The first five, enough to recognise a file by, and how many more: "'a', 'b' and 3 more". `except` is left out.
+std::string someNames(std::span<const TensorView> tensors, std::string_view except = {});
 
 // "[2, 3, 4]"; "[]" for a scalar.
 std::string shapeText(std::span<const std::uint64_t> shape);

@@ -77,7 +77,8 @@ Result<Zip> Zip::parse(std::span<const std::byte> bytes, std::string fileName) {
     Zip zip(bytes, std::move(fileName));
     CHECK(zip.readDirectory());
     CHECK(zip.checkPlaces());
-    CHECK(zip.sortNames());
+    if (const auto twin = zip.m_byName.build(zip.m_entries))
+        return fail(ErrorCode::BadInput, "{}: has zip entry {} twice.", quote(zip.m_fileName), quote(*twin));
     return zip;
 }
 
@@ -160,21 +161,7 @@ Result<void> Zip::checkPlaces() const {
     return {};
 }
 
-Result<void> Zip::sortNames() {
-    m_byName.resize(m_entries.size());
-    std::iota(m_byName.begin(), m_byName.end(), 0u);
-    const auto nameOf = [&](std::uint32_t index) -> const std::string& { return m_entries[index].name; };
-    std::ranges::sort(m_byName, {}, nameOf);
-    if (const auto twin = std::ranges::adjacent_find(m_byName, {}, nameOf); twin != m_byName.end())
-        return fail(ErrorCode::BadInput, "{}: has zip entry {} twice.", quote(m_fileName), quote(nameOf(*twin)));
-    return {};
-}
-
-const Zip::Entry* Zip::find(std::string_view name) const {
-    const auto nameOf = [&](std::uint32_t index) -> std::string_view { return m_entries[index].name; };
-    const auto place = std::ranges::lower_bound(m_byName, name, {}, nameOf);
-    return place != m_byName.end() && nameOf(*place) == name ? &m_entries[*place] : nullptr;
-}
+const Zip::Entry* Zip::find(std::string_view name) const { return m_byName.find(m_entries, name); }
 
 Result<std::span<const std::byte>> Zip::stored(const Entry& entry) const {
     if (entry.encrypted)

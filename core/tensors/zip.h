@@ -2,6 +2,7 @@
 // The directory of a zip archive in memory, as PyTorch and NumPy write them, and the entries' bytes.
 
 #include "core/base/error.h"
+#include "core/base/name_index.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -44,14 +45,13 @@ private:
         , m_fileName(std::move(fileName)) {}
     Result<void> readDirectory();
     Result<void> checkPlaces() const;
-    Result<void> sortNames();
 
     std::span<const std::byte> m_bytes;
     std::string m_fileName;
     std::uint64_t m_directory = 0; // where it begins
     std::vector<Entry> m_entries;
     std::vector<std::uint64_t> m_headers; // where each entry's local header begins
-    std::vector<std::uint32_t> m_byName;  // indices into m_entries, sorted by name
+    NameIndex m_byName;                   // of m_entries
 };
 
 // Whether the file begins as a zip archive does.
