@@ -24,8 +24,8 @@ std::vector<Weight> weightsOf(const Family& family, bool decoder = true, bool en
     std::vector<Weight> all;
     for (const VaeTask op : {VaeTask::Encode, VaeTask::Decode}) {
         if (!(op == VaeTask::Decode ? decoder : encoder)) continue;
-        auto graph = buildGraph(family, op, sizeMultiple(family, op), sizeMultiple(family, op), 1);
-        all.insert(all.end(), graph->weights.begin(), graph->weights.end());
+        const auto weights = halfWeights(family, op);
+        all.insert(all.end(), weights->begin(), weights->end());
     }
     return all;
 }

@@ -71,7 +71,7 @@ Result<int> devices(bool json) {
 
 // One half of a checkpoint as inspect shows it.
 struct HalfReport {
-    const char* name;
+    VaeTask task = VaeTask::Decode;
     bool has = false;
     std::uint64_t parameters = 0;
     std::string architecture; // of a KL half: channels and resnets by level
@@ -79,19 +79,14 @@ struct HalfReport {
 };
 
 Result<HalfReport> reportOf(const Checkpoint& checkpoint, VaeTask task) {
-    const bool decode = task == VaeTask::Decode;
-    HalfReport report{.name = decode ? "decoder" : "encoder",
-                      .has = decode ? checkpoint.hasDecoder() : checkpoint.hasEncoder(),
-                      .architecture = {},
-                      .runs = {}};
+    HalfReport report{.task = task, .has = checkpoint.has(task), .architecture = {}, .runs = {}};
     if (!report.has) return report;
     const Family& family = checkpoint.candidates().front();
-    const std::uint64_t side = sizeMultiple(family, task);
-    TRY(const Graph graph, buildGraph(family, task, side, side, 1));
-    for (const Weight& weight : graph.weights)
+    TRY(const std::vector<Weight> weights, halfWeights(family, task));
+    for (const Weight& weight : weights)
         if (const TensorView* tensor = checkpoint.find(weight.name)) report.parameters += tensor->elements;
     report.runs = checkpoint.checkHalf(task);
-    if (family.backbone == Backbone::Kl) report.architecture = describe(decode ? family.decoder : family.encoder);
+    if (family.backbone == Backbone::Kl) report.architecture = describe(family.half(task));
     return report;
 }
 
@@ -104,11 +99,12 @@ Result<int> inspect(const std::string& path, bool json) {
     for (const TensorView& tensor : checkpoint.file().tensors()) ++dtypes[tensor.dtypeText];
     const Family& family = checkpoint.candidates().front();
     TRY(const Checkpoint::Choice choice, checkpoint.choose(""));
-    std::array<HalfReport, 2> halves;
-    for (const VaeTask task : {VaeTask::Decode, VaeTask::Encode}) {
-        TRY(halves[task == VaeTask::Encode], reportOf(checkpoint, task));
+    std::vector<HalfReport> halves;
+    for (const VaeTask task : bothTasks) {
+        TRY(HalfReport report, reportOf(checkpoint, task));
+        halves.push_back(std::move(report));
     }
-    const std::size_t used = checkpoint.used();
+    const std::size_t used = checkpoint.used().size();
     const char* layout = checkpoint.layout() == NameLayout::Diffusers ? "diffusers" : "original";
     // What can run is no error, whatever else is in the file.
     const Error* trouble = nullptr;
@@ -131,8 +127,8 @@ Result<int> inspect(const std::string& path, bool json) {
                  {"tensors_used", used},
                  {"notes", choice.notes}};
         for (const HalfReport& half : halves) {
-            out[std::string(half.name) + "_parameters"] = half.parameters;
-            if (half.has && !half.runs) out[std::string(half.name) + "_error"] = half.runs.error().message;
+            out[fmt::format("{}_parameters", halfName(half.task))] = half.parameters;
+            if (half.has && !half.runs) out[fmt::format("{}_error", halfName(half.task))] = half.runs.error().message;
         }
         outputJson(out);
         return 0;
@@ -144,10 +140,10 @@ Result<int> inspect(const std::string& path, bool json) {
                 checkpoint.file().tensors().size(), joined(kinds, ", "), used);
     for (const HalfReport& half : halves) {
         if (!half.has) {
-            printOutput("{}    none\n", half.name);
+            printOutput("{}    none\n", halfName(half.task));
             continue;
         }
-        printOutput("{}    {} parameters{}\n", half.name, half.parameters,
+        printOutput("{}    {} parameters{}\n", halfName(half.task), half.parameters,
                     half.architecture.empty() ? "" : ": " + half.architecture);
         if (!half.runs) printOutput("           cannot run: {}\n", half.runs.error().message);
     }

@@ -179,11 +179,13 @@ Result<Input> latentsInput(const Family& family, HostTensor latents, bool scaled
             return decoderInput(data->values[layout.at(n, c, y, x)], c);
         });
     // Channel 4c + 2·dy + dx of a packed pixel is channel c at (2y + dy, 2x + dx).
+    const auto packedChannel = [](std::uint64_t c, std::uint64_t y, std::uint64_t x) {
+        return 4 * c + 2 * (y % 2) + x % 2;
+    };
     const Nchw unpacked{.n = layout.size.n, .c = family.latentChannels, .h = 2 * layout.size.h, .w = 2 * layout.size.w};
     if (!normed)
         return inputOf(unpacked, [=](auto n, auto c, auto y, auto x) {
-            const std::uint64_t from = 4 * c + 2 * (y % 2) + x % 2;
-            return decoderInput(data->values[layout.at(n, from, y / 2, x / 2)], c);
+            return decoderInput(data->values[layout.at(n, packedChannel(c, y, x), y / 2, x / 2)], c);
         });
     std::vector<double> mean(packed), deviation(packed);
     const std::vector<Weight> statistics = latentStatistics(family);
@@ -198,7 +200,7 @@ Result<Input> latentsInput(const Family& family, HostTensor latents, bool scaled
         },
         parameters.values(statistics[1]));
     return inputOf(unpacked, [=](auto n, auto c, auto y, auto x) {
-        const std::uint64_t from = 4 * c + 2 * (y % 2) + x % 2;
+        const std::uint64_t from = packedChannel(c, y, x);
         const double value = data->values[layout.at(n, from, y / 2, x / 2)];
         return static_cast<float>(value * deviation[from] + mean[from]);
     });

@@ -82,8 +82,7 @@ Result<void> checkTileUnits(const Controls& controls, std::uint64_t factor) {
 
 // Finds the parameters of a decoder or an encoder and says how each is stored.
 Result<void> bindHalf(Job& job, std::vector<Weight>& weights, VaeTask op) {
-    const char* half = op == VaeTask::Decode ? "decoder" : "encoder";
-    CHECK(job.parameters.bind(weights, fmt::format("the {} {}", job.family.name, half)));
+    CHECK(job.parameters.bind(weights, fmt::format("the {} {}", job.family.name, halfName(op))));
     for (Weight& weight : weights) weight.stored = job.parameters.storedType(weight);
     return {};
 }
@@ -106,7 +105,7 @@ Result<Job> makeJob(Controls controls, const InputChoice& choice, OpLimits limit
             return fail(ErrorCode::BadInput,
                         "file {}: load full needs both halves, it holds {} alone; load decoder goes",
                         quote(controls.weights), checkpoint->hasDecoder() ? "a decoder" : "an encoder");
-        if (!(decode ? checkpoint->hasDecoder() : checkpoint->hasEncoder()))
+        if (!checkpoint->has(controls.op))
             return fail(ErrorCode::BadInput, "file {}: it holds {} alone, op {} needs the other half",
                         quote(controls.weights), decode ? "an encoder" : "a decoder", decode ? "decode" : "encode");
     }
@@ -146,9 +145,7 @@ Result<Job> makeJob(Controls controls, const InputChoice& choice, OpLimits limit
     std::vector<Weight> unused;
     if (controls.load == LoadPolicy::Full) {
         const VaeTask other = controls.op == VaeTask::Decode ? VaeTask::Encode : VaeTask::Decode;
-        const std::uint64_t side = sizeMultiple(job.family, other);
-        TRY(Graph otherHalf, buildGraph(job.family, other, side, side, 1));
-        unused = std::move(otherHalf.weights);
+        TRY(unused, halfWeights(job.family, other));
         CHECK(bindHalf(job, unused, other));
     }
     limits.everyEvent = limits.everyEvent || job.input;

@@ -130,10 +130,11 @@ Result<bool> Checkpoint::recogniseKl() {
     }
     if (chosen == Halves{}) return false;
     std::array<std::optional<KlShapes>, 2> shapes;
-    for (const std::size_t i : {0, 1}) {
+    for (const VaeTask task : bothTasks) {
+        const auto i = static_cast<std::size_t>(task);
         if (!chosen[i]) continue;
         TRY(shapes[i], klShapes(m_file, *chosen[i]));
-        m_half[i] = {.has = true, .at = chosen[i]->at, .levels = shapes[i]->half.levels.size()};
+        half(task) = {.has = true, .at = chosen[i]->at, .levels = shapes[i]->half.levels.size()};
         m_layout = chosen[i]->layout;
         m_prefix = chosen[i]->prefix;
     }
@@ -145,10 +146,10 @@ Result<bool> Checkpoint::recogniseKl() {
         m_candidates.push_back(std::move(family));
     };
     for (const Family& family : families())
-        if (family.backbone == Backbone::Kl && family.name != "kl" && family.latentChannels == latents.latentChannels &&
-            family.decoder.factor() == latents.half.factor())
+        if (family.backbone == Backbone::Kl && &family != &otherKl() &&
+            family.latentChannels == latents.latentChannels && family.decoder.factor() == latents.half.factor())
             add(family);
-    if (m_candidates.empty()) add(*findFamily("kl"));
+    if (m_candidates.empty()) add(otherKl());
     return true;
 }
 
@@ -215,13 +216,14 @@ Result<void> Checkpoint::recognise() {
     for (const std::string_view prefix : tinyPrefixes)
         if (recogniseTiny(std::string(prefix))) return {};
     for (const TensorView& tensor : m_file.tensors())
-        for (const std::string_view half : {"decoder", "encoder"})
-            if (tensor.shape.size() == 4 && tensor.name.ends_with(fmt::format("{}.conv_in.weight", half)))
+        for (const VaeTask task : bothTasks)
+            if (tensor.shape.size() == 4 && tensor.name.ends_with(fmt::format("{}.conv_in.weight", halfName(task))))
                 return fail(
                     ErrorCode::BadInput,
                     "file {}: incomplete: it has tensor {}, and of the same {} no mid_block.resnets.0.conv1.weight "
                     "or no {}_blocks.0.resnets.0.conv2.weight, by neither layout's name",
-                    quote(m_file.fileName()), quote(tensor.name), half, half == "decoder" ? "up" : "down");
+                    quote(m_file.fileName()), quote(tensor.name), halfName(task),
+                    task == VaeTask::Decode ? "up" : "down");
     return fail(ErrorCode::BadInput, "file {}: its {} tensors are not those of a supported VAE; it looks like {}",
                 quote(m_file.fileName()), m_file.tensors().size(), looksLike(m_file));
 }
@@ -251,7 +253,7 @@ Result<void> Checkpoint::heed(const ModelConfig& config) {
     });
     if (others == m_candidates.begin()) {
         Family own = m_candidates.front();
-        own.name = findFamily("kl")->name;
+        own.name = otherKl().name;
         own.scaling = scaling;
         own.shift = shift;
         own.packedLatents = false;
@@ -270,20 +272,21 @@ void Checkpoint::noteContradictions(const ModelConfig& config) {
     };
     if (config.latentChannels && *config.latentChannels != family.latentChannels)
         differs("latent_channels", *config.latentChannels, family.latentChannels);
-    for (const std::size_t i : {0, 1}) {
-        if (!m_half[i].has) continue;
-        const KlHalf& half = i == 0 ? family.decoder : family.encoder;
-        const std::optional<bool> quantConv = i == 0 ? config.postQuantConv : config.quantConv;
+    for (const VaeTask task : bothTasks) {
+        if (!has(task)) continue;
+        const bool decode = task == VaeTask::Decode;
+        const KlHalf& half = family.half(task);
+        const std::optional<bool> quantConv = decode ? config.postQuantConv : config.quantConv;
         if (quantConv && *quantConv != half.quantConv)
-            differs(i == 0 ? "use_post_quant_conv" : "use_quant_conv", *quantConv, half.quantConv);
+            differs(decode ? "use_post_quant_conv" : "use_quant_conv", *quantConv, half.quantConv);
         if (config.midAttention && *config.midAttention != half.midAttention)
             differs("mid_block_add_attention", *config.midAttention, half.midAttention);
         std::vector<std::uint32_t> channels;
         for (const KlHalf::Level& level : half.levels) channels.push_back(level.channels);
         if (!config.blockOutChannels.empty() && config.blockOutChannels != channels)
             differs("block_out_channels", fmt::format("[{}]", fmt::join(config.blockOutChannels, ", ")),
-                    fmt::format("[{}] in the {}", fmt::join(channels, ", "), i == 0 ? "decoder" : "encoder"));
-        const std::uint32_t more = i == 0 ? 1 : 0; // a decoder has one resnet more in each level
+                    fmt::format("[{}] in the {}", fmt::join(channels, ", "), halfName(task)));
+        const std::uint32_t more = decode ? 1 : 0; // a decoder has one resnet more in each level
         if (config.layersPerBlock && *config.layersPerBlock + more != half.levels.front().resnets)
             differs("layers_per_block", *config.layersPerBlock, half.levels.front().resnets - more);
     }
@@ -294,7 +297,7 @@ Result<Checkpoint::Choice> Checkpoint::choose(std::string_view model) const {
     for (const Family& family : m_candidates) names.emplace_back(family.name);
     Choice choice{.family = m_candidates.front(), .notes = m_notes};
     const bool isDecided = m_candidates.size() == 1 || m_familyIsSaid;
-    if (choice.family.name == "kl" && !m_familyIsSaid)
+    if (choice.family.name == otherKl().name && !m_familyIsSaid)
         choice.notes.push_back("no family has such latents: they are taken as the decoder's input, without scaling");
     std::vector<std::string> others;
     for (const TensorView* tensor : unused())
@@ -320,20 +323,20 @@ Result<Checkpoint::Choice> Checkpoint::choose(std::string_view model) const {
 
 const TensorView* Checkpoint::find(std::string_view diffusersName) const {
     const bool decoder = diffusersName.starts_with("decoder."), encoder = diffusersName.starts_with("encoder.");
-    const Half& half = m_half[encoder];
+    const Half& named = half(encoder ? VaeTask::Encode : VaeTask::Decode);
     if (m_backbone == Backbone::Tiny)
-        return m_file.find(m_layout == NameLayout::Original ? half.at + tinyOriginalName(diffusersName)
+        return m_file.find(m_layout == NameLayout::Original ? named.at + tinyOriginalName(diffusersName)
                                                             : m_prefix + std::string(diffusersName));
     if (decoder || encoder) {
         const std::string_view name = diffusersName.substr(std::string_view("decoder.").size());
-        for (const std::string& known : klNames(name, m_layout, half.levels))
-            if (const TensorView* tensor = m_file.find(half.at + known)) return tensor;
+        for (const std::string& known : klNames(name, m_layout, named.levels))
+            if (const TensorView* tensor = m_file.find(named.at + known)) return tensor;
         return nullptr;
     }
-    for (const VaeTask task : {VaeTask::Decode, VaeTask::Encode}) {
+    for (const VaeTask task : bothTasks) {
         const std::string_view conv = task == VaeTask::Decode ? "post_quant_conv." : "quant_conv.";
         if (diffusersName.starts_with(conv))
-            return quantConv(m_file, {.task = task, .at = m_half[task == VaeTask::Encode].at, .prefix = m_prefix},
+            return quantConv(m_file, {.task = task, .at = half(task).at, .prefix = m_prefix},
                              diffusersName.substr(conv.size()));
     }
     return m_file.find(m_prefix + std::string(diffusersName));
@@ -366,19 +369,17 @@ Result<void> Checkpoint::check(std::span<const Weight> weights, std::string_view
 
 Result<void> Checkpoint::checkHalf(VaeTask task) const {
     const Family& family = m_candidates.front();
-    const std::uint64_t side = sizeMultiple(family, task);
-    TRY(const Graph graph, buildGraph(family, task, side, side, 1));
-    return check(graph.weights, fmt::format("the {} {}", family.name, task == VaeTask::Decode ? "decoder" : "encoder"));
+    TRY(const std::vector<Weight> weights, halfWeights(family, task));
+    return check(weights, fmt::format("the {} {}", family.name, halfName(task)));
 }
 
-std::set<const TensorView*> Checkpoint::usedTensors() const {
+std::set<const TensorView*> Checkpoint::used() const {
     std::set<const TensorView*> used;
     const Family& family = m_candidates.front();
-    for (const VaeTask task : {VaeTask::Decode, VaeTask::Encode}) {
-        if (!m_half[task == VaeTask::Encode].has) continue;
-        const std::uint64_t side = sizeMultiple(family, task);
-        if (const Result<Graph> graph = buildGraph(family, task, side, side, 1))
-            for (const Weight& weight : graph->weights)
+    for (const VaeTask task : bothTasks) {
+        if (!has(task)) continue;
+        if (const Result<std::vector<Weight>> weights = halfWeights(family, task))
+            for (const Weight& weight : *weights)
                 if (const TensorView* tensor = find(weight.name)) used.insert(tensor);
     }
     if (family.packedLatents)
@@ -387,13 +388,11 @@ std::set<const TensorView*> Checkpoint::usedTensors() const {
     return used;
 }
 
-std::size_t Checkpoint::used() const { return usedTensors().size(); }
-
 std::vector<const TensorView*> Checkpoint::unused() const {
-    const std::set<const TensorView*> used = usedTensors();
+    const std::set<const TensorView*> known = used();
     std::vector<const TensorView*> others;
     for (const TensorView& tensor : m_file.tensors())
-        if (tensor.name.starts_with(m_prefix) && !used.contains(&tensor)) others.push_back(&tensor);
+        if (tensor.name.starts_with(m_prefix) && !known.contains(&tensor)) others.push_back(&tensor);
     return others;
 }
 

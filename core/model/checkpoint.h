@@ -28,12 +28,13 @@ public:
     };
     Result<Choice> choose(std::string_view model) const;
     NameLayout layout() const { return m_layout; }
-    const std::string& prefix() const { return m_prefix; } // before every name, for example "first_stage_model."
-    bool hasDecoder() const { return m_half[0].has; }
-    bool hasEncoder() const { return m_half[1].has; }
+    const std::string& prefix() const { return m_prefix; }  // before every name, for example "first_stage_model."
+    bool has(VaeTask task) const { return half(task).has; } // the half for it
+    bool hasDecoder() const { return has(VaeTask::Decode); }
+    bool hasEncoder() const { return has(VaeTask::Encode); }
+    std::set<const TensorView*> used() const; // tensors that the halves use
     // Tensors behind the prefix that neither half uses, such as a codebook, in the order of their bytes.
     std::vector<const TensorView*> unused() const;
-    std::size_t used() const; // tensors that the halves use
 
     // A parameter by its diffusers name; null when it is not in the file.
     const TensorView* find(std::string_view diffusersName) const;
@@ -54,7 +55,8 @@ private:
         : m_file(std::move(file)) {}
     Result<void> recognise();
     Result<bool> recogniseKl();
-    std::set<const TensorView*> usedTensors() const;
+    const Half& half(VaeTask task) const { return m_half[static_cast<std::size_t>(task)]; }
+    Half& half(VaeTask task) { return m_half[static_cast<std::size_t>(task)]; }
     Result<void> heed(const ModelConfig& config);
     void noteContradictions(const ModelConfig& config);
     bool recogniseTiny(const std::string& prefix);

@@ -24,23 +24,23 @@ Family tiny(std::string_view name, std::uint32_t latentChannels) {
     return {.name = name, .backbone = Backbone::Tiny, .latentChannels = latentChannels, .decoder = {}, .encoder = {}};
 }
 
+constexpr std::string_view otherKlName = "kl";
+
 // Scaling and shift as the pipelines' model configurations give them.
 std::vector<Family> makeTable() {
-    std::vector<Family> table{
-        kl("flux1", 16, 0.3611, 0.1159, false),
-        kl("sd15", 4, 0.18215, 0, true),
-        kl("sdxl", 4, 0.13025, 0, true),
-        kl("sd3", 16, 1.5305, 0.0609, false),
-        kl("z-image", 16, 0.3611, 0.1159, false),
-        kl("flux2", 32, 1, 0, true),
-        tiny("taesd", 4),
-        tiny("taef1", 16),
-        tiny("taef2", 32),
-        kl("kl", 4, 1, 0, true), // any other KL autoencoder, of a checkpoint that says what it is
-    };
-    table[5].packedLatents = true;
-    table[8].pooledBlocks = true;
-    return table;
+    Family flux2 = kl("flux2", 32, 1, 0, true), taef2 = tiny("taef2", 32);
+    flux2.packedLatents = true;
+    taef2.pooledBlocks = true;
+    return {kl("flux1", 16, 0.3611, 0.1159, false),
+            kl("sd15", 4, 0.18215, 0, true),
+            kl("sdxl", 4, 0.13025, 0, true),
+            kl("sd3", 16, 1.5305, 0.0609, false),
+            kl("z-image", 16, 0.3611, 0.1159, false),
+            flux2,
+            tiny("taesd", 4),
+            tiny("taef1", 16),
+            taef2,
+            kl(otherKlName, 4, 1, 0, true)};
 }
 
 } // namespace
@@ -53,6 +53,8 @@ KlHalf usualEncoder(std::uint32_t latentChannels, bool quantConv) {
         .levels = {{128, 2}, {256, 2}, {512, 2}, {512, 2}}, .codeChannels = 2 * latentChannels, .quantConv = quantConv};
 }
 
+std::string_view halfName(VaeTask task) { return task == VaeTask::Decode ? "decoder" : "encoder"; }
+
 std::string describe(const KlHalf& half) {
     std::vector<std::string> levels;
     for (const KlHalf::Level& level : half.levels)
@@ -64,7 +66,7 @@ std::string describe(const KlHalf& half) {
 
 std::uint64_t Family::factor(VaeTask task) const {
     if (backbone == Backbone::Tiny) return tinyFactor;
-    return (task == VaeTask::Decode ? decoder : encoder).factor();
+    return half(task).factor();
 }
 
 std::span<const Family> families() {
@@ -76,6 +78,8 @@ const Family* findFamily(std::string_view name) {
     const auto found = std::ranges::find(families(), name, &Family::name);
     return found == families().end() ? nullptr : &*found;
 }
+
+const Family& otherKl() { return *findFamily(otherKlName); }
 
 std::uint64_t sizeMultiple(const Family& family, VaeTask task) {
     return family.factor(task) * (family.packedLatents ? 2 : 1);
@@ -99,6 +103,12 @@ Result<Graph> buildGraph(const Family& family, VaeTask task, std::uint64_t width
         return task == VaeTask::Decode ? klDecoder(family.decoder, latents)
                                        : klEncoder(family.encoder, family.latentChannels, picture);
     return task == VaeTask::Decode ? tinyDecoder(family, latents) : tinyEncoder(family, picture);
+}
+
+Result<std::vector<Weight>> halfWeights(const Family& family, VaeTask task) {
+    const std::uint64_t side = sizeMultiple(family, task);
+    TRY(Graph graph, buildGraph(family, task, side, side, 1));
+    return std::move(graph.weights);
 }
 
 } // namespace spikescope

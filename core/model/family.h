@@ -5,6 +5,7 @@
 #include "core/base/error.h"
 #include "core/graph/graph.h"
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -15,6 +16,9 @@ namespace spikescope {
 
 enum class Backbone : std::uint8_t { Kl, Tiny };
 enum class VaeTask : std::uint8_t { Decode, Encode };
+inline constexpr std::array bothTasks{VaeTask::Decode, VaeTask::Encode};
+// The half of an autoencoder that does it: "decoder" or "encoder".
+std::string_view halfName(VaeTask task);
 
 // The decoder or the encoder of a KL autoencoder, by levels of resolution; level 0 has the image's.
 struct KlHalf {
@@ -55,6 +59,8 @@ struct Family {
     bool pooledBlocks = false; // taef2: blocks at the lowest resolution begin with a normed bottleneck
     KlHalf decoder, encoder;   // of Backbone::Kl
 
+    const KlHalf& half(VaeTask task) const { return task == VaeTask::Decode ? decoder : encoder; }
+    KlHalf& half(VaeTask task) { return task == VaeTask::Decode ? decoder : encoder; }
     // Pixels for each latent, along one side.
     std::uint64_t factor(VaeTask task) const;
 };
@@ -63,6 +69,8 @@ constexpr double packedNormEps = 1e-4; // of the running statistics of packed la
 
 std::span<const Family> families();
 const Family* findFamily(std::string_view name);
+// Of the table, the KL autoencoder that is none of the others: "kl".
+const Family& otherKl();
 
 // Width and height in pixels must be multiples of this.
 std::uint64_t sizeMultiple(const Family& family, VaeTask task);
@@ -72,5 +80,7 @@ std::uint64_t sizeMultiple(const Family& family, VaeTask task);
 // z). width and height are in pixels.
 Result<Graph> buildGraph(const Family& family, VaeTask task, std::uint64_t width, std::uint64_t height,
                          std::uint64_t batch);
+// The parameters of a half, which are those of its graph at any size.
+Result<std::vector<Weight>> halfWeights(const Family& family, VaeTask task);
 
 } // namespace spikescope

@@ -74,7 +74,6 @@ std::optional<Weights> weightsNamed(const std::string& name) {
     constexpr std::array<std::string_view, 7> formats{".safetensors", ".safetensors.index.json", ".bin", ".pth", ".pt",
                                                       ".ckpt",        ".bin.index.json"};
     constexpr std::array<std::string_view, 3> variants{"", ".fp16", ".bf16"};
-    // "model.safetensors.index.fp16.json" is how diffusers names the index of a variant.
     for (std::size_t format = 0; format < formats.size(); ++format)
         for (std::size_t variant = variants.size(); variant-- > 0;) {
             const std::string suffix = fmt::format("{}{}", variants[variant], formats[format]);

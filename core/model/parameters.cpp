@@ -4,6 +4,8 @@
 #include "core/model/weight_scales.h"
 
 #include <cmath>
+#include <limits>
+#include <type_traits>
 
 namespace spikescope {
 
@@ -32,50 +34,51 @@ ParameterValues Parameters::values(const Weight& weight) const {
 
 namespace {
 
-// Elements of 16 or 32 bits whose exponent is all ones.
-template <class Bits> std::uint64_t countOnes(std::span<const std::byte> data, Bits exponent) {
+// Whether no exponent is all ones: without conversion, for it is asked of most weights at every load.
+template <DType dtype> bool allFinite(const StoredValues<dtype>& values, std::uint64_t elements) {
+    using Bits = std::conditional_t<dtype == DType::F32, std::uint32_t, std::uint16_t>;
+    constexpr Bits exponent = dtype == DType::F32 ? 0x7f800000u : dtype == DType::F16 ? 0x7c00u : 0x7f80u;
     std::uint64_t count = 0;
-    for (std::size_t at = 0; at + sizeof(Bits) <= data.size(); at += sizeof(Bits)) {
+    for (std::uint64_t i = 0; i < elements; ++i) {
         Bits bits = 0;
-        std::memcpy(&bits, data.data() + at, sizeof bits);
+        std::memcpy(&bits, values.data + i * sizeof bits, sizeof bits);
         count += (bits & exponent) == exponent;
     }
-    return count;
+    return count == 0;
+}
+
+struct Unfit {
+    std::uint64_t count = 0, first = 0;
+    bool firstIsFinite = true;
+};
+// Values that are not finite, or from `end` on.
+template <class Values> Unfit findUnfit(const Values& values, std::uint64_t elements, float end) {
+    Unfit unfit;
+    for (std::uint64_t i = 0; i < elements; ++i) {
+        if (std::isfinite(values[i]) && std::abs(values[i]) < end) continue;
+        if (unfit.count++ == 0) unfit = {.count = 1, .first = i, .firstIsFinite = std::isfinite(values[i])};
+    }
+    return unfit;
 }
 
 } // namespace
 
 Result<void> Parameters::checkFinite(const Weight& weight, DType dtype) const {
     if (!m_checkpoint) return {};
+    constexpr float fp16End = 65520.0f; // from here on fp16 rounds to infinity
     const TensorView& tensor = *m_checkpoint->find(weight.name);
     const bool narrows = dtype == DType::F16 && tensor.stored != StoredType::F16;
-    if (tensor.plain() && !narrows) {
-        // Most weights: counted without conversion, for it is done at every load.
-        const std::span<const std::byte> data = m_checkpoint->file().data(tensor);
-        std::optional<std::uint64_t> count;
-        if (tensor.stored == StoredType::F32) count = countOnes<std::uint32_t>(data, 0x7f800000u);
-        if (tensor.stored == StoredType::F16) count = countOnes<std::uint16_t>(data, 0x7c00u);
-        if (tensor.stored == StoredType::BF16) count = countOnes<std::uint16_t>(data, 0x7f80u);
-        if (count == 0u) return {};
-    }
-    constexpr float fp16End = 65520.0f; // from here on fp16 rounds to infinity
-    std::uint64_t count = 0, first = 0;
-    bool isFinite = true;
-    std::visit(
+    const Unfit unfit = std::visit(
         [&](const auto& values) {
-            for (std::uint64_t i = 0; i < tensor.elements; ++i) {
-                const float value = values[i];
-                if (std::isfinite(value) && !(narrows && std::abs(value) >= fp16End)) continue;
-                if (count++ > 0) continue;
-                first = i;
-                isFinite = std::isfinite(value);
-            }
+            if constexpr (requires { allFinite(values, tensor.elements); })
+                if (!narrows && allFinite(values, tensor.elements)) return Unfit();
+            return findUnfit(values, tensor.elements, narrows ? fp16End : std::numeric_limits<float>::infinity());
         },
         values(weight));
-    if (count == 0) return {};
+    if (unfit.count == 0) return {};
     return fail(ErrorCode::BadInput, "file {}, tensor {}: {} of its {} values {}, the first at index {}",
-                quote(m_checkpoint->file().fileName()), quote(tensor.name), count, tensor.elements,
-                isFinite ? "are too large for fp16" : "are NaN or infinite", first);
+                quote(m_checkpoint->file().fileName()), quote(tensor.name), unfit.count, tensor.elements,
+                unfit.firstIsFinite ? "are too large for fp16" : "are NaN or infinite", unfit.first);
 }
 
 std::optional<DType> Parameters::storedType(const Weight& weight) const {

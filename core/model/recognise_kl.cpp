@@ -16,8 +16,6 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
     return text;
 }
 
-std::string_view halfName(VaeTask task) { return task == VaeTask::Decode ? "decoder" : "encoder"; }
-
 // Block `index` of the half in the order of diffusers' names, which count a decoder's blocks from the latents on.
 std::string blockName(VaeTask task, std::size_t index) {
     return fmt::format("{}_blocks.{}", task == VaeTask::Decode ? "up" : "down", index);
