@@ -395,11 +395,21 @@ TEST(Text, Durations) {
     EXPECT_EQ(formatDuration(12'340.0), "12.34 s");
 }
 
+TEST(Text, WhatIsPrintedIsNoCommandToATerminal) {
+    EXPECT_EQ(visible("a\tb\nc \x1b]0;title\x07 \x7f \xc2\x85 \xe2\x81\xa6 grün ─ €"),
+              "a\tb\nc \\u001b]0;title\\u0007 \\u007f \\u0085 \\u2066 grün ─ €");
+    EXPECT_EQ(printable("a\tb\n\xc2\x85\xe2\x80\xa8 \xe2\x80"), "a?b??? \xe2\x80");
+}
+
 TEST(Text, QuoteIsSafeToPrintAndBounded) {
     EXPECT_EQ(quote("decoder.conv_in"), "'decoder.conv_in'");
     EXPECT_EQ(quote(""), "''");
     EXPECT_EQ(quote(std::string("a\n\x1b[2J\0b", 8)), "'a\\x0a\\x1b[2J\\x00b'");
     EXPECT_EQ(quote("\x7f"), "'\\x7f'");
+    EXPECT_EQ(quote("a\xc2\x9b"
+                    "2Jb\xe2\x80\xae"
+                    "c"),
+              "'a\\u009b2Jb\\u202ec'"); // C1, and right to left
     EXPECT_EQ(quote("grün"), "'grün'");
     EXPECT_EQ(quote(std::string(200, 'a')), "'" + std::string(200, 'a') + "'");
     EXPECT_EQ(quote(std::string(5000, 'a')), "'" + std::string(200, 'a') + "…'");

@@ -406,6 +406,38 @@ TEST_F(ModelFolder, choosesAmongFiles) {
     }
 }
 
+// Which shard a tensor is taken from is the index's to say: shards may hold more than it names.
+TEST_F(ModelFolder, takesTensorsFromTheShardsThatTheIndexNames) {
+    const Family& family = *findFamily("flux1");
+    std::vector<StoredTensor> all = stored(family, NameLayout::Diffusers, "", weightsOf(family));
+    const auto half = static_cast<std::ptrdiff_t>(all.size() / 2);
+    std::vector<StoredTensor> first(all.begin(), all.begin() + half), second(all.begin() + half, all.end());
+    nlohmann::json map;
+    for (const StoredTensor& tensor : first) map[tensor.name] = "m-1-of-2.safetensors";
+    for (const StoredTensor& tensor : second) map[tensor.name] = "m-2-of-2.safetensors";
+    second.push_back(first.front()); // once more, and
+    second.push_back({"decoder.something.else", {3}});
+    path = folder + "/vae/m-1-of-2.safetensors";
+    write(first, "F16");
+    path = folder + "/vae/m-2-of-2.safetensors";
+    write(second, "F16");
+    for (const std::string& index : {"m.safetensors.index.json", "m.safetensors.index.fp16.json"}) {
+        putText("vae/" + index, nlohmann::json{{"weight_map", map}}.dump());
+        for (const std::string& name : {std::string("/vae/" + index), std::string("/vae")}) {
+            const auto checkpoint = Checkpoint::open(folder + name);
+            ASSERT_TRUE(checkpoint) << name << checkpoint.error().message;
+            EXPECT_EQ(checkpoint->candidates().front().name, "flux1");
+            EXPECT_EQ(checkpoint->file().tensors().size(), all.size());
+            EXPECT_TRUE(checkpoint->unused().empty());
+        }
+        std::filesystem::remove(folder + "/vae/" + index);
+    }
+    map[first.front().name] = "m-2-of-2.safetensors";
+    map["decoder.nowhere"] = "m-1-of-2.safetensors";
+    putText("vae/m.safetensors.index.json", nlohmann::json{{"weight_map", map}}.dump());
+    EXPECT_NE(familyOf("/vae").find("tensor 'decoder.nowhere' is not in it"), std::string::npos) << familyOf("/vae");
+}
+
 // Counts as published with the models.
 TEST(Families, haveTheirTensorsAndParameters) {
     struct Known {

@@ -1,3 +1,4 @@
+#include "core/base/text.h"
 #include "core/formats/write_report.h"
 #include "core/memory/recorder.h"
 #include "core/timeline/compare.h"

@@ -12,6 +12,7 @@
 #include "core/formats/formats.h"
 #include "core/formats/read_report.h"
 #include "core/formats/write_report.h"
+#include "core/tensors/safetensors_writer.h"
 #include "core/tensors/tensor_file.h"
 
 #include <QAbstractButton>
@@ -23,12 +24,14 @@
 #include <QLabel>
 #include <QMimeData>
 #include <QProcess>
+#include <QPushButton>
 #include <QScreen>
 #include <QSettings>
 #include <QSignalSpy>
 #include <QSpinBox>
 #include <QTableView>
 #include <QTest>
+#include <QTextDocumentFragment>
 #include <QTimer>
 #include <QTreeView>
 
@@ -127,6 +130,57 @@ TEST(Window, aDropOpensAndAPictureIsEncoded) {
     const auto mean = readTensorFile(folder.file("latents.safetensors"), "mean");
     ASSERT_TRUE(mean) << mean.error().message;
     EXPECT_EQ(mean->shape, (std::vector<std::uint64_t>{1, 4, 8, 8}));
+}
+
+TEST(Window, namesOutOfFilesAreNoMarkup) {
+    Desk desk;
+    for (const QLabel* label : desk.window.findChildren<QLabel*>())
+        EXPECT_NE(label->textFormat(), Qt::AutoText) << label->text().toStdString();
+    const QString name = QStringLiteral("<b>bold</b><img src='x.png'>");
+    EXPECT_EQ(QTextDocumentFragment::fromHtml(plainTip(name)).toPlainText(), name);
+    EXPECT_EQ(plainTip(QStringLiteral("a < b")), QStringLiteral("a < b"));
+}
+
+// What a file leaves open is asked for in the bar: how a picture is made to fit, and which tensor is meant.
+TEST(Window, whatAFileLeavesOpenIsAsked) {
+    Desk desk;
+    const TemporaryFolder folder;
+    const QString picture = folder.path() + QStringLiteral("/odd.png");
+    QImage image(50, 37, QImage::Format_RGB888);
+    image.fill(Qt::green);
+    ASSERT_TRUE(image.save(picture));
+    desk.window.openPaths({picture});
+    auto* choices = desk.child<QComboBox>("choices");
+    ASSERT_TRUE(wait([&] { return choices->isVisible(); }));
+    ASSERT_EQ(choices->count(), 3);
+    EXPECT_EQ(choices->itemText(0), QStringLiteral("crop to 48x32"));
+    EXPECT_EQ(choices->itemText(1), QStringLiteral("pad to 56x40"));
+    choices->setCurrentIndex(1);
+    desk.child<QPushButton>("useChoice")->click();
+    ASSERT_TRUE(wait([&] { return desk.workspace.controls().width == 56; }));
+    EXPECT_EQ(desk.workspace.controls().height, 40u);
+    EXPECT_EQ(desk.workspace.controls().op, VaeTask::Encode);
+    EXPECT_FALSE(choices->isVisible() && !desk.workspace.awaitingChoice());
+    EXPECT_TRUE(desk.run());
+    EXPECT_EQ(desk.errors, QStringList());
+
+    const std::string latents = folder.path().toStdString() + "/two.safetensors";
+    auto writer =
+        SafetensorsWriter::create(latents, {{.name = "first", .dtype = DType::F32, .shape = {1, 4, 2, 3}},
+                                            {.name = "<b>second</b>", .dtype = DType::F32, .shape = {1, 4, 4, 5}}});
+    ASSERT_TRUE(writer);
+    const std::vector<float> zeros(80);
+    ASSERT_TRUE(writer->write(0, 0, std::as_bytes(std::span(zeros).first(24))));
+    ASSERT_TRUE(writer->write(1, 0, std::as_bytes(std::span(zeros))));
+    ASSERT_TRUE(writer->commit());
+    desk.window.openPaths({QString::fromStdString(latents)});
+    ASSERT_TRUE(wait([&] { return choices->isVisible() && choices->count() == 2; }));
+    choices->setCurrentIndex(choices->findText(QStringLiteral("<b>second</b>"), Qt::MatchContains));
+    desk.child<QPushButton>("useChoice")->click();
+    ASSERT_TRUE(wait([&] { return desk.workspace.controls().width == 40; }));
+    EXPECT_EQ(desk.workspace.controls().height, 32u);
+    EXPECT_EQ(desk.workspace.controls().op, VaeTask::Decode);
+    EXPECT_EQ(desk.errors, QStringList());
 }
 
 TEST(Window, everythingCanBeExported) {

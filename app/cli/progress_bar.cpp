@@ -20,7 +20,7 @@ void ProgressBar::show(const Progress& progress) {
     if (m_terminal) {
         constexpr std::uint32_t width = 30;
         const std::string bar(width * progress.done / progress.total, '#');
-        printError("\r\033[K[{:<{}}] {:>3} %  {}", bar, width, percent, progress.layer);
+        writeError(fmt::format("\r\033[K[{:<{}}] {:>3} %  {}", bar, width, percent, printable(progress.layer)));
         m_drawn = true;
     } else if (percent / 10 > m_lastStep) {
         m_lastStep = percent / 10;

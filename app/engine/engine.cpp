@@ -63,7 +63,7 @@ FitResult fitOf(const Controls& controls, std::uint64_t availableBytes, FitWish 
 
 InputChoice choiceOf(const InputSource& source) {
     if (source.path.empty()) return InputChoice(source.seed);
-    return InputChoice(InputFile{.path = source.path, .key = source.key, .scaled = source.scaled});
+    return InputChoice(InputFile{.path = source.path, .key = source.key, .scaled = source.scaled, .fit = source.fit});
 }
 
 PlanResult planOf(const Controls& controls, std::uint64_t granularity) {

@@ -12,6 +12,8 @@
 #include "core/tensors/file_kind.h"
 #include "core/tensors/tensor_file.h"
 
+#include <cctype>
+
 namespace spikescope {
 
 namespace {
@@ -30,7 +32,7 @@ Result<void> measureInput(OpenedFile& opened, Controls controls, const InputSour
     controls.batch = 1;
     Controls unsized = controls;
     unsized.width = unsized.height = 0;
-    const InputFile file{.path = opened.path, .key = source.key, .scaled = source.scaled};
+    const InputFile file{.path = opened.path, .key = source.key, .scaled = source.scaled, .fit = source.fit};
     Result<Job> job = makeJob(std::move(unsized), file);
     // Packed tokens do not say their size: the window's may be meant.
     if (!job && controls.width > 0)
@@ -40,6 +42,26 @@ Result<void> measureInput(OpenedFile& opened, Controls controls, const InputSour
     opened.height = job->controls.height;
     opened.batch = job->controls.batch;
     opened.notes = job->notes;
+    return {};
+}
+
+// A picture of any size: where the encoder does not take it, the ways to make it fit are asked for.
+Result<void> openPicture(OpenedFile& opened, const Controls& controls, const InputSource& source) {
+    opened.kind = OpenedFile::Kind::Picture;
+    const Result<void> measured = measureInput(opened, controls, source, VaeTask::Encode);
+    if (measured || source.fit || measured.error().code != ErrorCode::BadUsage) return measured;
+    for (std::size_t i = 0; i < enumNames<ImageFit>.size(); ++i) {
+        const auto fit = static_cast<ImageFit>(i);
+        const InputSource fitted{.path = opened.path, .key = {}, .fit = fit};
+        OpenedFile trial{.path = opened.path};
+        if (!measureInput(trial, controls, fitted, VaeTask::Encode)) continue;
+        opened.choices.push_back(
+            {.text = fmt::format("{} to {}x{}", name(fit), trial.width, trial.height), .input = fitted});
+    }
+    if (opened.choices.empty()) return measured;
+    const std::string& message = measured.error().message;
+    opened.question = fmt::format("{}. How is it made to fit?", message.substr(0, message.find(';')));
+    opened.question.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(opened.question.front())));
     return {};
 }
 
@@ -60,9 +82,14 @@ Result<void> openTensors(OpenedFile& opened, const Controls& controls, const Inp
     if (file.tensors().size() > mostLatentTensors) return tl::unexpected<Error>(checkpoint.error());
     opened.kind = OpenedFile::Kind::Latents;
     if (file.tensors().size() > 1) {
-        for (const TensorView& tensor : file.tensors()) opened.keys.push_back(tensor.name);
         const auto byName = latentsByName(file.tensors(), opened.path);
-        if (!source.key && !(byName && *byName)) return {};
+        if (!source.key && !(byName && *byName)) {
+            opened.question = fmt::format("{} holds several tensors; which one are the latents?", opened.path);
+            for (const TensorView& tensor : file.tensors())
+                opened.choices.push_back(
+                    {.text = quote(tensor.name), .input = {.path = opened.path, .key = tensor.name}});
+            return {};
+        }
     }
     return measureInput(opened, controls, source, VaeTask::Decode);
 }
@@ -101,10 +128,7 @@ Result<void> openAny(OpenedFile& opened, const Controls& controls, const InputSo
         opened.kind = OpenedFile::Kind::Session;
         return {};
     }
-    if (isPicture(std::as_bytes(std::span(begin)))) {
-        opened.kind = OpenedFile::Kind::Picture;
-        return measureInput(opened, controls, {.path = opened.path, .key = {}}, VaeTask::Encode);
-    }
+    if (isPicture(std::as_bytes(std::span(begin)))) return openPicture(opened, controls, source);
     const auto bytes = std::as_bytes(std::span(begin));
     if (looksLikeTensorFile(bytes, opened.path)) return openTensors(opened, controls, source);
     if (const Importer* importer = importerOf(begin, opened.path))

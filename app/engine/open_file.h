@@ -2,6 +2,7 @@
 // Any file that the window takes, told apart by what is in it.
 
 #include "core/base/error.h"
+#include "core/io/fit_picture.h"
 #include "core/program/controls.h"
 #include "core/timeline/timeline.h"
 
@@ -15,6 +16,7 @@ struct InputSource {
     std::string path;               // latents, or a picture to encode
     std::optional<std::string> key; // in a file of several tensors
     bool scaled = true;             // latents as the pipeline hands them over
+    std::optional<ImageFit> fit;    // of a picture whose size the encoder does not take
     bool operator==(const InputSource&) const = default;
 };
 
@@ -26,7 +28,13 @@ struct OpenedFile {
     std::optional<Error> error;
     std::string family; // of a checkpoint: its default one
     bool decoder = true, encoder = true;
-    std::vector<std::string> keys;                  // of latents: the choice, when there is one
+    // The user's to make before latents or a picture are of use: which tensor, or how the picture is made to fit.
+    struct Choice {
+        std::string text;
+        InputSource input; // to open the file with
+    };
+    std::string question;
+    std::vector<Choice> choices;                    // none: there is nothing to ask
     std::uint64_t width = 0, height = 0, batch = 1; // of what latents or a picture make
     TimelinePtr timeline;                           // of a recording
     std::vector<std::string> notes;

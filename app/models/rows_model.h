@@ -8,6 +8,7 @@
 #include <QColor>
 #include <QGuiApplication>
 #include <QPalette>
+#include <QTextDocument>
 
 #include <algorithm>
 #include <cmath>
@@ -16,6 +17,11 @@
 #include <vector>
 
 namespace spikescope {
+
+// A tip of text that may come from a file: tips guess whether they are markup.
+inline QString plainTip(const QString& text) {
+    return Qt::mightBeRichText(text) ? Qt::convertFromPlainText(text) : text;
+}
 
 // What every table can do, whatever its rows are.
 class TableModel : public QAbstractTableModel {
@@ -104,7 +110,7 @@ public:
                 Qt::Alignment((column.number ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter));
         case Qt::DecorationRole: return column.colour ? QVariant(column.colour(of)) : QVariant();
         case Qt::ForegroundRole: return column.link ? QVariant(QGuiApplication::palette().link()) : QVariant();
-        case Qt::ToolTipRole: return column.rowTip ? column.rowTip(of) : column.text(of);
+        case Qt::ToolTipRole: return plainTip(column.rowTip ? column.rowTip(of) : column.text(of));
         default: return {};
         }
     }

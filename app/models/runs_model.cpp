@@ -146,7 +146,7 @@ QVariant RunsModel::data(const QModelIndex& index, int role) const {
     case Qt::CheckStateRole:
         return index.column() == Label ? QVariant(entry.ticked ? Qt::Checked : Qt::Unchecked) : QVariant();
     case Qt::DecorationRole: return index.column() == Label ? QVariant(overlayColour(entry.id)) : QVariant();
-    case Qt::ToolTipRole: return tip(entry);
+    case Qt::ToolTipRole: return plainTip(tip(entry));
     case Qt::FontRole: {
         QFont font;
         font.setBold(entry.id == m_a || entry.id == m_b);

@@ -49,7 +49,8 @@ Json headerOf(const SessionData& session) {
              {{"seed", session.input.seed},
               {"path", session.input.path},
               {"key", session.input.key ? Json(*session.input.key) : Json(nullptr)},
-              {"scaled", session.input.scaled}}},
+              {"scaled", session.input.scaled},
+              {"fit", session.input.fit ? Json(name(*session.input.fit)) : Json(nullptr)}}},
             {"runs", session.runs.size()},
             {"shown", session.shown},
             {"a", session.badgeA},
@@ -153,6 +154,7 @@ Result<SessionData> headerFrom(const Json& json, const std::string& fileName) {
                          .key = {},
                          .scaled = field<bool>(input, "scaled", true)};
         if (const auto key = field<std::string>(input, "key", ""); !key.empty()) session.input.key = key;
+        session.input.fit = valueNamed<ImageFit>(field<std::string>(input, "fit", ""));
     }
     session.shown = field<std::int32_t>(json, "shown", 0);
     session.badgeA = field<std::int32_t>(json, "a", 0);

@@ -103,8 +103,7 @@ bool Workspace::setControl(const std::string& control, const QString& value) {
         tell(Notice::Kind::Note,
              QStringLiteral("%1 is put aside: it does not go with %2 %3; synthetic latents take its place")
                  .arg(fileName(input.path), QString::fromStdString(control), value));
-        input.path.clear();
-        input.key.reset();
+        input = {.seed = input.seed, .path = {}, .key = {}};
     }
     change(changed, input, QString::fromStdString(control) + QLatin1Char(' ') + value.trimmed());
     return true;
@@ -443,13 +442,13 @@ void Workspace::open(const QString& path) {
     Q_EMIT fileProgressed(0.0);
 }
 
-void Workspace::chooseKey(const std::string& key) {
-    if (!m_awaitingKey) return;
-    m_openingInput = {.path = m_awaitingKey->path, .key = key};
-    m_opening.push_back(m_awaitingKey->path);
-    m_engine.open(m_awaitingKey->path, m_controls, m_openingInput);
-    m_awaitingKey.reset();
-    Q_EMIT keyNeeded();
+void Workspace::choose(std::size_t choice) {
+    if (!m_awaitingChoice || choice >= m_awaitingChoice->choices.size()) return;
+    m_openingInput = m_awaitingChoice->choices[choice].input;
+    m_opening.push_back(m_awaitingChoice->path);
+    m_engine.open(m_awaitingChoice->path, m_controls, m_openingInput);
+    m_awaitingChoice.reset();
+    Q_EMIT choiceNeeded();
 }
 
 void Workspace::onOpened(const OpenedFile& file) {
@@ -459,6 +458,11 @@ void Workspace::onOpened(const OpenedFile& file) {
     if (file.error) {
         if (file.error->code != ErrorCode::Cancelled)
             tell(Notice::Kind::Error, QString::fromStdString(file.error->message));
+        return;
+    }
+    if (!file.choices.empty()) {
+        m_awaitingChoice = file;
+        Q_EMIT choiceNeeded();
         return;
     }
     for (const std::string& note : file.notes) tell(Notice::Kind::Note, QString::fromStdString(note));
@@ -488,21 +492,18 @@ void Workspace::onOpened(const OpenedFile& file) {
             changed.load = LoadPolicy::Decoder;
         }
         break;
-    case OpenedFile::Kind::Latents:
-        if (file.width == 0) {
-            m_awaitingKey = file;
-            Q_EMIT keyNeeded();
-            return;
-        }
-        changed.op = VaeTask::Decode;
-        break;
+    case OpenedFile::Kind::Latents: changed.op = VaeTask::Decode; break;
     case OpenedFile::Kind::Picture: changed.op = VaeTask::Encode; break;
     }
     if (file.kind != OpenedFile::Kind::Checkpoint) {
         changed.width = file.width;
         changed.height = file.height;
         changed.batch = file.batch;
-        input = {.seed = input.seed, .path = file.path, .key = m_openingInput.key, .scaled = m_openingInput.scaled};
+        input = {.seed = input.seed,
+                 .path = file.path,
+                 .key = m_openingInput.key,
+                 .scaled = m_openingInput.scaled,
+                 .fit = m_openingInput.fit};
     }
     change(changed, input, QStringLiteral("open ") + fileName(file.path));
     show(0);
@@ -526,7 +527,7 @@ std::vector<NamedFile> Workspace::openFiles() const {
         if (entry.input) addInput(*entry.input);
     }
     for (const std::string& path : m_opening) add("what is being opened,", path);
-    if (m_awaitingKey) add("the latents", m_awaitingKey->path);
+    if (m_awaitingChoice) add("the input", m_awaitingChoice->path);
     return files;
 }
 

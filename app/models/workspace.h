@@ -80,8 +80,8 @@ public:
 
     // --- files
     void open(const QString& path);
-    void chooseKey(const std::string& key); // of the latents last opened
-    const std::optional<OpenedFile>& awaitingKey() const { return m_awaitingKey; }
+    void choose(std::size_t choice); // of the file last opened that has choices
+    const std::optional<OpenedFile>& awaitingChoice() const { return m_awaitingChoice; }
     void setSession(const QString& path) { m_session = path.toStdString(); } // that is open
     // BadUsage when writing this file would replace one that is open here; a session may replace its own.
     Result<void> checkExport(const QString& path, bool session = false) const;
@@ -134,7 +134,7 @@ Q_SIGNALS:
     void runStateChanged();
     void runFinished(int run); // 0: nothing came of it
     void pictureChanged();
-    void keyNeeded();
+    void choiceNeeded();
     void sessionOpened(const QString& path);
     void fileProgressed(double fraction); // 1: done
     void told(const spikescope::Notice& notice);
@@ -184,7 +184,7 @@ private:
     std::string m_session; // its file; empty: none
     std::vector<std::string> m_opening;
     InputSource m_openingInput;
-    std::optional<OpenedFile> m_awaitingKey;
+    std::optional<OpenedFile> m_awaitingChoice;
 
     ChartScene m_scene;
     AxisKind m_axis = AxisKind::Layers;

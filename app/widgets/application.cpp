@@ -2,6 +2,8 @@
 
 #include "core/base/caught.h"
 
+#include <QEvent>
+#include <QLabel>
 #include <QThread>
 
 namespace spikescope {
@@ -10,6 +12,12 @@ Application::Application(int& argc, char** argv)
     : QApplication(argc, argv) {}
 
 bool Application::notify(QObject* receiver, QEvent* event) {
+    // No label guesses whether its text is markup: names out of files are none. Those with markup say so themselves,
+    // and tips have theirs from plainTip().
+    if (event->type() == QEvent::Polish)
+        if (auto* label = qobject_cast<QLabel*>(receiver);
+            label && label->textFormat() == Qt::AutoText && !label->inherits("QTipLabel"))
+            label->setTextFormat(Qt::PlainText);
     const auto handled = caught([&] { return Result<bool>(QApplication::notify(receiver, event)); });
     if (handled) return *handled;
     // Events of other threads come here as well.

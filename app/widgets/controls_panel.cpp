@@ -1,5 +1,7 @@
 #include "app/widgets/controls_panel.h"
 
+#include "app/models/tables.h"
+
 #include "app/models/control_list.h"
 #include "app/widgets/theme.h"
 
@@ -44,6 +46,7 @@ ControlsPanel::ControlsPanel(Workspace& workspace, QWidget* parent)
     int row = 0;
     for (const ControlGroup& group : controlGroups()) {
         auto* title = new QLabel(QStringLiteral("<b>%1</b>").arg(group.title), content);
+        title->setTextFormat(Qt::RichText);
         title->setContentsMargins(0, row ? 8 : 0, 0, 2);
         grid->addWidget(title, row++, 0, 1, 2);
         for (const ControlEntry& entry : group.entries) {
@@ -65,6 +68,7 @@ ControlsPanel::ControlsPanel(Workspace& workspace, QWidget* parent)
             field.box->setFocusPolicy(Qt::StrongFocus);
             field.box->addItems(entry.choices);
             field.error = new QLabel(content);
+            field.error->setTextFormat(Qt::RichText);
             field.error->setWordWrap(true);
             field.error->setObjectName(QStringLiteral("error:") + name);
             field.error->hide();
@@ -110,7 +114,8 @@ void ControlsPanel::refresh() {
             field.box->setEditText(text);
         if (field.box->isEditable() && field.box->lineEdit()) {
             field.box->lineEdit()->setCursorPosition(0);
-            if (name == "weights" && !text.startsWith(QLatin1String("synthetic"))) field.box->setToolTip(text);
+            if (name == "weights" && !text.startsWith(QLatin1String("synthetic")))
+                field.box->setToolTip(plainTip(text));
         }
     }
 }

@@ -167,7 +167,7 @@ void CursorBar::refresh() {
     const QString text = m_workspace.explanation();
     if (text == m_sentence->text()) return;
     m_sentence->setText(text);
-    m_sentence->setToolTip(text); // where there is too little room
+    m_sentence->setToolTip(plainTip(text)); // where there is too little room
 }
 
 } // namespace spikescope

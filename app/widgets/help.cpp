@@ -27,6 +27,7 @@ void show(QWidget* parent, const QString& title, const Rows& rows) {
     for (const auto& [key, meaning] : rows)
         text += QStringLiteral("<tr><td><b>%1</b></td><td>%2</td></tr>").arg(key.toHtmlEscaped(), meaning);
     auto* label = new QLabel(text + QStringLiteral("</table>"), dialog);
+    label->setTextFormat(Qt::RichText);
     label->setTextInteractionFlags(Qt::TextSelectableByMouse | Qt::TextSelectableByKeyboard);
     label->setWordWrap(true);
     auto* area = new QScrollArea(dialog);

@@ -87,8 +87,8 @@ MainWindow::MainWindow(Workspace& workspace, Engine& engine, QWidget* parent)
     connect(&workspace, &Workspace::runStateChanged, this, &MainWindow::refreshRunState);
     connect(&workspace, &Workspace::deviceChanged, this, &MainWindow::refreshDevice);
     connect(&workspace, &Workspace::sceneChanged, this, &MainWindow::refreshAxis);
-    connect(&workspace, &Workspace::keyNeeded, this, [this] {
-        if (m_workspace.awaitingKey()) m_notices->askKey();
+    connect(&workspace, &Workspace::choiceNeeded, this, [this] {
+        if (m_workspace.awaitingChoice()) m_notices->ask();
     });
     connect(&workspace, &Workspace::sessionOpened, this, &MainWindow::openSession);
     connect(&workspace, &Workspace::fileProgressed, this, [this](double fraction) {
@@ -342,12 +342,12 @@ void MainWindow::refreshDevice() {
     const DeviceSummary& device = m_workspace.device();
     if (!device.known) {
         m_device->setText(QStringLiteral("No device: plans only"));
-        m_device->setToolTip(QString::fromStdString(device.refusal));
+        m_device->setToolTip(plainTip(QString::fromStdString(device.refusal)));
         return;
     }
     const QString name = textOf(device.name);
     m_device->setText(fontMetrics().elidedText(name, Qt::ElideRight, 260));
-    m_device->setToolTip(QStringLiteral("%1, driver %2").arg(name, textOf(device.driver)));
+    m_device->setToolTip(plainTip(QStringLiteral("%1, driver %2").arg(name, textOf(device.driver))));
     m_heap->setText(QStringLiteral("%1 of %2 free").arg(bytesText(device.freeBytes), bytesText(device.heapBytes)));
 }
 

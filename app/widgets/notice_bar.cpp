@@ -5,25 +5,29 @@
 #include <QHBoxLayout>
 #include <QToolButton>
 
+#include <algorithm>
+
 namespace spikescope {
 
 NoticeBar::NoticeBar(Workspace& workspace, QWidget* parent)
     : QFrame(parent)
     , m_workspace(workspace)
     , m_text(new QLabel(this))
-    , m_keys(new QComboBox(this))
+    , m_choices(new QComboBox(this))
     , m_use(new QPushButton(QStringLiteral("Use"), this)) {
     setObjectName(QStringLiteral("notice"));
     setAccessibleName(QStringLiteral("Message"));
     auto* layout = new QHBoxLayout(this);
     layout->setContentsMargins(12, 5, 6, 5);
     layout->addWidget(m_text, 1);
-    layout->addWidget(m_keys);
+    layout->addWidget(m_choices);
     layout->addWidget(m_use);
     m_text->setWordWrap(true);
     m_text->setTextFormat(Qt::PlainText);
     m_text->setTextInteractionFlags(Qt::TextSelectableByMouse);
-    m_keys->setAccessibleName(QStringLiteral("Tensor with the latents"));
+    m_choices->setObjectName(QStringLiteral("choices"));
+    m_use->setObjectName(QStringLiteral("useChoice"));
+    m_choices->setAccessibleName(QStringLiteral("What to use"));
     auto* close = new QToolButton(this);
     close->setText(QStringLiteral("✕"));
     close->setAutoRaise(true);
@@ -32,13 +36,13 @@ NoticeBar::NoticeBar(Workspace& workspace, QWidget* parent)
     connect(close, &QToolButton::clicked, this, &QWidget::hide);
     connect(m_use, &QPushButton::clicked, this, [this] {
         hide();
-        m_workspace.chooseKey(m_keys->currentText().toStdString());
+        m_workspace.choose(static_cast<std::size_t>(std::max(m_choices->currentIndex(), 0)));
     });
     hide();
 }
 
 void NoticeBar::hideNote() {
-    if (m_kind == Notice::Kind::Note && !m_keys->isVisible()) hide();
+    if (m_kind == Notice::Kind::Note && !m_choices->isVisible()) hide();
 }
 
 void NoticeBar::paint(Notice::Kind kind) {
@@ -56,24 +60,23 @@ void NoticeBar::paint(Notice::Kind kind) {
 
 void NoticeBar::show(const Notice& notice) {
     paint(notice.kind);
-    m_keys->hide();
+    m_choices->hide();
     m_use->hide();
     m_text->setText(notice.text);
     setVisible(true);
 }
 
-void NoticeBar::askKey() {
-    const auto& file = m_workspace.awaitingKey();
+void NoticeBar::ask() {
+    const auto& file = m_workspace.awaitingChoice();
     if (!file) return;
     paint(Notice::Kind::Note);
-    m_text->setText(
-        QStringLiteral("%1 holds several tensors; which one are the latents?").arg(QString::fromStdString(file->path)));
-    m_keys->clear();
-    for (const std::string& key : file->keys) m_keys->addItem(textOf(key));
-    m_keys->show();
+    m_text->setText(textOf(file->question));
+    m_choices->clear();
+    for (const OpenedFile::Choice& choice : file->choices) m_choices->addItem(textOf(choice.text));
+    m_choices->show();
     m_use->show();
     setVisible(true);
-    m_keys->setFocus();
+    m_choices->setFocus();
 }
 
 } // namespace spikescope

@@ -1,6 +1,6 @@
 #pragma once
-// A bar over the timeline for what went wrong, until it is closed or the next thing happens; and for the choice of a
-// tensor when a file of latents holds several.
+// A bar over the timeline for what went wrong, until it is closed or the next thing happens; and for the choices
+// that a file leaves to the user.
 
 #include "app/models/workspace.h"
 
@@ -16,7 +16,7 @@ class NoticeBar final : public QFrame {
 public:
     explicit NoticeBar(Workspace& workspace, QWidget* parent = nullptr);
     void show(const Notice& notice);
-    void askKey();
+    void ask();      // Workspace::awaitingChoice()
     void hideNote(); // but no error
 
 private:
@@ -25,7 +25,7 @@ private:
     Workspace& m_workspace;
     Notice::Kind m_kind = Notice::Kind::Note;
     QLabel* m_text;
-    QComboBox* m_keys;
+    QComboBox* m_choices;
     QPushButton* m_use;
 };
 

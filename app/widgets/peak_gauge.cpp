@@ -123,10 +123,10 @@ void PeakGauge::refresh() {
     m_peak->setText(QStringLiteral("Predicted peak <span style='font-size:large'><b>%1</b></span><br><span "
                                    "style='color:%3'>reserved %2</span>")
                         .arg(bytesText(peak.allocated), bytesText(peak.reserved), chartColours().dimText.name()));
-    m_peak->setToolTip(QStringLiteral("%1 B allocated, %2 B reserved, at %3")
-                           .arg(peak.allocated)
-                           .arg(peak.reserved)
-                           .arg(textOf(peak.layer)));
+    m_peak->setToolTip(plainTip(QStringLiteral("%1 B allocated, %2 B reserved, at %3")
+                                    .arg(peak.allocated)
+                                    .arg(peak.reserved)
+                                    .arg(textOf(peak.layer))));
     const TimelinePtr before = m_workspace.planBefore();
     if (before) {
         const auto change =

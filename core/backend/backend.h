@@ -5,6 +5,7 @@
 //   TRY(const auto backend, VulkanBackend::open({.device = "cpu"}));
 //   const RunOutcome outcome = runJob(*backend, job, sinks, cancel);
 
+#include "core/backend/value_check.h"
 #include "core/base/cancel.h"
 #include "core/io/latents.h"
 #include "core/io/sinks.h"
@@ -34,6 +35,9 @@ struct RunIo {
     const CancelFlag& cancel;
     // Before each op with its index and layer, and after the last one; may be empty.
     std::function<void(std::uint32_t op, LayerId layer)> progress;
+    // Is shown what every call writes, where tensors begin as zeros so that nothing else is in them; null: nobody
+    // looks.
+    ValueCheck* values = nullptr;
 };
 
 // Carries out one program, once.
@@ -42,6 +46,8 @@ public:
     // Sets begin and end of the ops that have finished; an op that never ran takes no time.
     virtual Result<void> readTimes(std::vector<RecordedOp>& ops) = 0;
     virtual double loadMs() const = 0; // host time of the load phase
+    // Whether all values of the output so far are finite numbers; where they are not, the last download has failed.
+    virtual bool outputIsFinite() const = 0;
 };
 
 class Backend {

@@ -99,10 +99,8 @@ bool HostTransfer::isLast(const OutputRows& output) const {
 
 Result<void> HostTransfer::checkFinite() const {
     if (m_nonFinite == 0) return {};
-    return fail(ErrorCode::BadInput,
-                "{} values of the output are no finite numbers, the first at {}; activations overflowed (fp16 ends at "
-                "65504, bf16 does not)",
-                m_nonFinite, m_firstNonFinite);
+    return fail(ErrorCode::BadInput, "{} values of the output are not finite, the first at {}", m_nonFinite,
+                m_firstNonFinite);
 }
 
 } // namespace spikescope

@@ -35,6 +35,7 @@ public:
     bool isLast(const OutputRows& output) const;
     // After the last rows: BadInput when values were not finite. An image with holes in it is no result.
     Result<void> checkFinite() const;
+    bool outputIsFinite() const { return m_nonFinite == 0; }
 
 private:
     void readInput(const Tensor& tensor, const InputRegion& region, std::uint64_t begin, std::span<float> out) const;

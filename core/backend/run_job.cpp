@@ -24,6 +24,26 @@ std::uint32_t opsOf(const Program& program) {
     return ops;
 }
 
+// The layer that made an output that is not finite, by carrying the job out once more. Nothing of it is recorded; where
+// it does not come to an end there is nothing to say.
+std::optional<ValueCheck::Overflow> findOverflow(Backend& backend, const Job& job, const CancelFlag& cancel) {
+    Recording unused;
+    describe(job.program, job.controls, unused);
+    Recorder recorder(unused);
+    const auto allocator = makeAllocator(job.program, job.controls, backend.heap(), recorder);
+    if (!allocator) return std::nullopt;
+    ValueCheck values(job.program);
+    const RunIo io{.parameters = job.parameters,
+                   .input = *job.input,
+                   .sinks = {},
+                   .cancel = cancel,
+                   .progress = {},
+                   .values = &values};
+    const auto machine = backend.machine(job.program, io);
+    if (machine) (void)walk(job.program, **allocator, unused, recorder, **machine, cancel);
+    return values.found();
+}
+
 Result<void> runSteps(Backend& backend, const Job& job, std::span<const std::unique_ptr<OutputSink>> sinks,
                       const CancelFlag& cancel, const std::function<void(const Progress&)>& progress,
                       Recording& recording) {
@@ -52,11 +72,19 @@ Result<void> runSteps(Backend& backend, const Job& job, std::span<const std::uni
                           return copy;
                       }});
         };
-    TRY(const std::unique_ptr<RunMachine> machine, backend.machine(program, io));
+    TRY(std::unique_ptr<RunMachine> machine, backend.machine(program, io));
     running = machine.get();
-    const Result<void> walked = walk(program, **allocator, recording, recorder, *machine, cancel);
+    Result<void> walked = walk(program, **allocator, recording, recorder, *machine, cancel);
     const Result<void> timed = machine->readTimes(recording.ops);
     recording.loadMs = machine->loadMs();
+    const bool overflowed = !machine->outputIsFinite();
+    machine.reset();
+    if (!walked && overflowed)
+        if (const auto overflow = findOverflow(backend, job, cancel)) {
+            walked.error().message += "; " + overflow->sentence;
+            recording.failure = failureOf(walked.error(), program, heap.bytesFree(), recording.failure->event,
+                                          overflow->tensor, overflow->layer);
+        }
     CHECK(walked);
     return timed;
 }
@@ -71,6 +99,7 @@ RunOutcome runJob(Backend& backend, const Job& job, std::span<const std::unique_
     recording.device = backend.facts().device;
     recording.spaces = backend.facts().spaces;
     describe(job.program, job.controls, recording);
+    recording.notes = job.notes;
     const Peak predicted = findPeak(planJob(job, backend.heap().traits()));
     recording.predicted = {predicted.allocated, predicted.reserved};
 

@@ -3,6 +3,7 @@
 // what cannot be written to standard error is lost, for there is nobody left to tell.
 
 #include "core/base/error.h"
+#include "core/base/text.h"
 
 #include <string_view>
 
@@ -13,17 +14,18 @@ namespace spikescope {
 // pipe that nobody reads any more; the signal would end the program amid its files.
 void prepareStreams();
 
-// On one thread. What fails is remembered for exitCodeAfterOutput().
+// On one thread, as it is. What fails is remembered for exitCodeAfterOutput().
 void writeOutput(std::string_view text);
 void flushOutput();
 void writeError(std::string_view text) noexcept;
 
+// What is printed may hold names out of files: control characters in it become visible.
 template <class... Args> void printOutput(fmt::format_string<Args...> text, Args&&... args) {
-    writeOutput(fmt::format(text, std::forward<Args>(args)...));
+    writeOutput(visible(fmt::format(text, std::forward<Args>(args)...)));
 }
 template <class... Args> void printError(fmt::format_string<Args...> text, Args&&... args) noexcept {
     try {
-        writeError(fmt::format(text, std::forward<Args>(args)...));
+        writeError(visible(fmt::format(text, std::forward<Args>(args)...)));
     } catch (...) { // no memory for the text
     }
 }

@@ -71,6 +71,7 @@ Result<Recording> read(const ReportSource& source) {
                     quote(source.fileName));
     CHECK(reader.readObject(report::summary, recording));
     if (!version1 || reader.has("tiling")) CHECK(reader.readObject(report::tiling, recording));
+    if (reader.has("notes")) CHECK(reader.readObject(report::notes, recording));
     CHECK(reader.readObject(report::device, recording.device));
     TRY(const ReportField predicted, fieldAt(source, report::predicted.path));
     if (predicted.value.kind != JsonKind::Null)

@@ -66,6 +66,8 @@ inline constexpr auto summary =
            Field{"load_ms", &Recording::loadMs});
 // Of version 1 early files do not say it.
 inline constexpr auto tiling = object("", Field{"tiling", &Recording::tiling});
+// Reports without notes have no such field.
+inline constexpr auto notes = object("", Field{"notes", &Recording::notes});
 inline constexpr auto device = object("device", Field{"name", &DeviceInfo::name}, Field{"driver", &DeviceInfo::driver},
                                       Field{"kernels", &DeviceInfo::kernels});
 using Predicted = std::pair<std::uint64_t, std::uint64_t>;
@@ -159,7 +161,7 @@ inline constexpr auto events = extended(commonEvents, Field{"host_bytes", &Event
 } // namespace version1
 
 // Everything that is ever looked up.
-inline constexpr std::tuple allObjects{summary, tiling, device, predicted, failure, layers, version1::device};
+inline constexpr std::tuple allObjects{summary, tiling, notes, device, predicted, failure, layers, version1::device};
 inline constexpr std::tuple allTables{
     controls, spaces, tensors, ops, tiles, events, samples, barriers, version1::repeated, version1::parts};
 

@@ -133,6 +133,7 @@ Json summaryHead(const Recording& recording) {
     Json head{{"schema", report::schema}};
     addFields(head, report::summary.fields, recording);
     addFields(head, report::tiling.fields, recording);
+    if (!recording.notes.empty()) addFields(head, report::notes.fields, recording);
     head["device"] = deviceJson(recording);
     head["spaces"] = spacesJson(recording);
     head["controls"] = std::move(controls);

@@ -159,7 +159,9 @@ Result<Job> makeJob(Controls controls, const InputChoice& choice, OpLimits limit
 Recording planJob(const Job& job, const HeapTraits& traits) {
     VirtualHeap heap(traits);
     if (job.controls.enforce) heap.limitTo(*job.controls.budgetBytes);
-    return plan(job.program, job.controls, heap);
+    Recording recording = plan(job.program, job.controls, heap);
+    recording.notes = job.notes;
+    return recording;
 }
 
 } // namespace spikescope

@@ -163,6 +163,7 @@ struct Recording {
     DeviceInfo device;
     std::vector<std::pair<std::string, std::string>> controls;
     TilingKind tiling = TilingKind::Off;
+    std::vector<std::string> notes; // what was decided for the user before it began, a sentence each
     std::vector<MemorySpace> spaces{{"host", SpaceKind::Host}, {"device", SpaceKind::Device}};
     std::vector<std::string> layers;
     std::vector<RecordedTensor> tensors;

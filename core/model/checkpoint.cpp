@@ -65,11 +65,16 @@ std::string looksLike(const TensorFile& file) {
 }
 
 // One file, or the shards of a model.
-Result<TensorFile> openAll(const std::string& name, const std::vector<std::string>& paths) {
-    if (paths.size() == 1) return TensorFile::open(paths.front());
+Result<TensorFile> openAll(const std::string& name, const std::vector<ModelFiles::File>& files) {
+    if (files.size() == 1 && files.front().tensors.empty()) return TensorFile::open(files.front().path);
     std::vector<TensorFile> shards;
-    for (const std::string& path : paths) {
-        TRY(TensorFile shard, TensorFile::open(path));
+    for (const ModelFiles::File& file : files) {
+        TRY(TensorFile shard, TensorFile::open(file.path));
+        for (const std::string& tensor : file.tensors)
+            if (!shard.find(tensor))
+                return fail(ErrorCode::BadInput, "file {}: tensor {} is not in it, where the index {} has it",
+                            quote(file.path), quote(tensor), quote(name));
+        shard.keep([&](const TensorView& tensor) { return file.tensors.contains(tensor.name); });
         shards.push_back(std::move(shard));
     }
     return TensorFile::merge(name, std::move(shards));

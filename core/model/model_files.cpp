@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <set>
+#include <map>
 #include <string_view>
 
 namespace spikescope {
@@ -17,8 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view indexSuffix = ".index.json";
-constexpr std::uint64_t largestIndex = std::uint64_t{64} << 20; // bytes
+constexpr std::array<std::string_view, 3> variants{"", ".fp16", ".bf16"}; // the most wanted first
+constexpr std::uint64_t largestIndex = std::uint64_t{64} << 20;           // bytes
 constexpr std::size_t mostShards = 1000, mostFiles = 10000;
 
 bool isFile(const fs::path& path) {
@@ -26,12 +26,18 @@ bool isFile(const fs::path& path) {
     return fs::is_regular_file(path, ignored);
 }
 
+// Before the last suffix there may be a variant: model.safetensors.index.fp16.json.
+bool isIndexName(std::string_view name) {
+    return std::ranges::any_of(
+        variants, [&](std::string_view variant) { return name.ends_with(fmt::format(".index{}.json", variant)); });
+}
+
 std::optional<std::string> configIn(const fs::path& folder) {
     const fs::path config = folder / "config.json";
     return isFile(config) ? std::optional(config.string()) : std::nullopt;
 }
 
-Result<std::vector<std::string>> shardsOf(const fs::path& index) {
+Result<std::vector<ModelFiles::File>> shardsOf(const fs::path& index) {
     TRY(const MappedFile file, MappedFile::open(index.string()));
     if (file.bytes().size() > largestIndex)
         return fail(ErrorCode::BadInput, "file {}: an index of {} bytes, the most is {}", quote(index.string()),
@@ -42,27 +48,27 @@ Result<std::vector<std::string>> shardsOf(const fs::path& index) {
     if (!json.is_object() || map == json.end() || !map->is_object())
         return fail(ErrorCode::BadInput, "file {}: not an index of shards, it has no weight_map",
                     quote(index.string()));
-    std::set<std::string> names;
+    std::map<std::string, std::set<std::string, std::less<>>> shards; // the tensors of each
     for (const auto& [tensor, shard] : map->items()) {
         if (!shard.is_string())
             return fail(ErrorCode::BadInput, "file {}: tensor {} has no shard", quote(index.string()), quote(tensor));
-        names.insert(shard.get<std::string>());
-        if (names.size() > mostShards)
+        shards[shard.get<std::string>()].insert(tensor);
+        if (shards.size() > mostShards)
             return fail(ErrorCode::BadInput, "file {}: more than {} shards", quote(index.string()), mostShards);
     }
-    if (names.empty()) return fail(ErrorCode::BadInput, "file {}: its weight_map is empty", quote(index.string()));
-    std::vector<std::string> shards;
-    for (const std::string& name : names) {
+    if (shards.empty()) return fail(ErrorCode::BadInput, "file {}: its weight_map is empty", quote(index.string()));
+    std::vector<ModelFiles::File> files;
+    for (auto& [name, tensors] : shards) {
         if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
             return fail(ErrorCode::BadInput, "file {}: shard {} is not the name of a file beside it",
                         quote(index.string()), quote(name));
         const fs::path shard = index.parent_path() / name;
         if (!isFile(shard))
             return fail(ErrorCode::BadInput, "file {}: shard {} of {} is missing", quote(index.string()), quote(name),
-                        names.size());
-        shards.push_back(shard.string());
+                        shards.size());
+        files.push_back({.path = shard.string(), .tensors = std::move(tensors)});
     }
-    return shards;
+    return files;
 }
 
 // What a name in a folder is: weights, their stem without the variant, and how much the variant is preferred.
@@ -73,12 +79,18 @@ struct Weights {
 std::optional<Weights> weightsNamed(const std::string& name) {
     constexpr std::array<std::string_view, 7> formats{".safetensors", ".safetensors.index.json", ".bin", ".pth", ".pt",
                                                       ".ckpt",        ".bin.index.json"};
-    constexpr std::array<std::string_view, 3> variants{"", ".fp16", ".bf16"};
+    constexpr std::string_view index = ".index.json";
     for (std::size_t format = 0; format < formats.size(); ++format)
         for (std::size_t variant = variants.size(); variant-- > 0;) {
-            const std::string suffix = fmt::format("{}{}", variants[variant], formats[format]);
-            if (name.size() > suffix.size() && name.ends_with(suffix))
-                return Weights{name.substr(0, name.size() - suffix.size()), name, format, variant};
+            // An index has its variant before its last suffix, or as the others have it.
+            std::vector<std::string> suffixes{fmt::format("{}{}", variants[variant], formats[format])};
+            if (formats[format].ends_with(index))
+                suffixes.push_back(fmt::format("{}.index{}.json",
+                                               formats[format].substr(0, formats[format].size() - index.size()),
+                                               variants[variant]));
+            for (const std::string& suffix : suffixes)
+                if (name.size() > suffix.size() && name.ends_with(suffix))
+                    return Weights{name.substr(0, name.size() - suffix.size()), name, format, variant};
         }
     return std::nullopt;
 }
@@ -102,7 +114,7 @@ Result<ModelFiles> inFolder(const fs::path& folder) {
     // Shards belong to their index and are no files to choose from.
     std::erase_if(all, [&](const Weights& weights) {
         return weights.stem.find("-of-") != std::string::npos &&
-               std::ranges::any_of(all, [](const Weights& other) { return other.name.ends_with(indexSuffix); });
+               std::ranges::any_of(all, [](const Weights& other) { return isIndexName(other.name); });
     });
     if (all.empty())
         return fail(ErrorCode::BadInput,
@@ -124,7 +136,7 @@ bool isModelFolder(const std::string& path) {
     const fs::path file(path);
     std::error_code ignored;
     return fs::is_directory(file, ignored) || file.filename() == "config.json" ||
-           file.filename() == "model_index.json" || path.ends_with(indexSuffix);
+           file.filename() == "model_index.json" || isIndexName(path);
 }
 
 Result<ModelFiles> findModelFiles(const std::string& path) {
@@ -132,8 +144,8 @@ Result<ModelFiles> findModelFiles(const std::string& path) {
     std::error_code ignored;
     if (fs::is_directory(file, ignored)) return inFolder(file);
     if (file.filename() == "config.json" || file.filename() == "model_index.json") return inFolder(file.parent_path());
-    ModelFiles files{.weights = {path}, .config = configIn(file.parent_path())};
-    if (!path.ends_with(indexSuffix)) return files;
+    ModelFiles files{.weights = {{.path = path, .tensors = {}}}, .config = configIn(file.parent_path())};
+    if (!isIndexName(path)) return files;
     TRY(files.weights, shardsOf(file));
     return files;
 }

@@ -4,13 +4,18 @@
 #include "core/base/error.h"
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace spikescope {
 
 struct ModelFiles {
-    std::vector<std::string> weights;  // one file, or all shards of an index
+    struct File {
+        std::string path;
+        std::set<std::string, std::less<>> tensors; // that the index takes from this shard; of no index: all
+    };
+    std::vector<File> weights;         // one file, or all shards of an index
     std::optional<std::string> config; // config.json beside them
 };
 

@@ -114,19 +114,6 @@ std::vector<LayerRow> layerTable(const Recording& recording, std::uint32_t space
     return rows;
 }
 
-std::string printable(std::string_view text) {
-    std::string out;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const auto c = static_cast<unsigned char>(text[i]);
-        // U+0080 to U+009F are control characters too, two bytes long in UTF-8.
-        const bool wideControl = c == 0xc2 && i + 1 < text.size() && isContinuation(text[i + 1]) &&
-                                 static_cast<unsigned char>(text[i + 1]) < 0xa0;
-        out += c < 0x20 || c == 0x7f || wideControl ? '?' : text[i];
-        if (wideControl) ++i;
-    }
-    return out;
-}
-
 std::string alignedText(const std::vector<std::vector<std::string>>& lines, std::size_t leftColumns) {
     std::vector<std::vector<std::string>> cells;
     std::vector<std::size_t> widths;

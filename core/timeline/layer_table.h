@@ -30,9 +30,6 @@ std::vector<LayerRow> layerTable(const Recording& recording, std::uint32_t space
 // in order of execution, and a last line counts the others. No newline at the end.
 std::string formatLayerTable(const std::vector<LayerRow>& rows, const Peak& peak, std::size_t maxRows);
 
-// Text with a question mark in place of each control character: names come from files and end up on terminals.
-std::string printable(std::string_view text);
-
 // Lines of cells in columns of equal width, the first `leftColumns` flush left and the others flush right. Cells
 // are made printable; what is longer than 64 characters loses its beginning. No newline at the end.
 std::string alignedText(const std::vector<std::vector<std::string>>& lines, std::size_t leftColumns);

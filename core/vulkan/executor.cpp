@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 #include <thread>
+#include <utility>
 
 namespace spikescope {
 
@@ -23,6 +24,37 @@ std::uint64_t processBytes() {
     file >> total >> resident;
     return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
+
+constexpr std::uint32_t nan = 0xffffffffu; // in bf16, fp16 and fp32
+
+// Memory that values are copied to for a ValueCheck.
+class CheckedValues {
+public:
+    static Result<CheckedValues> create(VulkanHeap& heap) {
+        constexpr std::uint64_t bytes = std::uint64_t{8} << 20;
+        TRY(const HeapBlock block, heap.allocate(bytes, MemoryKind::HostVisible));
+        return CheckedValues(heap, block);
+    }
+    CheckedValues(CheckedValues&& other) noexcept
+        : m_heap(other.m_heap)
+        , m_block(std::exchange(other.m_block, {})) {}
+    CheckedValues& operator=(CheckedValues&&) = delete;
+    ~CheckedValues() {
+        if (m_block.id) m_heap.free(m_block);
+    }
+
+    std::uint64_t bytes() const { return m_block.bytes; }
+    VkBuffer buffer() const { return m_heap.buffer(m_block.id); }
+    std::span<const std::byte> first(std::uint64_t count) const { return {m_heap.mapped(m_block.id), count}; }
+
+private:
+    CheckedValues(VulkanHeap& heap, const HeapBlock& block)
+        : m_heap(heap)
+        , m_block(block) {}
+
+    VulkanHeap& m_heap;
+    HeapBlock m_block;
+};
 
 // By WeightId; empty for what is not a convolution's weight.
 std::vector<WeightPacking> packingsOf(const Program& program, const Kernels& kernels) {
@@ -43,7 +75,9 @@ Executor::Executor(Device& device, VulkanHeap& heap, Kernels& kernels, const Pro
     , m_kernels(kernels)
     , m_program(program)
     , m_io(io)
-    , m_poison(options.poison)
+    , m_beginsAs(io.values        ? std::optional(0u)
+                 : options.poison ? std::optional(nan)
+                                  : std::nullopt)
     , m_host(program, m_io, packingsOf(program, kernels))
     , m_bindings(program.tensors.size())
     , m_placements(program.tensors.size())
@@ -104,21 +138,20 @@ Result<void> Executor::bind(TensorId tensor, const Placement& placement) {
     if (m_lastBound[tensor.index] != bound && m_program.tensor(tensor).memory == MemoryKind::Device)
         ++m_bindingGeneration;
     m_bindings[tensor.index] = m_lastBound[tensor.index] = bound;
-    return m_poison ? poison(tensor) : Result<void>{};
+    return m_beginsAs ? fillWith(tensor, *m_beginsAs) : Result<void>{};
 }
 
 // Ordered after everything that still uses the memory. Not for staging, which the host writes while the device is busy.
-Result<void> Executor::poison(TensorId tensor) {
-    constexpr std::uint32_t allOnes = 0xffffffffu; // NaN in bf16, fp16 and fp32
+Result<void> Executor::fillWith(TensorId tensor, std::uint32_t word) {
     const Placement& placement = m_placements[tensor.index];
     switch (m_program.tensor(tensor).memory) {
-    case MemoryKind::Host: std::memset(hostData(tensor), 0xff, placement.bytes); break;
+    case MemoryKind::Host: std::memset(hostData(tensor), static_cast<int>(word & 0xff), placement.bytes); break;
     case MemoryKind::HostVisible: break;
     case MemoryKind::Device:
     case MemoryKind::Pinned:
         TRY(VkCommandBuffer commands, m_commands.copies());
         m_device.vk.CmdFillBuffer(commands, m_bindings[tensor.index].buffer, placement.offset,
-                                  roundUp<std::uint64_t>(placement.bytes, sizeof allOnes), allOnes);
+                                  roundUp<std::uint64_t>(placement.bytes, sizeof word), word);
     }
     return {};
 }
@@ -162,6 +195,8 @@ Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
         CHECK(m_device.wait(m_halfBusy[m_half]));
         const std::uint64_t at = m_half ? half : 0;
         m_host.read(step, hostData(step.from), done, count, mapped + at);
+        if (m_io.values && m_io.values->wants(step.tensor))
+            m_io.values->add(tensor.layer, step.tensor, {mapped + at, count * size});
         TRY(VkCommandBuffer commands, m_commands.copies());
         if (done == 0) m_commands.beginCopies(op);
         const VkBufferCopy region{
@@ -189,7 +224,31 @@ Result<void> Executor::dispatch(std::uint32_t index, bool concurrentWithNext, st
         CHECK(m_commands.define(index, m_dispatches));
         m_encodedGeneration[index] = m_bindingGeneration;
     }
-    return m_commands.dispatch(index, concurrentWithNext, op);
+    if (!m_io.values) return m_commands.dispatch(index, concurrentWithNext, op);
+    CHECK(m_commands.dispatch(index, false, op));
+    return checkValues(call);
+}
+
+Result<void> Executor::checkValues(const Call& call) {
+    TRY(const CheckedValues copied, CheckedValues::create(m_heap));
+    for (const TensorId id : writes(call.kernel)) {
+        const Tensor& tensor = m_program.tensor(id);
+        const TensorId storage = m_program.storage(id);
+        if (!m_io.values->wants(id)) continue;
+        const std::uint64_t end = std::min(tensor.offset + tensor.bytes, m_placements[storage.index].bytes);
+        for (std::uint64_t at = tensor.offset; at < end; at += copied.bytes()) {
+            if (m_io.cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
+            const std::uint64_t count = std::min(end - at, copied.bytes());
+            TRY(VkCommandBuffer commands, m_commands.copies());
+            const VkBufferCopy region{
+                .srcOffset = m_placements[storage.index].offset + at, .dstOffset = 0, .size = count};
+            m_device.vk.CmdCopyBuffer(commands, m_bindings[storage.index].buffer, copied.buffer(), 1, &region);
+            CHECK(m_commands.submit());
+            CHECK(m_device.waitAll());
+            m_io.values->add(call.layer, id, copied.first(count));
+        }
+    }
+    return m_io.values->endCall(call);
 }
 
 // Submitted at once: a transfer over the bus takes as long as many calls.

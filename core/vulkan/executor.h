@@ -36,12 +36,14 @@ public:
 
     Result<void> readTimes(std::vector<RecordedOp>& ops) override { return m_commands.readTimes(ops); }
     double loadMs() const override;
+    bool outputIsFinite() const override { return m_host.outputIsFinite(); }
 
 private:
     Executor(Device& device, VulkanHeap& heap, Kernels& kernels, const Program& program, const RunIo& io,
              const ExecutorOptions& options);
     Result<void> makePipelines() const;
-    Result<void> poison(TensorId tensor);
+    Result<void> fillWith(TensorId tensor, std::uint32_t word);
+    Result<void> checkValues(const Call& call);
     Result<void> transfer(const TransferCall& call, std::uint32_t op);
     std::byte* hostData(TensorId tensor) const;
     const std::byte* hostData(std::optional<TensorId> tensor) const { return tensor ? hostData(*tensor) : nullptr; }
@@ -52,7 +54,7 @@ private:
     Kernels& m_kernels;
     const Program& m_program;
     RunIo m_io;
-    bool m_poison;
+    std::optional<std::uint32_t> m_beginsAs; // every word of a tensor that was just bound
     HostTransfer m_host;
     Bindings m_bindings;
     std::vector<Placement> m_placements;

@@ -26,6 +26,7 @@ inline Recording smallRun() {
     r.device = {.name = "Card \"A\"", .driver = "1.2", .kernels = "portable"};
     r.spaces[deviceSpace].bytes = 1u << 30;
     r.controls = {{"model", "flux1"}, {"size", "64x64"}, {"barrier", "layer"}};
+    r.notes = {"file 'a': 4 latent channels", "a tile \"fits\""};
     r.layers = {"", "decoder.conv_in", "decoder.conv_out"};
     r.tensors = {
         {.name = "w1", .layer = 1, .category = Category::Weights, .dtype = "F16", .shape = {6, 5}, .bytes = 60},
@@ -89,6 +90,7 @@ inline void expectEqual(const Recording& a, const Recording& b) {
     EXPECT_EQ(a.spaces, b.spaces);
     EXPECT_EQ(a.controls, b.controls);
     EXPECT_EQ(a.tiling, b.tiling);
+    EXPECT_EQ(a.notes, b.notes);
     EXPECT_EQ(a.layers, b.layers);
     EXPECT_EQ(a.predicted, b.predicted);
     EXPECT_EQ(a.hostPeakBytes, b.hostPeakBytes);
