@@ -321,6 +321,27 @@ TEST_F(CheckpointTest, namesWeightsThatAreNoNumbers) {
     }
 }
 
+// Of an asymmetric autoencoder (a wider decoder with more resnets, which can take a mask) the decode without a mask
+// runs; what the mask goes through is left out by name.
+TEST_F(CheckpointTest, asymmetricDecodersRunWithoutTheirMask) {
+    Family family = otherKl();
+    family.latentChannels = 4;
+    family.encoder = usualEncoder(4, true);
+    family.decoder = {.levels = {{192, 3}, {384, 3}, {768, 3}, {768, 3}}, .codeChannels = 4, .quantConv = true};
+    std::vector<StoredTensor> tensors = stored(family, NameLayout::Diffusers, "", weightsOf(family));
+    tensors.push_back({"decoder.condition_encoder.layers.0.weight", {192, 3, 3, 3}});
+    tensors.push_back({"decoder.condition_encoder.layers.0.bias", {192}});
+    const auto checkpoint = Checkpoint::open(write(tensors, "F16"));
+    ASSERT_TRUE(checkpoint) << checkpoint.error().message;
+    EXPECT_EQ(checkpoint->candidates().front().decoder, family.decoder);
+    EXPECT_EQ(checkpoint->candidates().front().encoder, family.encoder);
+    EXPECT_TRUE(checkpoint->checkHalf(VaeTask::Decode) && checkpoint->checkHalf(VaeTask::Encode));
+    const std::vector<std::string> notes = checkpoint->choose("")->notes;
+    EXPECT_NE(std::ranges::find(notes, "2 tensors are left out, first 'decoder.condition_encoder.layers.0.weight'"),
+              notes.end())
+        << notes.front();
+}
+
 TEST_F(CheckpointTest, isNoUNet) {
     const auto checkpoint = Checkpoint::open(write({{"conv_in.weight", {320, 4, 3, 3}},
                                                     {"mid_block.resnets.0.conv1.weight", {1280, 1280, 3, 3}},

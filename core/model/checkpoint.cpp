@@ -308,7 +308,9 @@ Result<Checkpoint::Choice> Checkpoint::choose(std::string_view model) const {
     for (const TensorView* tensor : unused())
         if (!tensor->name.ends_with("num_batches_tracked")) others.push_back(tensor->name);
     if (!others.empty())
-        choice.notes.push_back(fmt::format("{} tensors are left out, first {}", others.size(), quote(others.front())));
+        choice.notes.push_back(others.size() == 1 ? fmt::format("tensor {} is left out", quote(others.front()))
+                                                  : fmt::format("{} tensors are left out, first {}", others.size(),
+                                                                quote(others.front())));
     if (model.empty()) {
         if (!isDecided)
             choice.notes.push_back(fmt::format(
