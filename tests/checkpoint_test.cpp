@@ -321,6 +321,29 @@ TEST_F(CheckpointTest, namesWeightsThatAreNoNumbers) {
     }
 }
 
+// Video VAEs and others by a name that each has in the layouts it is published in.
+TEST_F(CheckpointTest, otherModelsAreNamed) {
+    for (const auto& [kind, names] : std::vector<std::pair<std::string, std::vector<std::string>>>{
+             {"CogVideoX",
+              {"decoder.conv_in.conv.weight", "decoder.mid_block.resnets.0.norm1.conv_y.conv.weight",
+               "decoder.mid_block.resnets.0.conv1.conv.weight"}},
+             {"HunyuanVideo", {"decoder.conv_in.conv.weight", "decoder.mid_block.resnets.0.conv1.conv.weight"}},
+             {"LTX", {"latents_mean", "latents_std", "decoder.mid_block.resnets.0.conv1.conv.weight"}},
+             {"LTX", {"per_channel_statistics.mean-of-means", "decoder.conv_in.conv.weight"}},
+             {"Mochi", {"decoder.block_in.resnets.0.conv1.conv.weight", "decoder.conv_in.weight"}},
+             {"DC-AE", {"decoder.up_blocks.0.0.conv_out.conv_inverted.weight", "decoder.conv_in.weight"}},
+             {"Wan", {"decoder.mid_block.resnets.0.norm1.gamma", "decoder.conv_in.weight"}},
+             {"Wan", {"decoder.middle.0.residual.0.gamma", "decoder.conv1.weight"}},
+             {"Stable Video Diffusion", {"decoder.mid_block.resnets.0.spatial_res_block.conv1.weight"}}}) {
+        std::vector<StoredTensor> tensors;
+        for (const std::string& name : names) tensors.push_back({name, {4, 4, 3, 3, 3}});
+        const auto checkpoint = Checkpoint::open(write(tensors));
+        ASSERT_FALSE(checkpoint) << kind;
+        EXPECT_NE(checkpoint.error().message.find("looks like a"), std::string::npos) << checkpoint.error().message;
+        EXPECT_NE(checkpoint.error().message.find(kind), std::string::npos) << checkpoint.error().message;
+    }
+}
+
 // Of an asymmetric autoencoder (a wider decoder with more resnets, which can take a mask) the decode without a mask
 // runs; what the mask goes through is left out by name.
 TEST_F(CheckpointTest, asymmetricDecodersRunWithoutTheirMask) {
@@ -409,12 +432,50 @@ TEST_F(ModelFolder, takesTheFamilyFromConfigJson) {
     }
 }
 
+// FLUX.2's small decoder as it is published: a folder with both layouts and the decoder alone, whose config.json gives
+// the decoder widths of its own.
+TEST_F(ModelFolder, flux2sSmallDecoderOpensInEachOfItsFiles) {
+    Family small = *findFamily("flux2");
+    small.decoder.levels = {{96, 3}, {192, 3}, {384, 3}, {384, 3}};
+    std::vector<StoredTensor> tensors = stored(small, NameLayout::Diffusers, "", weightsOf(small));
+    tensors.insert(tensors.end(), {{"bn.running_mean", {128}}, {"bn.running_var", {128}}});
+    path = folder + "/diffusion_pytorch_model.safetensors";
+    write(tensors, "BF16");
+    tensors = stored(small, NameLayout::Original, "", weightsOf(small));
+    for (StoredTensor& tensor : tensors) {
+        if (tensor.name.starts_with("quant_conv")) tensor.name = "encoder." + tensor.name;
+        if (tensor.name.starts_with("post_quant_conv")) tensor.name = "decoder." + tensor.name;
+    }
+    tensors.insert(tensors.end(), {{"bn.running_mean", {128}}, {"bn.running_var", {128}}});
+    path = folder + "/full_encoder_small_decoder.safetensors";
+    write(tensors, "BF16");
+    std::erase_if(tensors, [](const StoredTensor& tensor) { return tensor.name.starts_with("encoder."); });
+    path = folder + "/small_decoder.safetensors";
+    write(tensors, "BF16");
+    putText("config.json", R"({"_class_name": "AutoencoderKLFlux2", "block_out_channels": [128, 256, 512, 512],
+        "decoder_block_out_channels": [96, 192, 384, 384], "latent_channels": 32, "layers_per_block": 2})");
+    for (const char* name : {"", "/diffusion_pytorch_model.safetensors", "/full_encoder_small_decoder.safetensors",
+                             "/small_decoder.safetensors"}) {
+        const auto checkpoint = Checkpoint::open(folder + name);
+        ASSERT_TRUE(checkpoint) << name << checkpoint.error().message;
+        EXPECT_EQ(checkpoint->candidates().front().name, "flux2") << name;
+        EXPECT_EQ(checkpoint->candidates().front().decoder, small.decoder) << name;
+        EXPECT_TRUE(checkpoint->checkHalf(VaeTask::Decode)) << name;
+        EXPECT_EQ(checkpoint->hasEncoder(), !std::string_view(name).starts_with("/small")) << name;
+        EXPECT_EQ(checkpoint->choose("")->notes, std::vector<std::string>{}) << name;
+    }
+}
+
 TEST_F(ModelFolder, choosesAmongFiles) {
     put("vae/diffusion_pytorch_model.fp16.safetensors", *findFamily("sdxl"));
     put("vae/diffusion_pytorch_model.safetensors", *findFamily("flux1"));
     EXPECT_EQ(familyOf("/vae"), "flux1"); // the one without a variant
     EXPECT_EQ(familyOf(""), "flux1");
-    put("vae/other.safetensors", *findFamily("flux1"));
+    put("vae/other.safetensors", *findFamily("sd15"));
+    EXPECT_EQ(familyOf(""), "flux1"); // as diffusers
+    put("vae/another.safetensors", *findFamily("sd15"));
+    for (const char* diffusers : {"diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors"})
+        std::filesystem::remove(folder + "/vae/" + diffusers);
     EXPECT_NE(familyOf("").find("several weights"), std::string::npos) << familyOf("");
     std::filesystem::remove_all(folder + "/vae");
     EXPECT_NE(familyOf("").find("no weights"), std::string::npos) << familyOf("");

@@ -45,13 +45,16 @@ constexpr std::array signatures{
     Signature{"encoder.layer.0.attention.", "a BERT encoder"},
     Signature{"decoder.middle.", "a Wan or Qwen-Image video VAE (not supported yet)"},
     Signature{"decoder.up_blocks.0.upsamplers.0.upscale_conv.", "a SeedVR2 video VAE (not supported yet)"},
-    Signature{"conv_in.conv.conv.", "a CogVideoX video VAE (not supported yet)"},
-    Signature{"decoder.last_scale_shift_table", "an LTX video VAE (not supported yet)"},
+    Signature{".conv_y.", "a CogVideoX video VAE (not supported yet)"},
+    Signature{"latents_mean", "an LTX video VAE (not supported yet)"},
     Signature{"per_channel_statistics.", "an LTX video VAE (not supported yet)"},
+    Signature{"block_in.resnets.", "a Mochi video VAE (not supported yet)"},
     Signature{"decoder.output_proj.", "a Mochi video VAE (not supported yet)"},
-    Signature{"decoder.block_in.proj_in.", "a Mochi video VAE (not supported yet)"},
+    Signature{".conv_inverted.", "a DC-AE autoencoder (not supported yet)"},
     Signature{"decoder.stages.0.op_list.", "a DC-AE autoencoder (not supported yet)"},
     Signature{"encoder.project_in.", "a DC-AE autoencoder (not supported yet)"},
+    Signature{"spatial_res_block.", "a Stable Video Diffusion VAE (not supported yet)"},
+    // Behind those whose causal convolutions have the same names.
     Signature{"mid_block.resnets.0.conv1.conv.", "a HunyuanVideo VAE (not supported yet)"},
     Signature{"mid.block_1.conv1.conv.", "a HunyuanVideo VAE (not supported yet)"},
     Signature{".gamma", "a Wan or Qwen-Image video VAE (not supported yet)"},
@@ -288,12 +291,13 @@ void Checkpoint::noteContradictions(const ModelConfig& config) {
             differs("mid_block_add_attention", *config.midAttention, half.midAttention);
         std::vector<std::uint32_t> channels;
         for (const KlHalf::Level& level : half.levels) channels.push_back(level.channels);
-        if (!config.blockOutChannels.empty() && config.blockOutChannels != channels)
-            differs("block_out_channels", fmt::format("[{}]", fmt::join(config.blockOutChannels, ", ")),
+        const ModelConfig::Half& said = decode ? config.decoder : config.encoder;
+        if (!said.blockOutChannels.empty() && said.blockOutChannels != channels)
+            differs("block_out_channels", fmt::format("[{}]", fmt::join(said.blockOutChannels, ", ")),
                     fmt::format("[{}] in the {}", fmt::join(channels, ", "), halfName(task)));
         const std::uint32_t more = decode ? 1 : 0; // a decoder has one resnet more in each level
-        if (config.layersPerBlock && *config.layersPerBlock + more != half.levels.front().resnets)
-            differs("layers_per_block", *config.layersPerBlock, half.levels.front().resnets - more);
+        if (said.layersPerBlock && *said.layersPerBlock + more != half.levels.front().resnets)
+            differs("layers_per_block", *said.layersPerBlock, half.levels.front().resnets - more);
     }
 }
 

@@ -5,8 +5,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include <array>
 #include <cmath>
 #include <string_view>
+#include <tuple>
 
 namespace spikescope {
 
@@ -62,10 +64,12 @@ private:
         const auto* found = find(key);
         if (!found) return {};
         if (!found->is_array() || found->size() > mostChannels) return wrong(key, fmt::format("a list of {}", what));
+        std::vector<T> read;
         for (const auto& element : *found) {
             if (!fits(element)) return wrong(key, fmt::format("a list of {}", what));
-            values.push_back(element.template get<T>());
+            read.push_back(element.template get<T>());
         }
+        values = std::move(read);
         return {};
     }
     const nlohmann::json* find(const char* key) const {
@@ -101,8 +105,17 @@ Result<std::optional<ModelConfig>> readModelConfig(const std::string& path) {
     CHECK(reader.read("latents_std", config.latentsStd));
     CHECK(reader.read("norm_num_groups", config.normGroups));
     CHECK(reader.read("latent_channels", config.latentChannels));
-    CHECK(reader.read("layers_per_block", config.layersPerBlock));
-    CHECK(reader.read("block_out_channels", config.blockOutChannels));
+    // A decoder of its own widths has them under other keys; so have both halves of asymmetric autoencoders.
+    for (const auto& [half, layers, channels] :
+         {std::tuple(&config.decoder, std::array{"layers_per_up_block", "decoder_layers_per_block"},
+                     std::array{"up_block_out_channels", "decoder_block_out_channels"}),
+          std::tuple(&config.encoder, std::array{"layers_per_down_block", "encoder_layers_per_block"},
+                     std::array{"down_block_out_channels", "encoder_block_out_channels"})}) {
+        CHECK(reader.read("layers_per_block", half->layersPerBlock));
+        for (const char* key : layers) CHECK(reader.read(key, half->layersPerBlock));
+        CHECK(reader.read("block_out_channels", half->blockOutChannels));
+        for (const char* key : channels) CHECK(reader.read(key, half->blockOutChannels));
+    }
     CHECK(reader.read("use_quant_conv", config.quantConv));
     CHECK(reader.read("use_post_quant_conv", config.postQuantConv));
     CHECK(reader.read("mid_block_add_attention", config.midAttention));

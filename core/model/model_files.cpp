@@ -18,7 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::array<std::string_view, 3> variants{"", ".fp16", ".bf16"}; // the most wanted first
-constexpr std::uint64_t largestIndex = std::uint64_t{64} << 20;           // bytes
+// Of several weights in a folder diffusers reads those of this name.
+constexpr std::string_view diffusersStem = "diffusion_pytorch_model";
+constexpr std::uint64_t largestIndex = std::uint64_t{64} << 20; // bytes
 constexpr std::size_t mostShards = 1000, mostFiles = 10000;
 
 bool isFile(const fs::path& path) {
@@ -121,10 +123,12 @@ Result<ModelFiles> inFolder(const fs::path& folder) {
                     "folder {}: no weights in it (.safetensors, .bin, .pt, .pth, .ckpt, or an index of shards), nor a "
                     "folder \"vae\"",
                     quote(folder.string()));
-    std::ranges::sort(all, {}, [](const Weights& w) { return std::tuple(w.formatRank, w.variantRank, w.name); });
+    const auto isOther = [](const Weights& w) { return w.stem != diffusersStem; };
+    std::ranges::sort(all, {},
+                      [&](const Weights& w) { return std::tuple(isOther(w), w.formatRank, w.variantRank, w.name); });
     const Weights& best = all.front();
     for (const Weights& other : all)
-        if (other.stem != best.stem && other.formatRank == best.formatRank)
+        if (isOther(best) && other.stem != best.stem && other.formatRank == best.formatRank)
             return fail(ErrorCode::BadInput, "folder {}: several weights, {} and {}; name the file",
                         quote(folder.string()), quote(best.name), quote(other.name));
     return findModelFiles((folder / best.name).string());

@@ -20,7 +20,8 @@ struct ModelFiles {
 };
 
 // A folder is a VAE's or a pipeline's, which has the VAE in "vae". Of several variants the one without a suffix is
-// taken, then fp16, then bf16. BadInput names a folder without weights, with several, and a shard that is missing.
+// taken, then fp16, then bf16; of several files the one with the name that diffusers gives. BadInput names a folder
+// without weights, with several, and a shard that is missing.
 Result<ModelFiles> findModelFiles(const std::string& path);
 // Whether it is a folder, or one of the JSON files that name its weights.
 bool isModelFolder(const std::string& path);
