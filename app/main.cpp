@@ -79,6 +79,12 @@ public:
             m_ran = true;
             look();
         });
+        // Nobody is there to answer.
+        connect(&workspace, &Workspace::choiceNeeded, this, [this] {
+            if (!m_workspace.awaitingChoice()) return;
+            printError("spikescope: {}\n", m_workspace.awaitingChoice()->question);
+            m_failed = true;
+        });
         connect(&workspace, &Workspace::told, this, [this](const Notice& notice) {
             if (notice.kind != Notice::Kind::Error) return;
             printError("spikescope: {}\n", notice.text.toStdString());

@@ -518,6 +518,12 @@ TEST(Program, startsWhateverItFinds) {
     EXPECT_TRUE(version.waitForFinished(60000));
     EXPECT_EQ(version.exitCode(), 1);
     EXPECT_TRUE(version.readAllStandardError().contains("cannot write to standard output"));
+    // A choice that a file leaves to the user has nobody to make it.
+    const QString odd = folder.path() + "/odd.png";
+    QImage image(50, 37, QImage::Format_RGB888);
+    image.fill(Qt::green);
+    ASSERT_TRUE(image.save(odd));
+    EXPECT_EQ(start({"--grab", picture, "--plan-only", odd}, {}), 1);
 }
 
 TEST(Accessibility, everyWidgetHasAName) {
