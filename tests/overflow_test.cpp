@@ -6,6 +6,8 @@
 #include "tests/support/job_support.h"
 #include "tests/support/run_support.h"
 
+#include <algorithm>
+
 namespace spikescope {
 namespace {
 
@@ -82,6 +84,17 @@ TEST_F(Overflow, namesTheFirstLayerAndTheLargestValueBeforeIt) {
         EXPECT_EQ(recording.events.back().allocated, 0u);
         EXPECT_EQ(backend->heap().liveBlocks(), 0u);
     }
+}
+
+// Where it begins at the first layer, what came before is the input.
+TEST_F(Overflow, inTheFirstLayerNamesTheInput) {
+    Job job = jobOf(controlsOf({{"weights", path}, {"size", "32x32"}, {"activations", "fp16"}}), std::uint64_t{3});
+    job.input->read = [](std::uint64_t, std::span<float> out) { std::ranges::fill(out, 2e6f); };
+    const Ran ran = runToMemory(*backend, job);
+    ASSERT_TRUE(ran.outcome.error);
+    const std::string& message = ran.outcome.error->message;
+    EXPECT_NE(message.find("layer 'decoder.conv_in' is the first"), std::string::npos) << message;
+    EXPECT_NE(message.find("before it is 2e+06, of layer 'input'"), std::string::npos) << message;
 }
 
 // The largest value need not be near the end of fp16, and bf16 has room for all of them.

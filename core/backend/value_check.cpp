@@ -48,6 +48,12 @@ bool ValueCheck::wants(TensorId tensor) const {
     return wanted.memory == MemoryKind::Device && !wanted.weight && wanted.category != Category::Workspace;
 }
 
+void ValueCheck::addInput(TensorId tensor, std::span<const std::byte> values) {
+    const Tensor& input = m_program.tensor(tensor);
+    const Range range = rangeOf(input.dtype, values);
+    if (range.largest > m_before.value) m_before = {range.largest, input.layer};
+}
+
 void ValueCheck::add(LayerId layer, TensorId tensor, std::span<const std::byte> values) {
     const Range range = rangeOf(m_program.tensor(tensor).dtype, values);
     if (range.nonFinite) {

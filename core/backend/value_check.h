@@ -19,7 +19,9 @@ public:
 
     // Whether its values are of interest: feature maps on the device, not the sums and columns on the way to them.
     bool wants(TensorId tensor) const;
-    // A part of what was uploaded into a tensor, or written to it by a call of this layer, in the tensor's dtype.
+    // A part of the input, in the tensor's dtype.
+    void addInput(TensorId tensor, std::span<const std::byte> values);
+    // A part of what a call of this layer wrote to a tensor.
     void add(LayerId layer, TensorId tensor, std::span<const std::byte> values);
     // After the last part of what a call wrote: BadInput when there were values that are not finite.
     Result<void> endCall(const Call& call);

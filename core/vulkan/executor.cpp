@@ -141,6 +141,15 @@ Result<void> Executor::bind(TensorId tensor, const Placement& placement) {
     return m_beginsAs ? fillWith(tensor, *m_beginsAs) : Result<void>{};
 }
 
+// What copies have written, once the device is done.
+void Executor::makeVisibleToHost(VkCommandBuffer commands) const {
+    const VkMemoryBarrier toHost{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                 .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
+                                 .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
+    m_device.vk.CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &toHost,
+                                   0, nullptr, 0, nullptr);
+}
+
 // Ordered after everything that still uses the memory. Not for staging, which the host writes while the device is busy.
 Result<void> Executor::fillWith(TensorId tensor, std::uint32_t word) {
     const Placement& placement = m_placements[tensor.index];
@@ -196,7 +205,7 @@ Result<void> Executor::upload(const UploadStep& step, std::uint32_t op) {
         const std::uint64_t at = m_half ? half : 0;
         m_host.read(step, hostData(step.from), done, count, mapped + at);
         if (m_io.values && m_io.values->wants(step.tensor))
-            m_io.values->add(tensor.layer, step.tensor, {mapped + at, count * size});
+            m_io.values->addInput(step.tensor, {mapped + at, count * size});
         TRY(VkCommandBuffer commands, m_commands.copies());
         if (done == 0) m_commands.beginCopies(op);
         const VkBufferCopy region{
@@ -243,6 +252,7 @@ Result<void> Executor::checkValues(const Call& call) {
             const VkBufferCopy region{
                 .srcOffset = m_placements[storage.index].offset + at, .dstOffset = 0, .size = count};
             m_device.vk.CmdCopyBuffer(commands, m_bindings[storage.index].buffer, copied.buffer(), 1, &region);
+            makeVisibleToHost(commands);
             CHECK(m_commands.submit());
             CHECK(m_device.waitAll());
             m_io.values->add(call.layer, id, copied.first(count));
@@ -295,11 +305,7 @@ Result<void> Executor::download(const DownloadStep& step, std::uint32_t op) {
                                       .size = rows * rowBytes};
             m_device.vk.CmdCopyBuffer(commands, m_bindings[output.tensor.index].buffer,
                                       m_bindings[step.staging.index].buffer, 1, &region);
-            const VkMemoryBarrier toHost{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-                                         .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
-                                         .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
-            m_device.vk.CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
-                                           &toHost, 0, nullptr, 0, nullptr);
+            makeVisibleToHost(commands);
             if (n + 1 == tensor.shape.n && y + rows == output.rows) m_commands.endCopies(op);
             CHECK(m_commands.submit());
             CHECK(m_device.waitAll());

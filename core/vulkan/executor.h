@@ -44,6 +44,7 @@ private:
     Result<void> makePipelines() const;
     Result<void> fillWith(TensorId tensor, std::uint32_t word);
     Result<void> checkValues(const Call& call);
+    void makeVisibleToHost(VkCommandBuffer commands) const;
     Result<void> transfer(const TransferCall& call, std::uint32_t op);
     std::byte* hostData(TensorId tensor) const;
     const std::byte* hostData(std::optional<TensorId> tensor) const { return tensor ? hostData(*tensor) : nullptr; }
