@@ -1,25 +1,19 @@
 // What people have of one model: a file, a folder with its configuration, shards, a pickle, a copy under a prefix. All
 // of them make the same picture, bit for bit. And quant convs, which are applied where the file has them.
 
-#include "core/tensors/safetensors_writer.h"
 #include "tests/support/archives.h"
 #include "tests/support/folder_test.h"
 #include "tests/support/job_support.h"
 #include "tests/support/run_support.h"
+#include "tests/support/stored_tensors.h"
 
 #include <nlohmann/json.hpp>
 
+#include <array>
 #include <fstream>
-#include <functional>
 
 namespace spikescope {
 namespace {
-
-struct StoredTensor {
-    std::string name;
-    std::vector<std::uint64_t> shape;
-    std::vector<float> values;
-};
 
 class Cases : public FolderTest {
 protected:
@@ -37,31 +31,13 @@ protected:
         family.encoder = {.levels = {{32, 1}, {32, 1}}, .codeChannels = 2 * latentChannels, .quantConv = quantConv};
         return family;
     }
-    static std::vector<StoredTensor> tensorsOf(const Family& family) {
-        std::vector<StoredTensor> tensors;
-        for (const VaeTask task : {VaeTask::Decode, VaeTask::Encode}) {
-            const auto weights = halfWeights(family, task);
-            EXPECT_TRUE(weights);
-            for (const Weight& weight : *weights) {
-                const SyntheticTensor synthetic(weight.name, weight.dims, 7);
-                StoredTensor& tensor = tensors.emplace_back(StoredTensor{weight.name, weight.dims, {}});
-                std::uint64_t elements = 1;
-                for (const std::uint64_t side : weight.dims) elements *= side;
-                for (std::uint64_t i = 0; i < elements; ++i) tensor.values.push_back(synthetic[i]);
-            }
-        }
-        return tensors;
+    static std::vector<TensorWithValues> tensorsOf(const Family& family) {
+        return syntheticTensors(family, std::array{VaeTask::Decode, VaeTask::Encode});
     }
-    std::string put(const std::string& name, std::span<const StoredTensor> tensors, const std::string& prefix = "") {
+    std::string put(const std::string& name, std::span<const TensorWithValues> tensors,
+                    const std::string& prefix = "") {
         std::filesystem::create_directories(std::filesystem::path(m_folder + name).parent_path());
-        std::vector<SafetensorsWriter::Tensor> headers;
-        for (const StoredTensor& tensor : tensors)
-            headers.push_back({.name = prefix + tensor.name, .dtype = DType::F32, .shape = tensor.shape});
-        auto writer = SafetensorsWriter::create(m_folder + name, headers);
-        EXPECT_TRUE(writer) << writer.error().message;
-        for (std::size_t i = 0; i < tensors.size(); ++i)
-            EXPECT_TRUE(writer->write(i, 0, std::as_bytes(std::span(tensors[i].values))));
-        EXPECT_TRUE(writer->commit());
+        writeTensors(m_folder + name, tensors, prefix);
         return m_folder + name;
     }
     std::string putText(const std::string& name, const std::string& text) {
@@ -69,9 +45,9 @@ protected:
         return m_folder + name;
     }
     // As torch.save({"state_dict": …}, F) writes it.
-    static std::string pickle(std::span<const StoredTensor> tensors) {
+    static std::string pickle(std::span<const TensorWithValues> tensors) {
         pickled::Items items, storages;
-        for (const StoredTensor& tensor : tensors) {
+        for (const TensorWithValues& tensor : tensors) {
             const auto elements = static_cast<std::int64_t>(tensor.values.size());
             pickled::Tensor entry{.key = std::to_string(items.size()), .storageElements = elements};
             std::int64_t stride = elements;
@@ -97,7 +73,7 @@ protected:
 };
 
 TEST_F(Cases, oneModelMakesOnePictureHoweverItIsKept) {
-    const std::vector<StoredTensor> tensors = tensorsOf(small(4, true));
+    const std::vector<TensorWithValues> tensors = tensorsOf(small(4, true));
     const std::string file = put("plain.safetensors", tensors);
     const std::vector<float> picture = run(file);
     ASSERT_FALSE(picture.empty());
@@ -116,12 +92,12 @@ TEST_F(Cases, oneModelMakesOnePictureHoweverItIsKept) {
     same(m_folder + "pipeline/vae");
     same(m_folder + "pipeline/vae/config.json");
 
-    const std::span<const StoredTensor> all(tensors);
+    const std::span<const TensorWithValues> all(tensors);
     nlohmann::json map;
     for (std::size_t shard = 0; shard < 3; ++shard) {
         const std::string name = fmt::format("model-{}-of-3.safetensors", shard + 1);
         const std::size_t begin = shard * all.size() / 3, end = (shard + 1) * all.size() / 3;
-        for (const StoredTensor& tensor : all.subspan(begin, end - begin)) map[tensor.name] = name;
+        for (const TensorWithValues& tensor : all.subspan(begin, end - begin)) map[tensor.name] = name;
         put("shards/" + name, all.subspan(begin, end - begin));
     }
     const std::string index =
@@ -133,8 +109,8 @@ TEST_F(Cases, oneModelMakesOnePictureHoweverItIsKept) {
 // The last convolution of an encoder with a quant conv of twice the identity: exactly twice the moments.
 TEST_F(Cases, quantConvsAreAppliedWhereTheFileHasThem) {
     for (const std::uint32_t channels : {4u, 16u}) {
-        std::vector<StoredTensor> with = tensorsOf(small(channels, true));
-        for (StoredTensor& tensor : with) {
+        std::vector<TensorWithValues> with = tensorsOf(small(channels, true));
+        for (TensorWithValues& tensor : with) {
             if (tensor.name == "quant_conv.weight") {
                 tensor.values.assign(tensor.values.size(), 0.0f);
                 for (std::size_t i = 0; i < 2 * channels; ++i) tensor.values[i * (2 * channels + 1)] = 2.0f;
@@ -142,8 +118,9 @@ TEST_F(Cases, quantConvsAreAppliedWhereTheFileHasThem) {
                 tensor.values.assign(tensor.values.size(), 0.0f);
             }
         }
-        std::vector<StoredTensor> without = with;
-        std::erase_if(without, [](const StoredTensor& t) { return t.name.find("quant_conv") != std::string::npos; });
+        std::vector<TensorWithValues> without = with;
+        std::erase_if(without,
+                      [](const TensorWithValues& t) { return t.name.find("quant_conv") != std::string::npos; });
         const NamedValues encode{{"op", "encode"}};
         std::vector<float> once = run(put("without.safetensors", without), encode);
         for (float& value : once) value *= 2.0f;

@@ -1,12 +1,13 @@
 // An output that is not finite names the layer where that began and the largest value before it, whatever the lowering.
 // The decoder is a small one whose values are known to overflow fp16 in one convolution.
 
-#include "core/tensors/safetensors_writer.h"
 #include "tests/support/folder_test.h"
 #include "tests/support/job_support.h"
 #include "tests/support/run_support.h"
+#include "tests/support/stored_tensors.h"
 
 #include <algorithm>
+#include <array>
 
 namespace spikescope {
 namespace {
@@ -18,26 +19,14 @@ protected:
         Family family = *findFamily("kl");
         family.latentChannels = 8;
         family.decoder = {.levels = {{32, 2}, {32, 2}}, .codeChannels = 8, .quantConv = false, .midAttention = false};
-        const auto weights = halfWeights(family, VaeTask::Decode);
-        ASSERT_TRUE(weights);
-        std::vector<SafetensorsWriter::Tensor> tensors;
-        for (const Weight& weight : *weights)
-            tensors.push_back({.name = weight.name, .dtype = DType::F32, .shape = weight.dims});
-        path = m_folder + "decoder.safetensors";
-        auto writer = SafetensorsWriter::create(path, tensors);
-        ASSERT_TRUE(writer) << writer.error().message;
-        for (std::size_t i = 0; i < weights->size(); ++i) {
-            const std::string& name = (*weights)[i].name;
-            std::vector<float> values;
-            const SyntheticTensor synthetic(name, (*weights)[i].dims, 7);
-            std::uint64_t elements = 1;
-            for (const std::uint64_t dim : (*weights)[i].dims) elements *= dim;
-            for (std::uint64_t k = 0; k < elements; ++k) values.push_back(synthetic[k]);
-            if (name == before + ".bias") values.assign(elements, 5000.0f);
-            if (name == first + ".weight") values.assign(elements, 30000.0f); // over 288 values of about 0.4
-            ASSERT_TRUE(writer->write(i, 0, std::as_bytes(std::span(values))));
+        std::vector<TensorWithValues> tensors = syntheticTensors(family, std::array{VaeTask::Decode});
+        for (TensorWithValues& tensor : tensors) {
+            if (tensor.name == before + ".bias") std::ranges::fill(tensor.values, 5000.0f);
+            // Over 288 values of about 0.4.
+            if (tensor.name == first + ".weight") std::ranges::fill(tensor.values, 30000.0f);
         }
-        ASSERT_TRUE(writer->commit());
+        path = m_folder + "decoder.safetensors";
+        writeTensors(path, tensors);
         auto opened = VulkanBackend::open({.device = testDevice()});
         ASSERT_TRUE(opened) << opened.error().message;
         backend = std::move(*opened);

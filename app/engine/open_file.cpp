@@ -60,7 +60,7 @@ Result<void> openPicture(OpenedFile& opened, const Controls& controls, const Inp
     }
     if (opened.choices.empty()) return measured;
     const std::string& message = measured.error().message;
-    opened.question = fmt::format("{}. How is it made to fit?", message.substr(0, message.find(';')));
+    opened.question = fmt::format("{}. How is it made to fit?", message.substr(0, message.rfind(';')));
     opened.question.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(opened.question.front())));
     return {};
 }
