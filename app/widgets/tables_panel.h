@@ -22,6 +22,10 @@ public:
     void log(const Notice& notice);
     // Of the tab in front; null for the log.
     TableModel* currentModel() const;
+    void focusFilter(); // of the tab in front
+
+protected:
+    bool eventFilter(QObject* watched, QEvent* event) override;
 
 private:
     struct Page {
@@ -29,6 +33,7 @@ private:
         TableModel* model = nullptr;
         QLineEdit* filter = nullptr;
         QLabel* note = nullptr;
+        int yielding = -1, yieldingWidth = 0; // the column that gives way where all do not fit, and what it takes
         bool stale = true;
     };
 
@@ -36,6 +41,7 @@ private:
     void spoil(std::initializer_list<Tab> tabs);
     void refreshVisible();
     void refresh(Tab tab);
+    void fitColumns(Page& page);
     void activated(Tab tab, int row);
     void copy();
     void saveCsv();
