@@ -13,7 +13,7 @@ class QToolButton;
 
 namespace spikescope {
 
-class CursorBar;
+class ElidedLabel;
 struct Exporter;
 class FitBar;
 class ImagePanel;
@@ -49,7 +49,7 @@ protected:
     void closeEvent(QCloseEvent* event) override;
     void dragEnterEvent(QDragEnterEvent* event) override;
     void dropEvent(QDropEvent* event) override;
-    void changeEvent(QEvent* event) override;
+    bool event(QEvent* event) override;
 
 private:
     void makeActions();
@@ -74,7 +74,6 @@ private:
     TablesPanel* m_tables = nullptr;
     ImagePanel* m_image = nullptr;
     FitBar* m_fit = nullptr;
-    CursorBar* m_cursorBar = nullptr;
     NoticeBar* m_notices = nullptr;
     QAction* m_run = nullptr;
     QComboBox* m_axis = nullptr;
@@ -83,7 +82,7 @@ private:
     QLabel* m_device = nullptr;
     QLabel* m_heap = nullptr;
     QLabel* m_events = nullptr;
-    QLabel* m_progressText = nullptr;
+    ElidedLabel* m_progressText = nullptr;
     QProgressBar* m_progress = nullptr;
     QString m_folder; // of the last file dialog
 };
