@@ -160,7 +160,8 @@ TEST(Scene, stackedPartsSumToTheCurveInEveryColumn) {
         makeScene({.axis = AxisKind::Layers, .shown = timeline, .shownLabel = "x", .ghost = timelineOf("leanest")});
     for (const Range view : {scene.all, zoomed(scene.all, scene.all, scene.all.end * 0.7, 0.05)}) {
         const StackedPoints stacked = stackedPoints(scene.shown, view, 500);
-        EXPECT_EQ(stacked.bounds.back(), curvePoints(scene.shown, timeline->allocated(), view, 500));
+        EXPECT_EQ(stacked.bounds.back(),
+                  curvePoints(scene.shown.events, timeline->allocated(), scene.shown.end, view, 500));
         for (std::size_t i = 1; i < categoryCount; ++i) {
             double below = 0, above = 0;
             for (const QPointF& point : stacked.bounds[i - 1]) below = std::max(below, point.y());
@@ -333,7 +334,7 @@ TEST(Workspace, theProblemIsThreePlansOverlaid) {
     EXPECT_EQ(desk.workspace.runs().rowCount(), 3) << "asked twice, it is there once";
     EXPECT_TRUE(desk.workspace.scene().shownLabel.startsWith(QStringLiteral("mlx-before")));
     EXPECT_GT(desk.workspace.shown()->peak().allocated,
-              desk.workspace.scene().overlays[1].placed.timeline->peak().allocated);
+              desk.workspace.scene().overlays[1].curve.timeline->peak().allocated);
     EXPECT_TRUE(desk.workspace.summary().contains(QStringLiteral("Overlaid")));
 }
 

@@ -8,14 +8,8 @@ namespace spikescope {
 
 namespace {
 
-double mostOf(const Placed& placed) {
-    const Peak& peak = placed.timeline->peak();
-    return static_cast<double>(std::max(peak.allocated, peak.reserved));
-}
-
-void include(Range& all, const Placed& placed) {
-    all.begin = std::min(all.begin, placed.begin);
-    all.end = std::max(all.end, placed.end);
+double mostOf(const Timeline& timeline) {
+    return static_cast<double>(std::max(timeline.peak().allocated, timeline.peak().reserved));
 }
 
 // A curve from one value for each column of equal width. Values that last are drawn as steps; one of a single column is
@@ -86,44 +80,47 @@ ChartScene makeScene(const SceneParts& parts) {
     ChartScene scene{.axis = parts.axis,
                      .shown = {},
                      .shownLabel = parts.shownLabel,
+                     .whole = {},
                      .ghost = {},
                      .overlays = {},
                      .budget = parts.budget,
                      .all = {}};
     if (!parts.shown) return scene;
-    if (scene.axis == AxisKind::Time && !parts.shown->timed()) scene.axis = AxisKind::Ops;
-    const bool others = parts.ghost || !parts.overlays.empty();
-    std::optional<LayerSlots> slots;
-    if (others || scene.axis == AxisKind::Layers) {
-        std::vector<TimelinePtr> all{parts.shown};
-        for (const SceneParts::Overlay& overlay : parts.overlays) all.push_back(overlay.timeline);
-        if (parts.ghost) all.push_back(parts.ghost);
-        slots.emplace(all);
+    if (parts.whole) {
+        // What is still to come has no times yet.
+        if (scene.axis == AxisKind::Time) scene.axis = AxisKind::Layers;
+        Placed whole = place(parts.whole, scene.axis);
+        if (std::optional<Placed> part = placeAsPartOf(parts.shown, whole)) {
+            scene.shown = std::move(*part);
+            scene.whole = std::move(whole);
+        }
     }
-    static const std::vector<double> none;
-    const std::vector<double>& shownSlots = slots ? slots->opPositions(0) : none;
-    scene.shown = place(parts.shown, scene.axis, shownSlots);
-    scene.all = {scene.shown.begin, scene.shown.end};
-    scene.mostBytes = std::max(1.0, mostOf(scene.shown));
-    const auto placedBeside = [&](const TimelinePtr& timeline, std::size_t index, bool byLayer) {
-        const std::vector<double>& positions = slots->opPositions(index);
-        const bool ownAxis = !byLayer || scene.axis == AxisKind::Layers || parts.shown->recording().ops.empty();
-        return ownAxis ? place(timeline, scene.axis, positions)
-                       : placeOnto(timeline, positions, scene.shown, shownSlots);
+    if (!scene.whole) {
+        if (scene.axis == AxisKind::Time && !parts.shown->timed()) scene.axis = AxisKind::Ops;
+        scene.shown = place(parts.shown, scene.axis);
+    }
+    const Placed& owner = scene.axisOwner();
+    scene.all = {owner.begin, owner.end};
+    scene.mostBytes = std::max(1.0, mostOf(*parts.shown));
+    const auto curve = [&](const TimelinePtr& timeline, bool byLayer) {
+        const bool aligned = (byLayer || scene.axis == AxisKind::Layers) && !owner.opBegins.empty();
+        return aligned ? alignedCurve(timeline, owner) : curveOf(place(timeline, scene.axis));
     };
-    for (std::size_t i = 0; i < parts.overlays.size(); ++i) {
-        const SceneParts::Overlay& overlay = parts.overlays[i];
+    const auto include = [&](const Curve& other) {
+        scene.all.begin = std::min(scene.all.begin, other.begin);
+        scene.all.end = std::max(scene.all.end, other.end);
+        scene.mostBytes = std::max(scene.mostBytes, static_cast<double>(other.timeline->peak().allocated));
+    };
+    for (const SceneParts::Overlay& overlay : parts.overlays) {
         // Without times of its own a plan lies on a run's time by its layers.
         const bool byLayer = parts.overlaysByLayer || (scene.axis == AxisKind::Time && !overlay.timeline->timed());
         scene.overlays.push_back(
-            {.run = overlay.run, .label = overlay.label, .placed = placedBeside(overlay.timeline, i + 1, byLayer)});
-        include(scene.all, scene.overlays.back().placed);
-        scene.mostBytes = std::max(scene.mostBytes, mostOf(scene.overlays.back().placed));
+            {.run = overlay.run, .label = overlay.label, .curve = curve(overlay.timeline, byLayer)});
+        include(scene.overlays.back().curve);
     }
     if (parts.ghost) {
-        scene.ghost = placedBeside(parts.ghost, parts.overlays.size() + 1, true);
-        include(scene.all, *scene.ghost);
-        scene.mostBytes = std::max(scene.mostBytes, static_cast<double>(parts.ghost->peak().allocated));
+        scene.ghost = curve(parts.ghost, true);
+        include(*scene.ghost);
     }
     return scene;
 }
@@ -133,7 +130,7 @@ StackedPoints stackedPoints(const Placed& placed, Range view, std::size_t column
     std::vector<Steps> steps;
     steps.reserve(categoryCount);
     for (QList<QPointF>& bound : points.bounds) steps.emplace_back(bound, view.length() / static_cast<double>(columns));
-    for (const Column& column : columnsOf(placed, placed.timeline->allocated(), view.begin, view.end, columns)) {
+    for (const Column& column : columnsOf(placed.events, placed.timeline->allocated(), view.begin, view.end, columns)) {
         double sum = 0.0;
         const Breakdown& breakdown = placed.timeline->breakdown(column.most);
         for (std::size_t i = 0; i < categoryCount; ++i) {
@@ -146,13 +143,18 @@ StackedPoints stackedPoints(const Placed& placed, Range view, std::size_t column
     return points;
 }
 
-QList<QPointF> curvePoints(const Placed& placed, const Pyramid& values, Range view, std::size_t columns) {
+QList<QPointF> curvePoints(const std::vector<double>& places, const Pyramid& values, double end, Range view,
+                           std::size_t columns) {
     QList<QPointF> points;
     Steps steps(points, view.length() / static_cast<double>(columns));
-    for (const Column& column : columnsOf(placed, values, view.begin, view.end, columns))
+    for (const Column& column : columnsOf(places, values, view.begin, view.end, columns))
         steps.add(column.x, static_cast<double>(values.value(column.most)));
-    steps.end(std::min(view.end, placed.end));
+    steps.end(std::min(view.end, end));
     return points;
+}
+
+QList<QPointF> curvePoints(const Curve& curve, Range view, std::size_t columns) {
+    return curvePoints(curve.places, curve.values, curve.end, view, columns);
 }
 
 std::vector<Band> phaseBands(const Placed& placed) {
@@ -178,6 +180,25 @@ std::uint32_t neighbour(const Placed& placed, std::uint32_t event, bool forward)
     if (event >= count) return forward ? 0 : count - 1;
     if (forward) return std::min(event + 1, count - 1);
     return event == 0 ? 0 : event - 1;
+}
+
+std::uint32_t highestEvent(const Placed& placed, Range range) {
+    const auto columns = columnsOf(placed.events, placed.timeline->allocated(), range.begin, range.end, 1);
+    if (columns.empty()) return noIndex;
+    return columns.front().any ? columns.front().most : columns.front().last;
+}
+
+std::optional<std::uint64_t> ghostAt(const ChartScene& scene, std::uint32_t event) {
+    if (!scene.ghost || event >= scene.shown.events.size()) return std::nullopt;
+    const Timeline& plan = *scene.ghost->timeline;
+    const Event& here = scene.shown.timeline->recording().events[event];
+    // Of several events at one place the last one would be compared with the one that is asked for.
+    if (event < plan.eventCount()) {
+        const Event& there = plan.recording().events[event];
+        if (there.kind == here.kind && there.op == here.op && there.bytes == here.bytes)
+            return plan.allocated().value(event);
+    }
+    return valueAt(*scene.ghost, scene.shown.events[event]);
 }
 
 } // namespace spikescope

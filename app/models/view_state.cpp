@@ -40,7 +40,7 @@ double niceStep(double length, int most) {
     return 10.0 * power;
 }
 
-ByteScale byteScale(double mostBytes) {
+ByteScale byteScale(double mostBytes, int mostSteps) {
     struct Unit {
         const char* name;
         double bytes;
@@ -52,9 +52,9 @@ ByteScale byteScale(double mostBytes) {
     ByteScale scale{.unit = unit->bytes, .unitName = QString::fromLatin1(unit->name)};
     const double most = std::max(mostBytes / unit->bytes, 1e-9);
     // Binary units are read best in steps of powers of two from 16 up, and in decimal ones below.
-    scale.step = niceStep(most, 6);
+    scale.step = niceStep(most, mostSteps);
     for (double step = 16.0; step <= 1024.0; step *= 2.0)
-        if (most / step <= 6.0 && most > 64.0) {
+        if (most / step <= mostSteps && most > 64.0) {
             scale.step = step;
             break;
         }
@@ -62,6 +62,19 @@ ByteScale byteScale(double mostBytes) {
     scale.top = std::ceil(most / scale.step * (1.0 - 1e-12)) * scale.step;
     scale.decimals = scale.step >= 1.0 ? 0 : static_cast<int>(std::ceil(-std::log10(scale.step) - 1e-9));
     return scale;
+}
+
+std::vector<ByteTick> byteTicks(const ByteScale& scale) {
+    std::vector<ByteTick> ticks;
+    const auto count = std::lround(scale.top / scale.step);
+    for (long i = 0; i <= count; ++i) {
+        const double value = static_cast<double>(i) * scale.step;
+        ticks.push_back({.bytes = value * scale.unit,
+                         .text = i == 0
+                                     ? QStringLiteral("0")
+                                     : QStringLiteral("%1 %2").arg(value, 0, 'f', scale.decimals).arg(scale.unitName)});
+    }
+    return ticks;
 }
 
 QString timeLabel(double ns, double stepNs) {

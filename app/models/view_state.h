@@ -32,7 +32,13 @@ struct ByteScale {
     double step = 1.0, top = 1.0; // in units; top is a multiple of step and at least the value asked for
     int decimals = 0;
 };
-ByteScale byteScale(double mostBytes);
+// With at most `mostSteps` steps: as many as there is room for labels.
+ByteScale byteScale(double mostBytes, int mostSteps = 6);
+struct ByteTick {
+    double bytes = 0.0;
+    QString text;
+};
+std::vector<ByteTick> byteTicks(const ByteScale& scale); // from 0 to the top
 
 // Ticks of any other axis: the step that gives at most `most` intervals, 1, 2 or 5 times a power of ten.
 double niceStep(double length, int most);

@@ -42,6 +42,8 @@ Workspace::Workspace(Engine& engine, QObject* parent)
     m_adviceSoon.setInterval(120);
     connect(&m_adviceSoon, &QTimer::timeout, this,
             [this] { m_adviceRequest = m_engine.advise(m_controls, availableBytes()); });
+    m_runClock.setInterval(250);
+    connect(&m_runClock, &QTimer::timeout, this, &Workspace::tickRun);
     connect(&engine, &Engine::planned, this, &Workspace::onPlanned);
     connect(&engine, &Engine::plannedAll, this, &Workspace::onPlannedAll);
     connect(&engine, &Engine::deviceChanged, this, &Workspace::onDevice);
@@ -203,6 +205,8 @@ void Workspace::onPlanned(const PlanResult& result) {
     m_controls.width = result.controls.width;
     m_controls.height = result.controls.height;
     m_planned = setting();
+    if (m_runState.running && !m_runPlan && controlValues(m_controls) == controlValues(m_runControls))
+        m_runPlan = m_plan;
     Q_EMIT controlsChanged();
     rebuildScene(false);
     Q_EMIT planChanged();
@@ -283,6 +287,12 @@ void Workspace::run(Engine::Room room) {
     m_livePicture = nullptr;
     m_runControls = m_controls;
     m_runInput = m_input;
+    const bool planned = m_plan && m_plan->recording().controls == controlValues(m_controls);
+    m_runPlan = planned ? m_plan : nullptr;
+    m_elapsedAtProgress = 0.0;
+    m_leftAtProgress.reset();
+    m_sinceProgress.start();
+    m_runClock.start();
     Q_EMIT runStateChanged();
     m_engine.run(m_controls, m_input, room);
 }
@@ -296,8 +306,9 @@ void Workspace::onProgress(const RunProgress& progress) {
     m_runState.done = progress.done;
     m_runState.total = progress.total;
     m_runState.layer = textOf(progress.layer);
-    m_runState.elapsedMs = progress.elapsedMs;
-    m_runState.leftMs = progress.leftMs;
+    m_runState.elapsedMs = m_elapsedAtProgress = progress.elapsedMs;
+    m_runState.leftMs = m_leftAtProgress = progress.leftMs;
+    m_sinceProgress.restart();
     if (first) {
         m_runs.setShown(0);
         Q_EMIT shownChanged();
@@ -309,9 +320,20 @@ void Workspace::onProgress(const RunProgress& progress) {
     if (newRows) Q_EMIT pictureChanged();
 }
 
+void Workspace::tickRun() {
+    const auto since = static_cast<double>(m_sinceProgress.elapsed());
+    m_runState.elapsedMs = m_elapsedAtProgress + since;
+    // What should be over by now and is not: nobody knows how much is left.
+    m_runState.leftMs =
+        m_leftAtProgress && *m_leftAtProgress > since ? std::optional(*m_leftAtProgress - since) : std::nullopt;
+    Q_EMIT runStateChanged();
+}
+
 void Workspace::onFinished(const RunResult& result) {
+    m_runClock.stop();
     m_runState.running = false;
     m_live = nullptr;
+    m_runPlan = nullptr;
     m_livePicture = nullptr;
     for (const std::string& note : result.notes) tell(Notice::Kind::Note, QString::fromStdString(note));
     int id = 0;

@@ -127,6 +127,8 @@ public:
     std::uint32_t cursor() const { return m_cursor; } // event; noIndex: none
     void setCursor(std::uint32_t event);
     void stepCursor(bool forward);
+    // Moves the cursor to the next place, or the last one, and selects all between it and where extending began.
+    void extendSelection(bool forward, bool toEnd);
     void jumpToPeak();
     std::optional<Range> selection() const { return m_selection; }
     void setSelection(std::optional<Range> selection);
@@ -183,6 +185,7 @@ private:
     void beginDeed();
     void replan();
     void takeBack(const Error& error);
+    void tickRun();
     void rebuildScene(bool newShown);
     void onPlanned(const PlanResult& result);
     void onPlannedAll(const std::vector<std::pair<std::string, PlanResult>>& results);
@@ -213,7 +216,12 @@ private:
 
     RunsModel m_runs;
     RunState m_runState;
+    QTimer m_runClock; // between two reports of a run, which a long op keeps apart
+    QElapsedTimer m_sinceProgress;
+    std::optional<double> m_leftAtProgress; // ms
+    double m_elapsedAtProgress = 0.0;       // ms
     TimelinePtr m_live;
+    TimelinePtr m_runPlan; // of the run under way; null until it is known
     PicturePtr m_livePicture;
     int m_shownRun = 0, m_shownBeforeRun = 0;
     Controls m_runControls; // of the run under way
@@ -234,7 +242,8 @@ private:
     std::uint32_t m_cursor = noIndex;
     bool m_cursorAtPeak = true; // follows the peak until it is put elsewhere
     std::optional<Range> m_selection;
-    std::uint32_t m_part = noIndex; // whose ops are selected
+    std::uint32_t m_rangeAnchor = noIndex; // event where extending the selection began
+    std::uint32_t m_part = noIndex;        // whose ops are selected
     std::vector<ChartMarker> m_markers;
 };
 

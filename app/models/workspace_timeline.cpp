@@ -66,6 +66,7 @@ void Workspace::rebuildScene(bool newShown) {
     SceneParts parts{.overlaysByLayer = m_overlaysByLayer,
                      .shown = {},
                      .shownLabel = {},
+                     .whole = {},
                      .ghost = {},
                      .overlays = {},
                      .budget = m_controls.budgetBytes};
@@ -73,6 +74,7 @@ void Workspace::rebuildScene(bool newShown) {
     if (m_live) {
         parts.shown = m_live;
         parts.shownLabel = QStringLiteral("running");
+        parts.whole = m_runPlan;
     } else if (entry) {
         parts.shown = entry->timeline;
         parts.shownLabel = entry->label;
@@ -82,7 +84,10 @@ void Workspace::rebuildScene(bool newShown) {
     }
     if (!parts.shown) return;
     const bool replay = parts.shown->recording().kind == RecordingKind::Replay;
-    if (parts.shown != m_plan && m_plan && !replay) parts.ghost = m_plan;
+    if (m_live && m_runPlan)
+        parts.ghost = m_runPlan;
+    else if (parts.shown != m_plan && m_plan && !replay)
+        parts.ghost = m_plan;
     if (parts.shown == m_plan && m_planBefore)
         parts.overlays.push_back(
             {.run = 0, .label = QStringLiteral("before %1").arg(m_lastFlip), .timeline = m_planBefore});
@@ -97,6 +102,7 @@ void Workspace::rebuildScene(bool newShown) {
         m_fit = true;
         m_selection.reset();
         m_part = noIndex;
+        m_rangeAnchor = noIndex;
         m_cursorAtPeak = true;
     }
     m_view = m_fit ? m_scene.all : fitted(m_view, m_scene.all);
@@ -132,14 +138,30 @@ void Workspace::setCursor(std::uint32_t event) {
     m_cursorAtPeak = event == timeline->peak().eventIndex;
     m_cursor = event;
     m_part = noIndex;
+    m_rangeAnchor = noIndex;
     Q_EMIT cursorChanged();
 }
 
 void Workspace::stepCursor(bool forward) {
-    if (!shown()) return;
+    if (!shown() || m_scene.shown.events.empty()) return;
     setCursor(neighbour(m_scene.shown, m_cursor, forward));
     const Range moved = showing(m_view, m_scene.all, m_scene.shown.events[m_cursor]);
     if (!(moved == m_view)) setView(moved);
+}
+
+void Workspace::extendSelection(bool forward, bool toEnd) {
+    const std::vector<double>& places = m_scene.shown.events;
+    if (!shown() || m_cursor >= places.size()) return;
+    const std::uint32_t anchor = m_rangeAnchor < places.size() ? m_rangeAnchor : m_cursor;
+    // Several events share a place: a step is one that is seen.
+    const auto last = static_cast<std::uint32_t>(places.size() - 1);
+    std::uint32_t to = toEnd ? (forward ? last : 0) : neighbour(m_scene.shown, m_cursor, forward);
+    while (to != 0 && to != last && places[to] == places[m_cursor]) to = neighbour(m_scene.shown, to, forward);
+    setCursor(to);
+    m_rangeAnchor = anchor;
+    const Range moved = showing(m_view, m_scene.all, places[to]);
+    if (!(moved == m_view)) setView(moved);
+    setSelection(Range{std::min(places[anchor], places[to]), std::max(places[anchor], places[to])});
 }
 
 void Workspace::jumpToPeak() {
@@ -148,12 +170,14 @@ void Workspace::jumpToPeak() {
     m_cursorAtPeak = true;
     m_cursor = timeline->peak().eventIndex;
     m_part = noIndex;
+    m_rangeAnchor = noIndex;
     const Range moved = showing(m_view, m_scene.all, m_scene.shown.events[m_cursor]);
     if (!(moved == m_view)) setView(moved);
     Q_EMIT cursorChanged();
 }
 
 void Workspace::setSelection(std::optional<Range> selection) {
+    if (!selection) m_rangeAnchor = noIndex;
     if (selection == m_selection) return;
     m_selection = selection;
     m_part = noIndex;
@@ -168,6 +192,7 @@ void Workspace::selectPart(int run, std::uint32_t part) {
     const Recording& recording = timeline->recording();
     const auto [area, firstOp, lastOp] = recording.tiles[part];
     m_part = part;
+    m_rangeAnchor = noIndex;
     m_selection = Range{m_scene.shown.opBegins[firstOp], m_scene.shown.opEnds[lastOp]};
     const auto& events = recording.events;
     // Parts beside each other have the same ops.
@@ -264,7 +289,7 @@ QString Workspace::summary() const {
                     .arg(bytesText(m_scene.ghost->timeline->peak().allocated));
     for (const OverlayCurve& overlay : m_scene.overlays)
         text += QStringLiteral(" Overlaid: %1, peak %2.")
-                    .arg(overlay.label, bytesText(overlay.placed.timeline->peak().allocated));
+                    .arg(overlay.label, bytesText(overlay.curve.timeline->peak().allocated));
     if (timeline->recording().failure) text += QLatin1Char(' ') + textOf(timeline->recording().failure->message);
     return text;
 }

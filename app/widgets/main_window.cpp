@@ -3,17 +3,17 @@
 #include "app/models/configurations.h"
 #include "app/widgets/application.h"
 #include "app/widgets/controls_panel.h"
-#include "app/widgets/cursor_bar.h"
+#include "app/widgets/elided_label.h"
 #include "app/widgets/fit_bar.h"
 #include "app/widgets/help.h"
 #include "app/widgets/image_panel.h"
-#include "app/widgets/minimap.h"
 #include "app/widgets/notice_bar.h"
 #include "app/widgets/peak_gauge.h"
 #include "app/widgets/runs_panel.h"
 #include "app/widgets/tables_panel.h"
 #include "app/widgets/theme.h"
 #include "app/widgets/timeline_chart.h"
+#include "app/widgets/timeline_pane.h"
 #include "app/widgets/undo_keys.h"
 #include "core/base/text.h"
 #include "core/program/presets.h"
@@ -52,19 +52,10 @@ MainWindow::MainWindow(Workspace& workspace, Engine& engine, QWidget* parent)
     setDockNestingEnabled(true);
     resize(1400, 900);
 
-    m_chart = new TimelineChart(workspace, this);
-    m_cursorBar = new CursorBar(workspace, this);
-    m_notices = new NoticeBar(workspace, this);
+    auto* top = new TimelinePane(workspace, this);
+    m_chart = &top->chart();
+    m_notices = &top->notices();
     m_tables = new TablesPanel(workspace, this);
-    auto* minimap = new Minimap(workspace, 78, 14, this);
-    auto* top = new QWidget(this);
-    auto* column = new QVBoxLayout(top);
-    column->setContentsMargins(0, 0, 0, 0);
-    column->setSpacing(0);
-    column->addWidget(m_notices);
-    column->addWidget(m_chart, 1);
-    column->addWidget(minimap);
-    column->addWidget(m_cursorBar);
     auto* split = new QSplitter(Qt::Vertical, this);
     split->setObjectName(QStringLiteral("split"));
     split->addWidget(top);
@@ -78,10 +69,7 @@ MainWindow::MainWindow(Workspace& workspace, Engine& engine, QWidget* parent)
     makeActions();
     makeStatusBar();
 
-    connect(m_chart, &TimelineChart::hovered, this, [this](std::uint32_t event) {
-        m_cursorBar->showHover(event);
-        m_image->showHover(event);
-    });
+    connect(m_chart, &TimelineChart::hovered, m_image, &ImagePanel::showHover);
     if (auto* application = qobject_cast<Application*>(qApp))
         connect(application, &Application::failed, this,
                 [this](const QString& sentence) { m_workspace.tell(Notice::Kind::Error, sentence); });
@@ -98,7 +86,7 @@ MainWindow::MainWindow(Workspace& workspace, Engine& engine, QWidget* parent)
         m_progress->setVisible(fraction < 1.0);
         m_progress->setRange(0, 100);
         m_progress->setValue(static_cast<int>(100 * fraction));
-        m_progressText->setText(fraction < 1.0 ? QStringLiteral("Opening; Esc cancels") : QString());
+        m_progressText->setFullText(fraction < 1.0 ? QStringLiteral("Opening; Esc cancels") : QString());
     });
     connect(&workspace, &Workspace::controlsChanged, this, &MainWindow::refreshPreset);
     connect(&workspace, &Workspace::controlsChanged, this, &MainWindow::refreshTitle);
@@ -150,7 +138,6 @@ void MainWindow::makeActions() {
                            m_workspace.run();
                    });
     m_run->setObjectName(QStringLiteral("run"));
-    m_run->setStatusTip({}); // it would stand where a run says how far it is
     QAction* peak =
         action(QStringLiteral("Jump to &peak"),
                QStringLiteral("Puts the cursor on the peak and lists what is alive there"), Qt::Key_P, [this] {
@@ -273,7 +260,7 @@ void MainWindow::makeActions() {
     m_axis = new QComboBox(bar);
     m_axis->addItems({QStringLiteral("Axis: time"), QStringLiteral("Axis: ops"), QStringLiteral("Axis: layers")});
     m_axis->setAccessibleName(QStringLiteral("Horizontal axis"));
-    m_axis->setToolTip(QStringLiteral("Device time (of runs alone), op index, or layers of one width"));
+    m_axis->setToolTip(QStringLiteral("Device time (of runs alone), op number, or layers, each as wide as the other"));
     connect(m_axis, &QComboBox::activated, this,
             [this](int index) { m_workspace.setAxis(static_cast<AxisKind>(index)); });
     m_align = new QComboBox(bar);
@@ -326,7 +313,8 @@ void MainWindow::makeStatusBar() {
     m_progress->setTextVisible(false);
     m_progress->setAccessibleName(QStringLiteral("Progress"));
     m_progress->hide();
-    m_progressText = label(QStringLiteral("What is going on"), {});
+    m_progressText = new ElidedLabel(this);
+    m_progressText->setAccessibleName(QStringLiteral("What is going on"));
     m_device = label(QStringLiteral("Device"), QStringLiteral("The Vulkan device that runs, and its driver"));
     m_heap = label(QStringLiteral("Memory of the device"),
                    QStringLiteral("Free of the device's own memory; what “fits” means unless a budget is set"));
@@ -343,18 +331,18 @@ void MainWindow::refreshRunState() {
     m_run->setText(state.running ? QStringLiteral("■ Stop") : QStringLiteral("▶ Run"));
     m_progress->setVisible(state.running);
     if (!state.running) {
-        m_progressText->clear();
+        m_progressText->setFullText({});
         return;
     }
+    statusBar()->clearMessage();
     m_progress->setRange(0, static_cast<int>(state.total));
     m_progress->setValue(static_cast<int>(state.done));
-    QString text = state.total == 0 ? QStringLiteral("Starting …")
-                                    : QStringLiteral("op %1 of %2, %3, %4")
-                                          .arg(state.done)
-                                          .arg(state.total)
-                                          .arg(state.layer, duration(state.elapsedMs));
-    if (state.leftMs) text += QStringLiteral(", about %1 left").arg(duration(*state.leftMs));
-    m_progressText->setText(text);
+    // What matters most comes first: the rest may be cut.
+    QStringList parts;
+    if (state.leftMs) parts << QStringLiteral("about %1 left").arg(duration(*state.leftMs));
+    parts << QStringLiteral("running for %1").arg(duration(state.elapsedMs));
+    if (state.total > 0) parts << QStringLiteral("op %1 of %2").arg(state.done).arg(state.total) << state.layer;
+    m_progressText->setFullText(parts.join(QStringLiteral(", ")));
 }
 
 void MainWindow::refreshDevice() {
@@ -395,13 +383,8 @@ void MainWindow::setTheme(int theme) {
     applyTheme(*qApp, static_cast<Theme>(theme));
 }
 
-void MainWindow::changeEvent(QEvent* event) {
-    if (event->type() == QEvent::PaletteChange && m_chart) m_chart->themeChanged();
-    QMainWindow::changeEvent(event);
-}
-
 bool MainWindow::event(QEvent* event) {
-    // Where a run says how far it is, nothing else is said.
+    // The tip of what is under the mouse would hide progress and time left.
     if (event->type() == QEvent::StatusTip && m_workspace.runState().running) return true;
     return QMainWindow::event(event);
 }

@@ -14,7 +14,7 @@ class QToolButton;
 namespace spikescope {
 
 class ControlsPanel;
-class CursorBar;
+class ElidedLabel;
 struct Exporter;
 class FitBar;
 class ImagePanel;
@@ -51,7 +51,6 @@ protected:
     void closeEvent(QCloseEvent* event) override;
     void dragEnterEvent(QDragEnterEvent* event) override;
     void dropEvent(QDropEvent* event) override;
-    void changeEvent(QEvent* event) override;
     bool event(QEvent* event) override;
 
 private:
@@ -85,7 +84,6 @@ private:
     ImagePanel* m_image = nullptr;
     ControlsPanel* m_controls = nullptr;
     FitBar* m_fit = nullptr;
-    CursorBar* m_cursorBar = nullptr;
     NoticeBar* m_notices = nullptr;
     QAction* m_run = nullptr;
     QComboBox* m_axis = nullptr;
@@ -97,7 +95,7 @@ private:
     QLabel* m_device = nullptr;
     QLabel* m_heap = nullptr;
     QLabel* m_events = nullptr;
-    QLabel* m_progressText = nullptr;
+    ElidedLabel* m_progressText = nullptr;
     QProgressBar* m_progress = nullptr;
     QString m_folder; // of the last file dialog
 };

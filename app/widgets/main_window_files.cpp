@@ -169,14 +169,16 @@ bool MainWindow::exportTo(Export what, const QString& path) {
         m_engine.background(std::move(work), [said](const Result<void>& result) { said(result); });
         return true;
     };
+    // As on the screen, but never so small that its title and legend leave no room.
+    const QSize drawn = m_chart->viewport()->size().expandedTo({960, 540});
     switch (what) {
     case Export::TimelinePng: {
         if (!timeline) return nothing("There is no timeline to save");
-        // Twice the size of the screen: for papers and tickets.
-        QImage image(m_chart->viewport()->size() * 2, QImage::Format_RGB32);
+        // Twice as many pixels: for papers and tickets.
+        QImage image(drawn * 2, QImage::Format_RGB32);
         image.setDevicePixelRatio(2.0);
         QPainter painter(&image);
-        m_chart->paintTo(painter, m_chart->viewport()->size());
+        m_chart->paintTo(painter, drawn);
         painter.end();
         return said(image.save(path, "PNG") ? Result<void>()
                                             : fail(ErrorCode::Io, "file {} could not be written", quote(file)));
@@ -185,13 +187,13 @@ bool MainWindow::exportTo(Export what, const QString& path) {
         if (!timeline) return nothing("There is no timeline to save");
         QSvgGenerator svg;
         svg.setFileName(path);
-        svg.setSize(m_chart->viewport()->size());
-        svg.setViewBox(QRect(QPoint(), m_chart->viewport()->size()));
+        svg.setSize(drawn);
+        svg.setViewBox(QRect(QPoint(), drawn));
         svg.setTitle(m_workspace.scene().shownLabel);
         svg.setDescription(m_workspace.summary());
         QPainter painter;
         if (!painter.begin(&svg)) return said(fail(ErrorCode::Io, "file {} could not be written", quote(file)));
-        m_chart->paintTo(painter, m_chart->viewport()->size());
+        m_chart->paintTo(painter, drawn);
         return said(painter.end() ? Result<void>() : fail(ErrorCode::Io, "file {} could not be written", quote(file)));
     }
     case Export::Png8:

@@ -33,11 +33,12 @@ void Minimap::rebuild() {
     const ChartScene& scene = m_workspace.scene();
     update();
     if (!scene.shown.timeline) return;
-    const double most = std::max<double>(1.0, static_cast<double>(scene.shown.timeline->peak().allocated));
+    // Of a run under way the plan says how high it will get.
+    const double most = std::max<double>(1.0, static_cast<double>(scene.axisOwner().timeline->peak().allocated));
     const QRectF box = area();
     m_shape << box.bottomLeft();
-    for (const QPointF& point :
-         curvePoints(scene.shown, scene.shown.timeline->allocated(), scene.all, static_cast<std::size_t>(box.width())))
+    for (const QPointF& point : curvePoints(scene.shown.events, scene.shown.timeline->allocated(), scene.shown.end,
+                                            scene.all, static_cast<std::size_t>(box.width())))
         m_shape << QPointF(pixelAt(point.x()), box.bottom() - point.y() / most * box.height());
     m_shape << QPointF(m_shape.back().x(), box.bottom());
 }

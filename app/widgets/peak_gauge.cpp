@@ -1,8 +1,10 @@
 #include "app/widgets/peak_gauge.h"
 
+#include "app/widgets/chart_legend.h"
 #include "app/widgets/rich_text.h"
 #include "app/widgets/theme.h"
 
+#include <QEvent>
 #include <QPainter>
 #include <QVBoxLayout>
 
@@ -33,7 +35,7 @@ protected:
             sum += bytes;
         };
         for (std::size_t i = 0; i < categoryCount; ++i)
-            part(static_cast<double>(peak.byCategory[i]), categoryColour(static_cast<Category>(i)));
+            part(static_cast<double>(peak.byCategory[i]), areaColour(static_cast<Category>(i)));
         if (static_cast<double>(peak.reserved) > sum) {
             QColor cached = colours.dimText;
             cached.setAlpha(90);
@@ -78,6 +80,14 @@ PeakGauge::PeakGauge(Workspace& workspace, QWidget* parent)
     connect(&workspace, &Workspace::planChanged, this, &PeakGauge::refresh);
     connect(&workspace, &Workspace::deviceChanged, this, &PeakGauge::refresh);
     refresh();
+}
+
+void PeakGauge::changeEvent(QEvent* event) {
+    if (event->type() == QEvent::PaletteChange) { // the texts have colours in them
+        refresh();
+        refreshMeasured();
+    }
+    QWidget::changeEvent(event);
 }
 
 // Of a run that is shown: what was measured, against what was predicted for it and not for the controls as they stand.
@@ -136,7 +146,7 @@ void PeakGauge::refresh() {
         const auto reserved =
             static_cast<std::int64_t>(peak.reserved) - static_cast<std::int64_t>(before->peak().reserved);
         const QString colour = change > 0   ? chartColours().failure.name()
-                               : change < 0 ? categoryColour(Category::Activation).name()
+                               : change < 0 ? chartColours().better.name()
                                             : chartColours().dimText.name();
         setRichText(*m_change, QStringLiteral("%1: <b style='color:%2'>%3</b>, reserved %4")
                                    .arg(m_workspace.lastFlip().toHtmlEscaped(), colour, differenceText(change),

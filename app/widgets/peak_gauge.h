@@ -13,6 +13,9 @@ class PeakGauge final : public QWidget {
 public:
     explicit PeakGauge(Workspace& workspace, QWidget* parent = nullptr);
 
+protected:
+    void changeEvent(QEvent* event) override;
+
 private:
     class Bar;
     void refresh();

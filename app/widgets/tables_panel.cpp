@@ -73,9 +73,15 @@ TablesPanel::TablesPanel(Workspace& workspace, QWidget* parent)
     });
     connect(m_measure, &QPushButton::clicked, this, [this] { m_workspace.measureRates(); });
 
-    connect(this, &QTabWidget::currentChanged, this, &TablesPanel::refreshVisible);
+    connect(this, &QTabWidget::currentChanged, this, [this] {
+        refreshVisible();
+        markCursor();
+    });
     connect(&workspace, &Workspace::sceneChanged, this, [this] { spoil({Layers, AdviceTab, Compare, Events}); });
-    connect(&workspace, &Workspace::cursorChanged, this, [this] { spoil({Alive}); });
+    connect(&workspace, &Workspace::cursorChanged, this, [this] {
+        spoil({Alive});
+        markCursor();
+    });
     connect(&workspace, &Workspace::selectionChanged, this, [this] { spoil({Layers, Events}); });
     connect(&workspace, &Workspace::runStateChanged, this, &TablesPanel::refreshVisible);
     connect(&workspace, &Workspace::adviceChanged, this, [this] { spoil({AdviceTab}); });
@@ -169,6 +175,44 @@ void TablesPanel::refreshVisible() {
     m_refreshed.start();
     m_pages[tab].stale = false;
     refresh(tab);
+    markCursor(); // new rows are not marked yet
+}
+
+int TablesPanel::rowOfCursor(Tab tab) const {
+    const TimelinePtr timeline = m_workspace.shown();
+    if (!timeline || m_workspace.cursor() >= timeline->eventCount()) return -1;
+    const Recording& recording = timeline->recording();
+    if (tab == Events) {
+        for (int i = 0; i < m_events->rowCount(); ++i)
+            if (m_events->row(i).event == m_workspace.cursor()) return i;
+        return -1;
+    }
+    if (tab != Layers || recording.ops.empty()) return -1;
+    const auto op =
+        std::min(static_cast<std::size_t>(recording.events[m_workspace.cursor()].op), recording.ops.size() - 1);
+    int found = -1;
+    for (int i = 0; i < m_layers->rowCount(); ++i) {
+        const LayerRow& row = m_layers->row(i);
+        if (op < row.firstOp || op > row.lastOp) continue;
+        found = i;
+        // Loading has a row for each kind of op, and these lie among each other.
+        if (row.op == recording.ops[op].name) break;
+    }
+    return found;
+}
+
+void TablesPanel::markCursor() {
+    const auto tab = static_cast<Tab>(currentIndex());
+    if ((tab != Layers && tab != Events) || m_pages[tab].stale) return;
+    QTableView* view = m_pages[tab].view;
+    const int row = rowOfCursor(tab);
+    if (row < 0) {
+        view->clearSelection();
+        return;
+    }
+    const QModelIndex index = view->model()->index(row, 0);
+    view->selectionModel()->setCurrentIndex(index, QItemSelectionModel::ClearAndSelect | QItemSelectionModel::Rows);
+    view->scrollTo(index);
 }
 
 void TablesPanel::refresh(Tab tab) {
@@ -221,7 +265,7 @@ void TablesPanel::refresh(Tab tab) {
     case Compare: {
         std::vector<std::pair<QString, TimelinePtr>> runs;
         if (timeline) runs.emplace_back(scene.shownLabel, timeline);
-        for (const OverlayCurve& overlay : scene.overlays) runs.emplace_back(overlay.label, overlay.placed.timeline);
+        for (const OverlayCurve& overlay : scene.overlays) runs.emplace_back(overlay.label, overlay.curve.timeline);
         if (scene.ghost) runs.emplace_back(QStringLiteral("plan of the controls"), scene.ghost->timeline);
         std::vector<QString> labels;
         for (const auto& [label, of] : runs) labels.push_back(label);

@@ -43,6 +43,8 @@ private:
     void refresh(Tab tab);
     void fitColumns(Page& page);
     void activated(Tab tab, int row);
+    int rowOfCursor(Tab tab) const; // as shown; -1 where the table has none
+    void markCursor();              // selects and shows that row
     void copy();
     void saveCsv();
 

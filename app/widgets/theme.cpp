@@ -20,7 +20,7 @@ QPalette lightPalette() {
     p.setColor(QPalette::Base, QColor(0xff, 0xff, 0xff));
     p.setColor(QPalette::AlternateBase, QColor(0xf7, 0xf8, 0xfa));
     p.setColor(QPalette::Text, QColor(0x1c, 0x22, 0x2b));
-    p.setColor(QPalette::PlaceholderText, QColor(0x77, 0x80, 0x8c));
+    p.setColor(QPalette::PlaceholderText, QColor(0x62, 0x6b, 0x78));
     p.setColor(QPalette::Button, QColor(0xe9, 0xeb, 0xef));
     p.setColor(QPalette::ButtonText, QColor(0x1c, 0x22, 0x2b));
     p.setColor(QPalette::BrightText, QColor(0xc6, 0x28, 0x28));
@@ -46,7 +46,7 @@ QPalette darkPalette() {
     p.setColor(QPalette::BrightText, QColor(0xff, 0x7b, 0x72));
     p.setColor(QPalette::ToolTipBase, QColor(0x2b, 0x30, 0x38));
     p.setColor(QPalette::ToolTipText, QColor(0xe4, 0xe7, 0xeb));
-    p.setColor(QPalette::Highlight, QColor(0x2f, 0x81, 0xe0));
+    p.setColor(QPalette::Highlight, QColor(0x23, 0x6f, 0xca));
     p.setColor(QPalette::HighlightedText, Qt::white);
     p.setColor(QPalette::Link, QColor(0x6c, 0xb2, 0xff));
     p.setColor(QPalette::Light, QColor(0x3a, 0x40, 0x4a));
@@ -116,7 +116,7 @@ const ChartColours& chartColours() {
                                     .plot = QColor(0xfb, 0xfc, 0xfd),
                                     .grid = QColor(0xe3, 0xe7, 0xec),
                                     .text = QColor(0x1c, 0x22, 0x2b),
-                                    .dimText = QColor(0x66, 0x70, 0x7d),
+                                    .dimText = QColor(0x5f, 0x69, 0x76),
                                     .ink = QColor(0x2e, 0x36, 0x41),
                                     .ghost = QColor(0xc2, 0x18, 0x5b),
                                     .budget = QColor(0xc6, 0x28, 0x28),
@@ -124,6 +124,7 @@ const ChartColours& chartColours() {
                                     .hover = QColor(0x66, 0x70, 0x7d),
                                     .selection = QColor(0x1f, 0x6f, 0xd0, 48),
                                     .failure = QColor(0xc6, 0x28, 0x28),
+                                    .better = QColor(0x14, 0x74, 0x6c),
                                     .bandEven = QColor(0xdd, 0xe4, 0xee),
                                     .bandOdd = QColor(0xec, 0xf0, 0xf6)};
     static const ChartColours night{.ground = QColor(0x17, 0x1a, 0x1f),
@@ -138,6 +139,7 @@ const ChartColours& chartColours() {
                                     .hover = QColor(0x98, 0xa2, 0xae),
                                     .selection = QColor(0x4f, 0x9b, 0xf0, 56),
                                     .failure = QColor(0xff, 0x6b, 0x62),
+                                    .better = QColor(0x4c, 0xc9, 0xbe),
                                     .bandEven = QColor(0x2f, 0x38, 0x45),
                                     .bandOdd = QColor(0x27, 0x2d, 0x37)};
     return dark ? night : light;

@@ -17,7 +17,8 @@ void applyTheme(QApplication& app, Theme theme);
 
 // Of the theme in use.
 struct ChartColours {
-    QColor ground, plot, grid, text, dimText, ink, ghost, budget, cursor, hover, selection, failure, bandEven, bandOdd;
+    QColor ground, plot, grid, text, dimText, ink, ghost, budget, cursor, hover, selection, failure, better, bandEven,
+        bandOdd;
 };
 const ChartColours& chartColours();
 bool darkTheme();

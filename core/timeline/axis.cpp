@@ -1,49 +1,28 @@
 #include "core/timeline/axis.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <list>
 #include <unordered_map>
 
 namespace spikescope {
 
 namespace {
 
-// Consecutive ops of one layer.
-struct Visit {
-    std::string name;
-    std::uint32_t firstOp = 0, endOp = 0;
-};
-
-std::vector<Visit> visitsOf(const Recording& recording) {
-    std::vector<Visit> visits;
-    std::unordered_map<std::string_view, std::uint32_t> times;
-    std::string_view previous;
-    for (std::uint32_t i = 0; i < recording.ops.size(); ++i) {
-        const RecordedOp& op = recording.ops[i];
-        // Weights arrive in the order of the file, layers run in another.
-        const std::string_view layer =
-            op.phase == Phase::Load ? std::string_view("load") : layerName(recording, op.layer);
-        if (i == 0 || layer != previous) {
-            const std::uint32_t count = ++times[layer];
-            visits.push_back({.name = count == 1 ? std::string(layer) : fmt::format("{} ({})", layer, count),
-                              .firstOp = i,
-                              .endOp = i});
-            previous = layer;
-        }
-        visits.back().endOp = i + 1;
+// The begin of every op and the end of the last one, in layers.
+std::vector<double> layerPositions(const Recording& recording) {
+    const std::vector<LayerVisit> visits = layerVisits(recording);
+    std::unordered_map<std::string_view, double> times;
+    for (const LayerVisit& visit : visits) times[visit.layer] += 1.0;
+    std::vector<double> positions;
+    positions.reserve(recording.ops.size() + 1);
+    double begin = 0.0;
+    for (const LayerVisit& visit : visits) {
+        const double width = 1.0 / times[visit.layer];
+        for (std::uint32_t op = visit.firstOp; op < visit.endOp; ++op)
+            positions.push_back(begin + width * (op - visit.firstOp) / (visit.endOp - visit.firstOp));
+        begin += width;
     }
-    return visits;
-}
-
-// Where `at` of the rising row `from` lies in the row `to` beside it. Of equal places in `from` the last counts.
-double interpolate(const std::vector<double>& from, const std::vector<double>& to, double at) {
-    const auto above = std::ranges::upper_bound(from, at);
-    if (above == from.begin()) return to.front();
-    if (above == from.end()) return to.back();
-    const auto i = static_cast<std::size_t>(above - from.begin());
-    return to[i - 1] + (to[i] - to[i - 1]) * (at - from[i - 1]) / (from[i] - from[i - 1]);
+    positions.push_back(begin);
+    return positions;
 }
 
 // Events from ops: an alloc lies at the begin of the op that it stands before, a free at the end of the one behind it.
@@ -80,43 +59,26 @@ std::string_view name(AxisKind kind) {
     return "?";
 }
 
-LayerSlots::LayerSlots(std::span<const TimelinePtr> timelines) {
-    std::list<std::string> order;
-    std::unordered_map<std::string, std::list<std::string>::iterator> known;
-    std::vector<std::vector<Visit>> all;
-    for (const TimelinePtr& timeline : timelines) {
-        auto behind = order.begin();
-        for (const Visit& visit : all.emplace_back(visitsOf(timeline->recording()))) {
-            auto [entry, fresh] = known.try_emplace(visit.name);
-            if (fresh) entry->second = order.insert(behind, visit.name);
-            behind = std::next(entry->second);
-        }
+std::vector<LayerVisit> layerVisits(const Recording& recording) {
+    std::vector<LayerVisit> visits;
+    for (std::uint32_t i = 0; i < recording.ops.size(); ++i) {
+        const RecordedOp& op = recording.ops[i];
+        const std::string_view layer =
+            op.phase == Phase::Load ? std::string_view("load") : layerName(recording, op.layer);
+        if (visits.empty() || layer != visits.back().layer) visits.push_back({.layer = layer, .firstOp = i});
+        visits.back().endOp = i + 1;
     }
-    std::unordered_map<std::string_view, std::size_t> slots;
-    m_names.assign(order.begin(), order.end());
-    for (std::size_t i = 0; i < m_names.size(); ++i) slots.emplace(m_names[i], i);
-    for (const std::vector<Visit>& visits : all) {
-        std::vector<double>& positions = m_positions.emplace_back();
-        double at = 0.0;
-        for (const Visit& visit : visits) {
-            const auto slot = static_cast<double>(slots.at(visit.name));
-            for (std::uint32_t op = visit.firstOp; op < visit.endOp; ++op) {
-                const double inside = static_cast<double>(op - visit.firstOp) / (visit.endOp - visit.firstOp);
-                at = std::max(at, slot + inside);
-                positions.push_back(at);
-            }
-        }
-        positions.push_back(visits.empty() ? 0.0
-                                           : std::max(at, static_cast<double>(slots.at(visits.back().name)) + 1.0));
-    }
+    return visits;
 }
 
-Placed place(TimelinePtr timeline, AxisKind kind, const std::vector<double>& slotPositions) {
+Placed place(TimelinePtr timeline, AxisKind kind) {
     Placed placed{.timeline = std::move(timeline)};
-    const std::vector<RecordedOp>& ops = placed.timeline->recording().ops;
+    const Recording& recording = placed.timeline->recording();
+    const std::vector<RecordedOp>& ops = recording.ops;
     placed.opBegins.resize(ops.size());
     placed.opEnds.resize(ops.size());
     if (kind == AxisKind::Time && !placed.timeline->timed()) kind = AxisKind::Ops;
+    const std::vector<double> layers = kind == AxisKind::Layers ? layerPositions(recording) : std::vector<double>();
     double least = 0.0;
     for (std::size_t i = 0; i < ops.size(); ++i) {
         const auto index = static_cast<double>(i);
@@ -125,8 +87,8 @@ Placed place(TimelinePtr timeline, AxisKind kind, const std::vector<double>& slo
             begin = static_cast<double>(ops[i].beginNs);
             end = static_cast<double>(ops[i].endNs);
         } else if (kind == AxisKind::Layers) {
-            begin = slotPositions[i];
-            end = slotPositions[i + 1];
+            begin = layers[i];
+            end = layers[i + 1];
         }
         // Memory has one order, and ops follow it here, those too that ran beside each other or whose clock errs.
         placed.opBegins[i] = least = i == 0 ? begin : std::max(least, begin);
@@ -136,18 +98,20 @@ Placed place(TimelinePtr timeline, AxisKind kind, const std::vector<double>& slo
     return placed;
 }
 
-Placed placeOnto(TimelinePtr timeline, const std::vector<double>& slotPositions, const Placed& reference,
-                 const std::vector<double>& referenceSlots) {
-    Placed placed{.timeline = std::move(timeline)};
-    std::vector<double> places = reference.opBegins;
-    places.push_back(reference.opEnds.empty() ? reference.end : reference.opEnds.back());
-    const std::size_t ops = placed.timeline->recording().ops.size();
-    placed.opBegins.resize(ops);
-    placed.opEnds.resize(ops);
-    for (std::size_t i = 0; i < ops; ++i) {
-        placed.opBegins[i] = interpolate(referenceSlots, places, slotPositions[i]);
-        placed.opEnds[i] = interpolate(referenceSlots, places, slotPositions[i + 1]);
-    }
+std::optional<Placed> placeAsPartOf(TimelinePtr part, const Placed& whole) {
+    const Recording &recording = part->recording(), &all = whole.timeline->recording();
+    const std::size_t count = recording.ops.size();
+    if (count > all.ops.size()) return std::nullopt;
+    for (std::size_t i = 0; i < count; ++i)
+        if (recording.ops[i].name != all.ops[i].name ||
+            layerName(recording, recording.ops[i].layer) != layerName(all, all.ops[i].layer))
+            return std::nullopt;
+    Placed placed{.timeline = std::move(part)};
+    const auto first = [count](const std::vector<double>& of) {
+        return std::vector<double>(of.begin(), of.begin() + static_cast<std::ptrdiff_t>(count));
+    };
+    placed.opBegins = first(whole.opBegins);
+    placed.opEnds = first(whole.opEnds);
     placeEvents(placed);
     return placed;
 }
@@ -157,24 +121,23 @@ std::uint32_t eventAt(const Placed& placed, double x) {
     return above == placed.events.begin() ? noIndex : static_cast<std::uint32_t>(above - placed.events.begin() - 1);
 }
 
-std::vector<Column> columnsOf(const Placed& placed, const Pyramid& values, double begin, double end,
+std::vector<Column> columnsOf(const std::vector<double>& places, const Pyramid& values, double begin, double end,
                               std::size_t count) {
     std::vector<Column> columns;
-    if (placed.events.empty() || count == 0 || !(end > begin)) return columns;
+    if (places.empty() || count == 0 || !(end > begin)) return columns;
     columns.reserve(count);
     const double width = (end - begin) / static_cast<double>(count);
     const auto edge = [&](std::size_t i) { return i == count ? end : begin + width * static_cast<double>(i); };
     const auto firstFrom = [&](std::size_t from, double x) {
         return static_cast<std::size_t>(
-            std::lower_bound(placed.events.begin() + static_cast<std::ptrdiff_t>(from), placed.events.end(), x) -
-            placed.events.begin());
+            std::lower_bound(places.begin() + static_cast<std::ptrdiff_t>(from), places.end(), x) - places.begin());
     };
     std::size_t first = firstFrom(0, begin);
     for (std::size_t i = 0; i < count; ++i) {
         std::size_t last = firstFrom(first, edge(i + 1));
         // The last column has its right edge too, where the last frees lie.
         if (i + 1 == count)
-            while (last < placed.events.size() && placed.events[last] <= end) ++last;
+            while (last < places.size() && places[last] <= end) ++last;
         if (last > 0) {
             Column column{.x = edge(i), .any = last > first, .last = static_cast<std::uint32_t>(last - 1)};
             const Extremes found = values.extremes(first > 0 ? first - 1 : 0, last);
