@@ -14,26 +14,13 @@ struct Known {
 using E = ControlEffect;
 // All others move memory and leave values alone.
 constexpr std::array known{
-    Known{"model", E::Subject},
-    Known{"weights", E::Subject},
-    Known{"op", E::Subject},
-    Known{"size", E::Subject},
-    Known{"batch", E::Subject},
-    Known{"device", E::Rounding},
-    Known{"activations", E::Precision},
-    Known{"weights-dtype", E::Precision},
-    Known{"promote", E::Precision},
-    Known{"conv", E::Rounding},
-    Known{"upsample", E::Rounding},
-    Known{"norm", E::Rounding},
-    Known{"attention", E::Rounding},
-    Known{"tile", E::Tiles},
-    Known{"overlap", E::Tiles},
-    Known{"tile-grid", E::Tiles},
-    Known{"blend", E::Tiles},
-    Known{"tile-norm", E::Tiles},
-    Known{"tile-attention", E::Tiles},
-    Known{"spill", E::Tiles},
+    Known{"model", E::Subject},         Known{"weights", E::Subject},         Known{"op", E::Subject},
+    Known{"size", E::Subject},          Known{"batch", E::Subject},           Known{"device", E::Rounding},
+    Known{"activations", E::Precision}, Known{"weights-dtype", E::Precision}, Known{"promote", E::Precision},
+    Known{"apply", E::Stored},          Known{"conv", E::Rounding},           Known{"upsample", E::Rounding},
+    Known{"norm", E::Rounding},         Known{"attention", E::Rounding},      Known{"tile", E::Tiles},
+    Known{"overlap", E::Tiles},         Known{"tile-grid", E::Tiles},         Known{"blend", E::Tiles},
+    Known{"tile-norm", E::Tiles},       Known{"tile-attention", E::Tiles},    Known{"spill", E::Tiles},
 };
 
 PictureEffect ofTiles(const Controls& from, const Controls& to) {
@@ -60,6 +47,9 @@ PictureEffect pictureEffect(const Controls& from, const Controls& to) {
         case E::None: break;
         case E::Rounding: gravest = std::max(gravest, PictureEffect::Rounding); break;
         case E::Precision: gravest = std::max(gravest, PictureEffect::Precision); break;
+        case E::Stored:
+            if (to.syntheticSeed()) gravest = std::max(gravest, PictureEffect::Precision);
+            break;
         case E::Tiles: gravest = std::max(gravest, ofTiles(from, to)); break;
         case E::Subject: return PictureEffect::Other;
         }

@@ -18,8 +18,9 @@ enum class PictureEffect : std::uint8_t {
     Other,       // something else is run
 };
 
-// Of one control alone: tiles, which depend on each other, are judged by pictureEffect().
-enum class ControlEffect : std::uint8_t { None, Rounding, Precision, Tiles, Subject };
+// Of one control alone. Stored: parameters come as they are stored, which of synthetic ones is the weights' dtype.
+// Tiles depend on each other: pictureEffect() judges them.
+enum class ControlEffect : std::uint8_t { None, Rounding, Precision, Stored, Tiles, Subject };
 ControlEffect effectOf(std::string_view control);
 
 bool isApproximate(const Controls& controls);

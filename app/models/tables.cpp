@@ -296,7 +296,7 @@ std::vector<RowColumn<CompareRow>> compareColumns(const std::vector<QString>& la
                            .text = [i](const R& r) { return r.texts[i]; },
                            .number = [i](const R& r) { return r.values[i]; }});
         if (i == 0) continue;
-        columns.push_back({.title = QStringLiteral("Δ"),
+        columns.push_back({.title = QStringLiteral("Difference"),
                            .tip = QStringLiteral("%1 less %2").arg(labels[i], labels[0]),
                            .text = [i](const R& r) { return differenceOrEqual(r.values[0], r.values[i]); },
                            .number = [i](const R& r) { return r.values[i] - r.values[0]; }});

@@ -55,8 +55,8 @@ void FitBar::refresh() {
     const auto availableBytes = m_workspace.availableBytes();
     const bool fitting = m_workspace.fitting();
     m_fit->setText(fitting          ? QStringLiteral("Searching … (press to cancel)")
-                   : availableBytes ? QStringLiteral("Fit into %1").arg(bytesText(*availableBytes))
-                                    : QStringLiteral("Fit into the budget"));
+                   : availableBytes ? QStringLiteral("Fit these controls into %1").arg(bytesText(*availableBytes))
+                                    : QStringLiteral("Fit these controls into the budget"));
     m_fit->setEnabled(fitting || (availableBytes && m_workspace.plan()));
     m_fit->setToolTip(availableBytes
                           ? QStringLiteral("Sets the controls to the fastest ones whose reserved peak is planned to "

@@ -179,7 +179,7 @@ void MainWindow::makeActions() {
     QAction* undo = m_workspace.undoStack().createUndoAction(this, QStringLiteral("Undo"));
     QAction* redo = m_workspace.undoStack().createRedoAction(this, QStringLiteral("Redo"));
     undo->setShortcut(QKeySequence::Undo);
-    redo->setShortcut(QKeySequence::Redo);
+    redo->setShortcuts({Qt::CTRL | Qt::SHIFT | Qt::Key_Z, Qt::CTRL | Qt::Key_Y});
 
     auto* exportMenu = new QMenu(QStringLiteral("&Export"), this);
     fillExportMenu(*exportMenu);

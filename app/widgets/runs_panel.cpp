@@ -41,6 +41,7 @@ RunsPanel::RunsPanel(Workspace& workspace, QWidget* parent)
     : QWidget(parent)
     , m_workspace(workspace)
     , m_view(new View(this)) {
+    setMinimumWidth(210);
     auto* layout = new QVBoxLayout(this);
     layout->setContentsMargins(8, 6, 8, 8);
     layout->setSpacing(4);
@@ -90,6 +91,13 @@ RunsPanel::RunsPanel(Workspace& workspace, QWidget* parent)
     connect(&workspace, &Workspace::shownChanged, this, &RunsPanel::refreshShown);
     connect(&workspace, &Workspace::planChanged, this, &RunsPanel::refreshShown);
     refreshShown();
+}
+
+// Names come first: where there is little room, the times are left out.
+void RunsPanel::resizeEvent(QResizeEvent* event) {
+    QWidget::resizeEvent(event);
+    constexpr int roomForAll = 270;
+    m_view->setColumnHidden(RunsModel::Duration, width() < roomForAll);
 }
 
 void RunsPanel::refreshShown() {

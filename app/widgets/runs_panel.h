@@ -13,6 +13,9 @@ class RunsPanel final : public QWidget {
 public:
     explicit RunsPanel(Workspace& workspace, QWidget* parent = nullptr);
 
+protected:
+    void resizeEvent(QResizeEvent* event) override;
+
 private:
     class View;
     void menu(const QPoint& at);
