@@ -288,6 +288,15 @@ TEST(Tables, layersNeedNoScrollingAt1280) {
     ASSERT_GT(view->model()->rowCount(), 50);
     EXPECT_EQ(view->horizontalScrollBar()->maximum(), 0);
     EXPECT_GT(view->columnWidth(0), 100);
+    // With times, too.
+    PanelDesk timed("flux1", 64);
+    timed.window.resize(1280, 800);
+    timed.window.tables().setCurrentIndex(TablesPanel::Layers);
+    ASSERT_TRUE(timed.run());
+    drain();
+    view = timed.child<QTableView>("table:Layers");
+    EXPECT_EQ(view->horizontalScrollBar()->maximum(), 0);
+    EXPECT_GT(view->columnWidth(layerTimeColumn), 60);
 }
 
 // What advice says of the picture: every control has been thought of, and what is said to be the same is the same.

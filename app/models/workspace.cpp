@@ -87,7 +87,7 @@ bool Workspace::setControl(const std::string& control, const QString& value) {
     Result<void> result = spikescope::setControl(changed, control, value.trimmed().toStdString());
     if (result) result = checkControls(changed);
     if (!result) {
-        m_controlErrors[control] = QString::fromStdString(result.error().message);
+        refuse(control, result.error().message);
         Q_EMIT controlsChanged();
         return false;
     }
@@ -234,8 +234,12 @@ void Workspace::takeBack(const Error& error) {
     }
     m_takingBack = false;
     if (controlText(word).isNull()) return;
-    m_controlErrors[word] = message;
+    refuse(word, error.message);
     Q_EMIT controlsChanged();
+}
+
+void Workspace::refuse(const std::string& control, const std::string& reason) {
+    m_controlErrors[control] = QStringLiteral("%1. It stays %2.").arg(textOf(reason), controlText(control));
 }
 
 void Workspace::onDevice(const DeviceSummary& device) {
@@ -309,13 +313,11 @@ void Workspace::onProgress(const RunProgress& progress) {
     m_runState.elapsedMs = m_elapsedAtProgress = progress.elapsedMs;
     m_runState.leftMs = m_leftAtProgress = progress.leftMs;
     m_sinceProgress.restart();
-    if (first) {
-        m_runs.setShown(0);
-        Q_EMIT shownChanged();
-    }
+    if (first) m_runs.setShown(0);
     const bool newRows = progress.picture && (!m_livePicture || m_livePicture->rows != progress.picture->rows);
     m_livePicture = progress.picture;
     rebuildScene(first);
+    if (first) Q_EMIT shownChanged();
     Q_EMIT runStateChanged();
     if (newRows) Q_EMIT pictureChanged();
 }

@@ -185,6 +185,7 @@ private:
     void beginDeed();
     void replan();
     void takeBack(const Error& error);
+    void refuse(const std::string& control, const std::string& reason);
     void tickRun();
     void rebuildScene(bool newShown);
     void onPlanned(const PlanResult& result);

@@ -19,10 +19,12 @@ namespace {
 
 // What a column's texts take, and its title, of which the arrow that shows the order may cover a part.
 int widthOf(const QAbstractItemView& view, int column) {
-    constexpr int padding = 10, most = 380;
-    const int title = view.fontMetrics().horizontalAdvance(
-        view.model()->headerData(column, Qt::Horizontal, Qt::DisplayRole).toString());
-    return std::min(std::max(view.sizeHintForColumn(column), title) + padding, most);
+    constexpr int padding = 8, most = 380;
+    const QString title = view.model()->headerData(column, Qt::Horizontal, Qt::DisplayRole).toString();
+    // Times come while they are looked at.
+    const int least =
+        view.fontMetrics().horizontalAdvance(title == QLatin1String("Time") ? QStringLiteral("000.00 ms") : title);
+    return std::min(std::max(view.sizeHintForColumn(column), least) + padding, most);
 }
 
 } // namespace
@@ -136,7 +138,9 @@ TablesPanel::Page& TablesPanel::addPage(Tab tab, const QString& title, const QSt
     page.view->setTabKeyNavigation(false);
     page.view->setTextElideMode(Qt::ElideMiddle); // names begin alike
     page.view->viewport()->installEventFilter(this);
-    page.yielding = tab == Layers || tab == Alive ? 0 : tab == AdviceTab ? model->columnCount() - 1 : -1;
+    if (tab == Layers) page.yielding = {{.column = 0, .least = 120}, {.column = 1, .least = 76}};
+    if (tab == Alive) page.yielding = {{.column = 0, .least = 130}};
+    if (tab == AdviceTab) page.yielding = {{.column = model->columnCount() - 1, .least = 130}};
     page.view->setFrameShape(QFrame::NoFrame);
     page.view->verticalHeader()->hide();
     page.view->verticalHeader()->setDefaultSectionSize(page.view->fontMetrics().height() + 7);
@@ -298,19 +302,26 @@ void TablesPanel::refresh(Tab tab) {
     // Widths are set once, for good reason or by the user.
     if ((empty || page.model->columnCount() != columnsBefore) && page.model->rowCount() > 0) {
         for (int i = 0; i < page.model->columnCount(); ++i) page.view->setColumnWidth(i, widthOf(*page.view, i));
-        page.yieldingWidth = page.yielding < 0 ? 0 : page.view->columnWidth(page.yielding);
+        for (Yielding& each : page.yielding) each.wanted = page.view->columnWidth(each.column);
         fitColumns(page);
     }
 }
 
-// As wide as its texts where there is room, else narrower, so that all columns are seen; but not too narrow to be read.
+// As wide as their texts where there is room, else narrower, so that all columns are seen; but not too narrow to be
+// read.
 void TablesPanel::fitColumns(Page& page) {
-    if (page.yieldingWidth == 0) return;
-    constexpr int least = 130;
-    int room = page.view->viewport()->width();
-    for (int i = 0; i < page.model->columnCount(); ++i)
-        if (i != page.yielding && !page.view->isColumnHidden(i)) room -= page.view->columnWidth(i);
-    page.view->setColumnWidth(page.yielding, std::clamp(room, std::min(least, page.yieldingWidth), page.yieldingWidth));
+    int missing = -page.view->viewport()->width();
+    for (int i = 0; i < page.model->columnCount(); ++i) {
+        const auto yielding = std::ranges::find(page.yielding, i, &Yielding::column);
+        if (page.view->isColumnHidden(i)) continue;
+        missing += yielding == page.yielding.end() ? page.view->columnWidth(i) : yielding->wanted;
+    }
+    for (const Yielding& each : page.yielding) {
+        if (each.wanted == 0) continue; // nothing is there yet
+        const int width = std::max(each.wanted - std::max(missing, 0), std::min(each.least, each.wanted));
+        missing -= each.wanted - width;
+        page.view->setColumnWidth(each.column, width);
+    }
 }
 
 bool TablesPanel::eventFilter(QObject* watched, QEvent* event) {

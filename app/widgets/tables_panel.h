@@ -28,12 +28,17 @@ protected:
     bool eventFilter(QObject* watched, QEvent* event) override;
 
 private:
+    // A column that gives way where all do not fit.
+    struct Yielding {
+        int column = 0, least = 0;
+        int wanted = 0; // by its texts
+    };
     struct Page {
         QTableView* view = nullptr;
         TableModel* model = nullptr;
         QLineEdit* filter = nullptr;
         QLabel* note = nullptr;
-        int yielding = -1, yieldingWidth = 0; // the column that gives way where all do not fit, and what it takes
+        std::vector<Yielding> yielding;
         bool stale = true;
     };
 
