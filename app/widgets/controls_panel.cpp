@@ -9,6 +9,8 @@
 #include <QGridLayout>
 #include <QHBoxLayout>
 #include <QLineEdit>
+#include <QPainter>
+#include <QStyleOptionFrame>
 #include <QWheelEvent>
 
 namespace spikescope {
@@ -26,6 +28,28 @@ protected:
             QComboBox::wheelEvent(event);
         else
             event->ignore();
+    }
+};
+
+// A path of which the end is seen, where the name is, until it is being typed.
+class PathEdit final : public QLineEdit {
+public:
+    using QLineEdit::QLineEdit;
+
+protected:
+    void paintEvent(QPaintEvent* event) override {
+        QStyleOptionFrame option;
+        initStyleOption(&option);
+        const QRect area = style()->subElementRect(QStyle::SE_LineEditContents, &option, this).adjusted(2, 0, -2, 0);
+        if (hasFocus() || fontMetrics().horizontalAdvance(text()) <= area.width()) {
+            QLineEdit::paintEvent(event);
+            return;
+        }
+        QPainter painter(this);
+        style()->drawPrimitive(QStyle::PE_PanelLineEdit, &option, &painter, this);
+        painter.setPen(palette().color(QPalette::Text));
+        painter.drawText(area, Qt::AlignLeft | Qt::AlignVCenter,
+                         fontMetrics().elidedText(text(), Qt::ElideLeft, area.width()));
     }
 };
 
@@ -81,6 +105,7 @@ void ControlsPanel::addField(QGridLayout& grid, int& row, const ControlEntry& en
     field.label->setToolTip(tipOf(entry));
     field.label->setBuddy(field.box);
     field.box->setEditable(entry.isEditable);
+    if (entry.name == "weights") field.box->setLineEdit(new PathEdit(field.box));
     field.box->setInsertPolicy(QComboBox::NoInsert);
     field.box->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
     field.box->setMinimumContentsLength(8);
@@ -164,7 +189,6 @@ void ControlsPanel::refreshField(const std::string& control, Field& field) {
         return;
     }
     line->setText(text); // also where it is the same: what was typed is no more to be undone
-    // Of a file the end of its path is what tells it from others.
     const bool path = control == "weights" && !text.startsWith(QLatin1String("synthetic"));
     line->setCursorPosition(path ? static_cast<int>(text.size()) : 0);
     if (control == "weights") line->setToolTip(path ? plainTip(text) : QString());

@@ -19,12 +19,12 @@ namespace {
 
 // What a column's texts take, and its title, of which the arrow that shows the order may cover a part.
 int widthOf(const QAbstractItemView& view, int column) {
-    constexpr int padding = 8, most = 380;
+    constexpr int padding = 8, titlePadding = 14, most = 380;
     const QString title = view.model()->headerData(column, Qt::Horizontal, Qt::DisplayRole).toString();
     // Times come while they are looked at.
     const int least =
         view.fontMetrics().horizontalAdvance(title == QLatin1String("Time") ? QStringLiteral("000.00 ms") : title);
-    return std::min(std::max(view.sizeHintForColumn(column), least) + padding, most);
+    return std::min(std::max(view.sizeHintForColumn(column) + padding, least + titlePadding), most);
 }
 
 } // namespace
@@ -237,7 +237,6 @@ void TablesPanel::refresh(Tab tab) {
         page.note->setText(selection ? QStringLiteral("%1 rows in the selection").arg(rows.size()) : QString());
         m_layers->setRows(std::move(rows));
         page.view->setColumnHidden(layerTimeColumn, !timeline || !timeline->timed()); // a plan has none
-        fitColumns(page);
         break;
     }
     case Alive: {
@@ -255,7 +254,6 @@ void TablesPanel::refresh(Tab tab) {
         const AdviceResult& result = m_workspace.advice();
         m_advice->setRows(result.advice ? adviceRows(*result.advice, result.controls) : std::vector<AdviceRow>());
         page.view->setColumnHidden(adviceTimeColumn, !result.timed);
-        fitColumns(page);
         m_measure->setVisible(!result.timed);
         m_measure->setEnabled(!m_workspace.measuringRates() && !m_workspace.runState().running);
         page.note->setText(m_workspace.measuringRates() ? QStringLiteral("Measuring this device …")
@@ -302,9 +300,11 @@ void TablesPanel::refresh(Tab tab) {
     // Widths are set once, for good reason or by the user.
     if ((empty || page.model->columnCount() != columnsBefore) && page.model->rowCount() > 0) {
         for (int i = 0; i < page.model->columnCount(); ++i) page.view->setColumnWidth(i, widthOf(*page.view, i));
-        for (Yielding& each : page.yielding) each.wanted = page.view->columnWidth(each.column);
-        fitColumns(page);
     }
+    for (Yielding& each : page.yielding)
+        if (page.model->rowCount() > 0)
+            each.wanted = std::max(each.wanted, widthOf(*page.view, each.column)); // later rows may be longer
+    fitColumns(page);
 }
 
 // As wide as their texts where there is room, else narrower, so that all columns are seen; but not too narrow to be
