@@ -19,6 +19,9 @@ public:
     void ask();      // Workspace::awaitingChoice()
     void hideNote(); // but no error
 
+protected:
+    void changeEvent(QEvent* event) override;
+
 private:
     void paint(Notice::Kind kind);
 

@@ -30,6 +30,7 @@ private:
         QLineEdit* filter = nullptr;
         QLabel* note = nullptr;
         bool stale = true;
+        std::uint32_t marked = noIndex; // event, whose row was last shown
     };
 
     Page& addPage(Tab tab, const QString& title, const QString& tip, TableModel* model);
