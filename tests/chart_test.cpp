@@ -179,6 +179,8 @@ TEST(Cursor, isWhatEverythingSpeaksOf) {
     desk.key(Qt::Key_P);
     tables.setCurrentIndex(TablesPanel::Layers);
     check("at the peak");
+    desk.window.resize(1000, 600);
+    check("in a smaller window");
     tables.setCurrentIndex(TablesPanel::Events);
     desk.workspace.setCursor(17);
     drain();

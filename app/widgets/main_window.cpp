@@ -297,6 +297,7 @@ void MainWindow::makeStatusBar() {
     m_progress->setAccessibleName(QStringLiteral("Progress"));
     m_progress->hide();
     m_progressText = new ElidedLabel(this);
+    m_progressText->setAlignment(Qt::AlignLeft | Qt::AlignVCenter);
     m_progressText->setAccessibleName(QStringLiteral("What is going on"));
     m_device = label(QStringLiteral("Device"), QStringLiteral("The Vulkan device that runs, and its driver"));
     m_heap = label(QStringLiteral("Memory of the device"),

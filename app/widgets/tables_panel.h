@@ -23,6 +23,9 @@ public:
     // Of the tab in front; null for the log.
     TableModel* currentModel() const;
 
+protected:
+    void resizeEvent(QResizeEvent* event) override;
+
 private:
     struct Page {
         QTableView* view = nullptr;
