@@ -167,7 +167,7 @@ Curve curveOf(const Placed& placed) {
             .end = placed.end};
 }
 
-Curve alignedCurve(TimelinePtr timeline, const Placed& reference) {
+Curve alignedCurve(const TimelinePtr& timeline, const Placed& reference) {
     if (timeline == reference.timeline) return curveOf(reference);
     const Recording& recording = timeline->recording();
     const std::vector<LayerVisit> mine = layerVisits(recording), theirs = layerVisits(reference.timeline->recording());
