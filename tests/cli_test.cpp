@@ -481,13 +481,14 @@ TEST_F(CliTest, tunedTilesAreKeptAndDamagedOnesIgnored) {
     const std::string tiles = fs::path(table()).filename().string();
     const std::string rates = (folder / "cache" / "spikescope" / ("rates-" + tiles.substr(6))).string();
     const auto fits = [&] { return run({"fit", "--device", "cpu", "--model", "taesd", "--size", "32x32"}); };
-    const std::string sound = R"({"schema":"spikescope.rates/1","rates":[{"kernel":"copy","dtype":"bf16",)";
+    const std::string sound =
+        R"({"schema":"spikescope.rates/2","other_ns":{"between_ops":0,"op":0,"wait":0,"reserve":0,"reserved_byte":0,)"
+        R"("return":0,"returned_byte":0,"upload":0,"uploaded_byte":0,"download":0,"downloaded_byte":0},"calls":[)";
     for (const std::string& text :
-         {std::string(R"({"rates":[],"schema":5})"), std::string(R"({"rates":7,"schema":"spikescope.rates/1"})"),
-          std::string("[]"), std::string(), std::string("{\"schema\":"),
-          sound + R"("ns_per_flop":0,"ns_per_byte":1e308}]})", sound + R"("ns_per_flop":0,"ns_per_byte":1e999}]})",
-          sound + R"("ns_per_flop":0,"ns_per_byte":-1}]})", sound + R"("ns_per_flop":0,"ns_per_byte":0}]})",
-          sound + R"("ns_per_flop":0,"ns_per_byte":1}]})"}) {
+         {std::string(R"({"rates":[],"schema":5})"), std::string(R"({"schema":null})"), std::string("[]"),
+          std::string(), std::string("{\"schema\":"), sound + R"({"kind":"copy","work_ns":[[1,1e308]]}]})",
+          sound + R"({"kind":"copy","work_ns":[[1,1e999]]}]})", sound + R"({"kind":"copy","work_ns":[[1,-1]]}]})",
+          sound + R"({"kind":"copy","work_ns":[[0,1]]}]})", sound + R"({"kind":"copy","work_ns":[[1,1]]}]})"}) {
         std::ofstream(rates, std::ios::trunc) << text;
         const Outcome fitted = fits();
         EXPECT_EQ(fitted.code, 0) << text << fitted.error;

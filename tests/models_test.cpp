@@ -88,8 +88,8 @@ TEST(Tables, behaveAsModels) {
                             .ms = {},
                             .fits = false});
     AdviceModel checked(adviceColumns()), flips(adviceColumns());
-    checkModel(checked, adviceRows(advice, defaultControls()));
-    flips.setRows(adviceRows(advice, defaultControls()));
+    checkModel(checked, adviceRows(advice, defaultControls(), true));
+    flips.setRows(adviceRows(advice, defaultControls(), true));
     EXPECT_EQ(flips.index(0, 0).data().toString(), QStringLiteral("conv direct"));
     EXPECT_EQ(flips.index(0, 1).data().toString(), QStringLiteral("−6 B"));
     EXPECT_EQ(flips.index(0, 3).data().toString(), QStringLiteral("+2.00 ms"));

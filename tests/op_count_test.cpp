@@ -2,7 +2,6 @@
 // be too much even so, and runs, whose events are all kept, are refused before anything is lowered, with what is not.
 
 #include "core/advise/fit.h"
-#include "core/advise/rates.h"
 #include "core/formats/read_report.h"
 #include "core/formats/write_report.h"
 #include "core/timeline/layer_table.h"
@@ -66,16 +65,24 @@ void expectSamePlan(const Recording& full, const Recording& merged, const std::s
     EXPECT_EQ(full.hostTraffic(), merged.hostTraffic()) << what;
     EXPECT_EQ(full.refusals, merged.refusals) << what;
     EXPECT_EQ(full.failure.has_value(), merged.failure.has_value()) << what;
-    const double ms = *Rates::ofCountedWork().estimateMs(full);
-    EXPECT_NEAR(*Rates::ofCountedWork().estimateMs(merged), ms, 1e-9 * ms) << what;
     // What the last events leave is what a run leaves: nothing.
     ASSERT_FALSE(merged.events.empty()) << what;
     EXPECT_EQ(merged.events.back().allocated, 0u) << what;
     EXPECT_EQ(merged.events.back().reserved, 0u) << what;
 }
+double countedMs(const Job& job) {
+    VirtualHeap heap;
+    const TracedPlan traced(job, heap);
+    const auto time = estimatePass(job.program, traced.recording, traced.trace(), Rates::ofCountedWork());
+    return time ? time->ms : -1.0;
+}
 void expectSamePlan(const NamedValues& values) {
     const Controls controls = controlsOf(values);
-    expectSamePlan(planJob(jobOf(controls)), planJob(merged(controls)), describe(values));
+    const Job full = jobOf(controls), once = merged(controls);
+    expectSamePlan(planJob(full), planJob(once), describe(values));
+    // Where inputs of tiles are merged, the first one of a pass, which does not count, is not told apart.
+    const double ms = countedMs(full);
+    EXPECT_NEAR(countedMs(once), ms, 1e-3 * ms) << describe(values);
 }
 
 // Tiles of one size, of several, moved back, cut, and in three passes at once; rows that leave the band in one piece

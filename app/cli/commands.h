@@ -3,7 +3,14 @@
 
 #include <CLI/CLI.hpp>
 
+namespace spikescope {
+class CancelFlag;
+}
+
 namespace spikescope::cli {
+
+// Raised by SIGINT and SIGTERM from here on.
+const CancelFlag& cancelledBySignal();
 
 void addDevices(CLI::App& app, int& result);
 void addInspect(CLI::App& app, int& result);

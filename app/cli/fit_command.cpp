@@ -156,10 +156,10 @@ private:
         printOutput("{}\n", asked.fits ? "" : ", does not fit");
         line("chosen", chosen);
         printOutput(", {:.2f} of the time, fits {}\n", *chosen.ms / *asked.ms, available);
-        printOutput("times   {}\n",
-                    fit.measured
-                        ? "by this device's measured rates"
-                        : "by counted work at 20 TFLOP/s and 500 GB/s, 25 GB/s to the host: they order configurations");
+        printOutput("times   {}\n", fit.measured
+                                        ? "by this device's measured rates"
+                                        : "of counted work at 20 TFLOP/s and 500 GB/s, 25 GB/s to the host: order "
+                                          "only; advise measures this device");
         if (!fit.released.empty())
             printOutput("note    nothing fits with {} as given\n", joined(fit.released, " and "));
         if (fit.steps.empty())

@@ -1,5 +1,6 @@
 #include "app/cli/options.h"
 
+#include "app/cli/commands.h"
 #include "core/base/text.h"
 #include "core/formats/formats.h"
 #include "core/formats/write_report.h"
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 
 namespace spikescope::cli {
@@ -167,6 +169,20 @@ std::string signedTime(const std::optional<double>& before, const std::optional<
 
 void outputJson(const nlohmann::ordered_json& json) {
     printOutput("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+namespace {
+
+CancelFlag cancelled;
+
+void onSignal(int) { cancelled.raise(); }
+
+} // namespace
+
+const CancelFlag& cancelledBySignal() {
+    std::signal(SIGINT, onSignal);
+    std::signal(SIGTERM, onSignal);
+    return cancelled;
 }
 
 int exitWith(const Error& error) {

@@ -11,11 +11,12 @@ public:
     ~ProgressBar();
     ProgressBar(const ProgressBar&) = delete;
     ProgressBar& operator=(const ProgressBar&) = delete;
-    void show(const Progress& progress);
+    void show(const Progress& progress) { show(progress.done, progress.total, progress.layer); }
+    void show(std::uint64_t done, std::uint64_t total, std::string_view what);
 
 private:
     bool m_quiet, m_terminal, m_drawn = false;
-    std::uint32_t m_lastStep = 0;
+    std::uint64_t m_lastStep = 0;
 };
 
 } // namespace spikescope::cli

@@ -5,21 +5,18 @@
 #include "app/cli/progress_bar.h"
 
 #include "core/advise/advice.h"
+#include "core/backend/measured_rates.h"
 #include "core/backend/run_job.h"
+#include "core/base/cache_folder.h"
 #include "core/base/text.h"
 #include "core/timeline/peak.h"
 #include "core/vulkan/vulkan_backend.h"
 
-#include <csignal>
 #include <filesystem>
 
 namespace spikescope::cli {
 
 namespace {
-
-CancelFlag cancelled;
-
-void onSignal(int) { cancelled.raise(); }
 
 void sayNotes(const Job& job, bool quiet) {
     if (quiet) return;
@@ -124,8 +121,7 @@ struct RunCommand {
                                  .kernels = kernels == "portable" ? KernelChoice::Portable : KernelChoice::Best,
                                  .validate = validate,
                                  .poison = poison}));
-        std::signal(SIGINT, onSignal);
-        std::signal(SIGTERM, onSignal);
+        const CancelFlag& cancelled = cancelledBySignal();
         RunOutcome outcome;
         {
             ProgressBar bar(output.quiet);
@@ -140,6 +136,8 @@ struct RunCommand {
             }
             return code;
         }
+        const std::string lesson = learnFromRun(*backend, job, outcome.recording, defaultCacheFolder());
+        if (!lesson.empty() && !output.quiet) printError("note: {}\n", lesson);
         CHECK(output.writeFiles(outcome.recording));
         // After the files, so that no picture appears when a report could not be written.
         for (const auto& sink : outputs) CHECK(sink->commit());

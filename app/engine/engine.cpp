@@ -149,6 +149,7 @@ struct Engine::Threads {
     std::shared_ptr<CancelFlag> cancelRun = std::make_shared<CancelFlag>();
     std::shared_ptr<CancelFlag> cancelFile = std::make_shared<CancelFlag>();
     std::shared_ptr<CancelFlag> cancelFit = std::make_shared<CancelFlag>();
+    std::shared_ptr<CancelFlag> cancelRates = std::make_shared<CancelFlag>();
     // Last: they are gone before what they use.
     Worker planning, advising, fitting, running, files;
 
@@ -201,6 +202,7 @@ Engine::~Engine() {
     stop();
     cancelOpening();
     cancelFitting();
+    cancelMeasuring();
 }
 
 PlanResult Engine::planNow(const Controls& controls) const {
@@ -238,7 +240,9 @@ std::uint64_t Engine::advise(const Controls& controls, std::optional<std::uint64
         const AdviceResult nothing{.request = request, .controls = controls, .timed = facts.rates != nullptr};
         AdviceResult result = answerOf(nothing, [&] {
             AdviceResult made = nothing;
-            if (auto advice = spikescope::advise(controls, facts.traits, facts.rates.get(), availableBytes))
+            static const Rates counted = Rates::ofCountedWork();
+            const Rates& rates = facts.rates ? *facts.rates : counted;
+            if (auto advice = spikescope::advise(controls, facts.traits, &rates, availableBytes))
                 made.advice = std::move(*advice);
             return made;
         });
@@ -278,22 +282,41 @@ void Engine::openDevice(const std::string& selector) {
     });
 }
 
-void Engine::measureRates() {
-    m_threads->running.add([this] {
-        QString failure;
-        if (m_threads->backend) {
-            auto rates = caught([&] { return ratesOf(*m_threads->backend, defaultCacheFolder()); });
-            if (rates)
-                m_threads->setFacts(factsOf(*m_threads->backend, std::move(*rates)));
-            else
-                failure = QString::fromStdString(rates.error().message);
+void Engine::measureRates(const Controls& controls, bool again) {
+    m_threads->cancelRates = std::make_shared<CancelFlag>();
+    m_threads->running.add([this, controls, again, cancel = m_threads->cancelRates] {
+        RatesResult result;
+        Clock::time_point last = Clock::now();
+        const auto progressed = [&](const RateProgress& progress) {
+            constexpr double pauseMs = 100.0;
+            if (msSince(last) < pauseMs) return;
+            last = Clock::now();
+            QMetaObject::invokeMethod(
+                this, [this, progress] { Q_EMIT ratesProgressed(progress.done, progress.total); },
+                Qt::QueuedConnection);
+        };
+        auto measured = caught([&]() -> Result<MeasuredRates> {
+            TRY(VulkanBackend * backend, m_threads->backendFor(controls.device));
+            return spikescope::measureRates(
+                *backend, controls,
+                {.cacheFolder = defaultCacheFolder(), .again = again, .cancel = cancel.get(), .progress = progressed});
+        });
+        if (!measured) {
+            result.failure = measured.error().message;
+            if (measured.error().code == ErrorCode::DeviceLost) m_threads->backend.reset();
         } else {
-            failure = QStringLiteral("no device is open");
+            result.note = measured->disagreement;
+            result.left = measured->left;
+            std::optional<Rates> rates;
+            if (!measured->rates.empty()) rates = std::move(measured->rates);
+            m_threads->setFacts(factsOf(*m_threads->backend, std::move(rates)));
         }
         QMetaObject::invokeMethod(
-            this, [this, failure] { Q_EMIT ratesMeasured(failure); }, Qt::QueuedConnection);
+            this, [this, result] { Q_EMIT ratesMeasured(result); }, Qt::QueuedConnection);
     });
 }
+
+void Engine::cancelMeasuring() { m_threads->cancelRates->raise(); }
 
 void Engine::run(const Controls& controls, const InputSource& input, Room room) {
     m_running = true;
@@ -359,6 +382,11 @@ RunResult Engine::runNow(const Controls& controls, const InputSource& input, Roo
     };
     RunOutcome outcome = runJob(**backend, *job, sinks, cancel, progressed);
     adviseFailure(outcome.recording, job->controls, (*backend)->heap().traits());
+    if (!outcome.error) {
+        const std::string lesson = learnFromRun(**backend, *job, outcome.recording, defaultCacheFolder());
+        if (!lesson.empty()) result.notes.push_back(lesson);
+        m_threads->setFacts(factsOf(**backend, keptRates(**backend, defaultCacheFolder())));
+    }
     result.timeline = std::make_shared<const Timeline>(std::move(outcome.recording));
     result.error = std::move(outcome.error);
     if (!result.error) {

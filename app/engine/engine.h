@@ -30,7 +30,7 @@ struct AdviceResult {
     std::uint64_t request = 0;
     Controls controls;
     std::optional<Advice> advice;
-    bool timed = false;         // this device's rates are known
+    bool timed = false;         // by this device's rates; else times are of counted work and order only
     std::optional<Error> error; // what asking threw; controls that cannot be planned have none
 };
 
@@ -52,6 +52,11 @@ struct FitResult {
     std::string refusal;                     // of what fits the available bytes and nevertheless does not run
     std::optional<FitWish> would;            // of what does not fit: what else given up makes it fit
     std::optional<Error> error;
+};
+
+struct RatesResult {
+    std::string failure, note; // why there are none; what is to be said of them
+    std::size_t left = 0;      // calls that were not measured for lack of time
 };
 
 struct DeviceSummary {
@@ -96,7 +101,9 @@ public:
     std::uint64_t fit(const Controls& controls, std::uint64_t availableBytes, FitWish wish);
     void cancelFitting();
     void openDevice(const std::string& selector); // answered by deviceChanged()
-    void measureRates();                          // answered by ratesMeasured()
+    // Answered by ratesProgressed() and ratesMeasured(). `again`: also what is known.
+    void measureRates(const Controls& controls, bool again);
+    void cancelMeasuring();
 
     // Answered by runProgressed() and runFinished(). What is planned to take more memory than is free is not begun,
     // unless that is what is wanted.
@@ -118,7 +125,8 @@ Q_SIGNALS:
     void advised(const spikescope::AdviceResult& result);
     void fitted(const spikescope::FitResult& result);
     void deviceChanged(const spikescope::DeviceSummary& device);
-    void ratesMeasured(const QString& failure);
+    void ratesProgressed(std::size_t done, std::size_t total);
+    void ratesMeasured(const spikescope::RatesResult& result);
     void runProgressed(const spikescope::RunProgress& progress);
     void runFinished(const spikescope::RunResult& result);
     void fileProgress(double fraction);

@@ -182,11 +182,13 @@ std::vector<RowColumn<AdviceRow>> adviceColumns() {
          .text = [=](const R& r) { return differenceText(reservedChange(r)); },
          .number = [=](const R& r) { return static_cast<double>(reservedChange(r)); }},
         {.title = "Time change",
-         .tip = "Change of the decode's time by the cost model, from rates measured on this device",
+         .tip = "Change of the decode's time, from times measured on this device; before those are known, its share of "
+                "the time now by counted work, which orders changes and says no more",
          .text =
              [=](const R& r) {
                  const double ms = slower(r);
                  if (std::isnan(ms)) return QString();
+                 if (!r.timed) return QStringLiteral("×%1").arg(*r.flip.ms / *r.msNow, 0, 'f', 2);
                  return (ms < 0 ? QStringLiteral("−") : QStringLiteral("+")) +
                         QString::fromStdString(formatDuration(std::abs(ms)));
              },
@@ -210,7 +212,7 @@ std::vector<RowColumn<AdviceRow>> adviceColumns() {
     };
 }
 
-std::vector<AdviceRow> adviceRows(const Advice& advice, const Controls& of) {
+std::vector<AdviceRow> adviceRows(const Advice& advice, const Controls& of, bool timed) {
     std::vector<AdviceRow> rows;
     for (const Flip& flip : advice.flips) {
         Controls changed = of;
@@ -219,6 +221,7 @@ std::vector<AdviceRow> adviceRows(const Advice& advice, const Controls& of) {
                         .allocatedNow = advice.allocated,
                         .reservedNow = advice.reserved,
                         .msNow = advice.ms,
+                        .timed = timed,
                         .picture = pictureEffect(of, changed)});
     }
     return rows;

@@ -37,12 +37,13 @@ struct AdviceRow {
     Flip flip;
     std::uint64_t allocatedNow = 0, reservedNow = 0;
     std::optional<double> msNow;
+    bool timed = false; // else times are order only
     PictureEffect picture = PictureEffect::Same;
 };
 using AdviceModel = RowsModel<AdviceRow>;
 std::vector<RowColumn<AdviceRow>> adviceColumns();
-constexpr int adviceTimeColumn = 3;
-std::vector<AdviceRow> adviceRows(const Advice& advice, const Controls& of);
+// `timed`: the times are by measured rates; else they order changes.
+std::vector<AdviceRow> adviceRows(const Advice& advice, const Controls& of, bool timed);
 
 struct EventRow {
     const Timeline* timeline = nullptr; // lives as long as the model's owner says

@@ -58,9 +58,17 @@ Workspace::Workspace(Engine& engine, QObject* parent)
         m_advice = result;
         Q_EMIT adviceChanged();
     });
-    connect(&engine, &Engine::ratesMeasured, this, [this](const QString& failure) {
-        m_measuring = false;
-        if (!failure.isEmpty()) tell(Notice::Kind::Error, QStringLiteral("Rates were not measured: ") + failure);
+    connect(&engine, &Engine::ratesProgressed, this, [this](std::size_t done, std::size_t total) {
+        if (!m_measuring) return;
+        m_measuring = Measuring{.done = done, .total = total};
+        Q_EMIT adviceChanged();
+    });
+    connect(&engine, &Engine::ratesMeasured, this, [this](const RatesResult& result) {
+        m_measuring.reset();
+        m_ratesLeft = result.left;
+        if (!result.failure.empty())
+            tell(Notice::Kind::Warning, QStringLiteral("Times were not measured: ") + textOf(result.failure));
+        if (!result.note.empty()) tell(Notice::Kind::Warning, QStringLiteral("Times: ") + textOf(result.note));
         m_adviceRequest = m_engine.advise(m_controls, availableBytes());
         Q_EMIT adviceChanged();
     });
@@ -259,10 +267,12 @@ std::optional<std::uint64_t> Workspace::availableBytes() const {
 
 void Workspace::measureRates() {
     if (m_measuring) return;
-    m_measuring = true;
+    m_measuring = Measuring{};
     Q_EMIT adviceChanged();
-    m_engine.measureRates();
+    m_engine.measureRates(m_controls, m_advice.timed && m_ratesLeft == 0);
 }
+
+void Workspace::stopMeasuring() { m_engine.cancelMeasuring(); }
 
 // --- runs
 

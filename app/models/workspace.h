@@ -76,8 +76,12 @@ public:
     const DeviceSummary& device() const { return m_device; }
     // What "fits" means, bytes; nothing while it is unknown.
     std::optional<std::uint64_t> availableBytes() const;
-    void measureRates();
-    bool measuringRates() const { return m_measuring; }
+    void measureRates(); // of what is not known yet; of everything again where all is
+    void stopMeasuring();
+    struct Measuring {
+        std::size_t done = 0, total = 0; // calls
+    };
+    const std::optional<Measuring>& measuringRates() const { return m_measuring; }
     // Sets the controls to the fastest that fit into the available bytes, or into so many, undoably, and says what that
     // gives up.
     void fitIntoRoom(FitWish wish, std::optional<std::uint64_t> bytes = std::nullopt);
@@ -213,7 +217,8 @@ private:
     QString m_lastFlip, m_pendingFlip;
     AdviceResult m_advice;
     DeviceSummary m_device;
-    bool m_measuring = false;
+    std::optional<Measuring> m_measuring;
+    std::size_t m_ratesLeft = 0; // calls that the last measurement left out
 
     RunsModel m_runs;
     RunState m_runState;

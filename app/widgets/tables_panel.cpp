@@ -12,6 +12,7 @@
 #include <QVBoxLayout>
 
 #include "core/base/output_file.h"
+#include "core/base/text.h"
 
 namespace spikescope {
 
@@ -25,6 +26,17 @@ int widthOf(const QAbstractItemView& view, int column) {
     const int least =
         view.fontMetrics().horizontalAdvance(title == QLatin1String("Time") ? QStringLiteral("000.00 ms") : title);
     return std::min(std::max(view.sizeHintForColumn(column) + padding, least + titlePadding), most);
+}
+
+QString timesNote(const AdviceResult& result, const std::optional<Workspace::Measuring>& measuring) {
+    if (measuring)
+        return measuring->total == 0
+                   ? QStringLiteral("Measuring this device …")
+                   : QStringLiteral("Measuring this device: %1 of %2 calls").arg(measuring->done).arg(measuring->total);
+    if (!result.advice || !result.advice->ms) return {};
+    if (!result.timed) return QStringLiteral("Times: order only, this device was not measured");
+    return QStringLiteral("Now about %1 by times measured on this device")
+        .arg(QString::fromStdString(formatDuration(*result.advice->ms)));
 }
 
 } // namespace
@@ -65,15 +77,19 @@ TablesPanel::TablesPanel(Workspace& workspace, QWidget* parent)
     addTab(m_log, QStringLiteral("Log"));
     setTabToolTip(Log, QStringLiteral("What the program had to say"));
 
-    m_measure->setToolTip(QStringLiteral("Runs every kernel once in small, which takes 10 to 40 seconds, so that "
-                                         "advice knows what a change costs in time"));
+    m_measure->setObjectName(QStringLiteral("measure"));
+    m_measure->setToolTip(
+        QStringLiteral("Times every kernel over small pictures, which takes at most 15 seconds on a "
+                       "GPU and 30 on a CPU device, so that advice knows what a change costs in time"));
     advice.view->parentWidget()->findChild<QHBoxLayout*>()->insertWidget(1, m_measure);
     // The name of a flip is a link; the rest of its row only selects.
     advice.view->setMouseTracking(true);
     connect(advice.view, &QTableView::clicked, this, [this](const QModelIndex& index) {
         if (index.column() == 0) activated(AdviceTab, index.row());
     });
-    connect(m_measure, &QPushButton::clicked, this, [this] { m_workspace.measureRates(); });
+    connect(m_measure, &QPushButton::clicked, this,
+            [this] { m_workspace.measuringRates() ? m_workspace.stopMeasuring() : m_workspace.measureRates(); });
+    connect(&workspace, &Workspace::deviceChanged, this, [this] { spoil({AdviceTab}); });
 
     connect(this, &QTabWidget::currentChanged, this, [this] {
         refreshVisible();
@@ -265,13 +281,14 @@ void TablesPanel::refresh(Tab tab) {
     }
     case AdviceTab: {
         const AdviceResult& result = m_workspace.advice();
-        m_advice->setRows(result.advice ? adviceRows(*result.advice, result.controls) : std::vector<AdviceRow>());
-        page.view->setColumnHidden(adviceTimeColumn, !result.timed);
-        m_measure->setVisible(!result.timed);
-        m_measure->setEnabled(!m_workspace.measuringRates() && !m_workspace.runState().running);
-        page.note->setText(m_workspace.measuringRates() ? QStringLiteral("Measuring this device …")
-                           : result.timed               ? QStringLiteral("Times by the cost model of this device")
-                                                        : QString());
+        m_advice->setRows(result.advice ? adviceRows(*result.advice, result.controls, result.timed)
+                                        : std::vector<AdviceRow>());
+        const auto& measuring = m_workspace.measuringRates();
+        m_measure->setText(measuring      ? QStringLiteral("Stop measuring")
+                           : result.timed ? QStringLiteral("Measure again")
+                                          : QStringLiteral("Measure times"));
+        m_measure->setEnabled(!m_workspace.runState().running && m_workspace.device().known);
+        page.note->setText(timesNote(result, measuring));
         if (m_workspace.showsOtherControls())
             page.note->setText(QStringLiteral("Of the controls on the left, not of what is shown. ") +
                                page.note->text());

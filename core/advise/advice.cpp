@@ -13,13 +13,11 @@ Result<PlannedControls> planControls(const Controls& controls, const HeapTraits&
                                      std::optional<std::uint64_t> availableBytes) {
     TRY(Job job, makeJob(controls, std::monostate{}));
     VirtualHeap boundless({.granularity = traits.granularity});
-    const Recording recording = plan(job.program, job.controls, boundless);
+    const TracedPlan asked(job, boundless);
+    const Recording& recording = asked.recording;
     if (recording.failure) return fail(ErrorCode::OutOfDeviceMemory, "{}", recording.failure->message);
-    PlannedControls planned{.controls = {},
-                            .peak = findPeak(recording),
-                            .weights = 0,
-                            .ms = rates ? rates->estimateMs(recording) : std::nullopt,
-                            .fits = true};
+    PlannedControls planned{
+        .controls = {}, .peak = findPeak(recording), .weights = 0, .ms = std::nullopt, .fits = true};
     for (const Tensor& tensor : job.program.tensors)
         if (tensor.category == Category::Weights && tensor.memory == MemoryKind::Device)
             planned.weights += tensor.bytes;
@@ -32,12 +30,21 @@ Result<PlannedControls> planControls(const Controls& controls, const HeapTraits&
         std::ranges::all_of(job.program.tensors, [&](const Tensor& tensor) {
             return tensor.memory != MemoryKind::Pinned || tensor.within || tensor.bytes <= traits.largestBlock;
         });
+    const auto estimate = [&](const TracedPlan& traced) {
+        const auto time = rates ? estimatePass(job.program, traced.recording, traced.trace(), *rates) : std::nullopt;
+        if (!time) return;
+        planned.ms = time->ms;
+        planned.unknown = time->unknown;
+    };
     // Where nothing would be refused the other plan is the same; an arena that is refused has nothing to give back.
     if (blocksFit && (planned.peak.reserved <= limit || job.controls.allocatorPolicy() == AllocatorPolicy::Arena)) {
         planned.fits = planned.peak.reserved <= limit;
+        estimate(asked);
     } else {
         VirtualHeap heap(traits, limit);
-        planned.fits = !plan(job.program, job.controls, heap).failure;
+        const TracedPlan limited(job, heap);
+        planned.fits = !limited.recording.failure;
+        estimate(planned.fits ? limited : asked); // giving memory back and taking it again takes time
     }
     planned.controls = std::move(job.controls);
     return planned;

@@ -2,7 +2,7 @@
 // Every single flip of a control from a configuration, planned: what it does to the peak, and by the cost model to
 // time.
 
-#include "core/advise/rates.h"
+#include "core/advise/estimate.h"
 #include "core/job/job.h"
 #include "core/program/flips.h"
 #include "core/timeline/peak.h"
@@ -14,8 +14,9 @@ struct PlannedControls {
     // As if blocks could be as large as one likes: also what cannot run here has a peak to show.
     Peak peak;
     std::uint64_t weights = 0; // bytes on the device
-    std::optional<double> ms;
-    bool fits = true; // on a heap of the traits that has no more than the available bytes
+    std::optional<double> ms;  // of the last pass, see estimatePass()
+    double unknown = 0.0;      // share of it by calls that were never measured
+    bool fits = true;          // on a heap of the traits that has no more than the available bytes
 };
 Result<PlannedControls> planControls(const Controls& controls, const HeapTraits& traits, const Rates* rates,
                                      std::optional<std::uint64_t> availableBytes);

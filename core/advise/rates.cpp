@@ -9,124 +9,323 @@ namespace spikescope {
 
 namespace {
 
-bool ofOp(const RecordedOp& op) {
-    const bool staged = op.kind == OpKind::Upload || op.kind == OpKind::UploadPart || op.kind == OpKind::Download;
-    return (op.phase == Phase::Decode || op.phase == Phase::Encode) && !staged;
+constexpr std::string_view schema = "spikescope.rates/2";
+constexpr double slowest = 1e13; // ns that a table may say; estimates stay finite
+constexpr std::size_t maxSamples = 1 << 16;
+constexpr double busBytesPerNs = 25.0; // what PCIe 4.0 gives through 16 lanes, where it was never measured
+// Sizes that differ by less are one.
+constexpr double sameWork = 1.0001;
+
+bool isDecodeOrEncode(const RecordedOp& op) { return op.phase == Phase::Decode || op.phase == Phase::Encode; }
+
+double median(std::vector<double>& values) {
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::ranges::nth_element(values, middle);
+    return *middle;
 }
-bool isHeavy(const RecordedOp& op) { return op.kind == OpKind::Convolution || op.kind == OpKind::Attention; }
 
-constexpr std::string_view schema = "spikescope.rates/1";
-constexpr double slowest = 1e9; // ns per flop or byte that a table may say; estimates stay finite
+std::vector<std::string_view> words(std::string_view text) {
+    std::vector<std::string_view> list;
+    while (!text.empty()) {
+        const std::size_t end = std::min(text.find(' '), text.size());
+        list.push_back(text.substr(0, end));
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return list;
+}
 
-// What PCIe 4.0 gives through 16 lanes, where it was never measured.
-constexpr Rate hostLink{.nsPerFlop = 0.0, .nsPerByte = 1 / 25.0};
+// How much of a kind's words another one has at the same places; none for another kernel.
+int likeness(const std::vector<std::string_view>& a, const std::vector<std::string_view>& b) {
+    if (a.front() != b.front()) return 0;
+    int same = 1;
+    for (std::size_t i = 1; i < std::min(a.size(), b.size()); ++i) same += a[i] == b[i] ? 2 : 0;
+    return same + (a.size() == b.size() ? 1 : 0);
+}
 
-struct Sums {
-    double ns = 0, flops = 0, bytes = 0;
+// y = a + b x with a, b >= 0, least squares; b alone is zero where x does not vary.
+std::pair<double, double> lineThrough(std::span<const std::pair<double, double>> points) {
+    double n = 0, x = 0, y = 0, xx = 0, xy = 0;
+    for (const auto& [px, py] : points) {
+        ++n;
+        x += px;
+        y += py;
+        xx += px * px;
+        xy += px * py;
+    }
+    if (n == 0) return {0.0, 0.0};
+    const double varied = n * xx - x * x;
+    double slope = varied > 1e-9 * n * xx ? std::max((n * xy - x * y) / varied, 0.0) : 0.0;
+    double begin = (y - slope * x) / n;
+    if (begin < 0.0) {
+        begin = 0.0;
+        slope = xx > 0.0 ? xy / xx : 0.0;
+    }
+    return {begin, slope};
+}
+
+} // namespace
+
+Rates Rates::ofCountedWork() {
+    Rates rates;
+    rates.m_counted = true;
+    rates.other.perUploadedByte = rates.other.perDownloadedByte = 1 / busBytesPerNs;
+    return rates;
+}
+
+void Rates::set(const std::string& kind, CallSample sample) {
+    Samples& samples = m_calls[kind];
+    for (auto near = samples.lower_bound(sample.work / sameWork);
+         near != samples.end() && near->first <= sample.work * sameWork;)
+        near = samples.erase(near);
+    samples[sample.work] = sample.ns;
+}
+
+std::optional<double> Rates::sampleOf(const std::string& kind, double work) const {
+    const auto samples = m_calls.find(kind);
+    if (samples == m_calls.end()) return std::nullopt;
+    const auto near = samples->second.lower_bound(work / sameWork);
+    if (near == samples->second.end() || near->first > work * sameWork) return std::nullopt;
+    return near->second;
+}
+
+bool Rates::knows(const std::string& kind, double work) const { return sampleOf(kind, work).has_value(); }
+
+std::size_t Rates::size() const {
+    std::size_t count = 0;
+    for (const auto& [kind, samples] : m_calls) count += samples.size();
+    return count;
+}
+
+std::size_t Rates::learnCalls(const TracedRun& traced) {
+    const auto& [program, trace, run] = traced;
+    std::map<std::pair<std::string, double>, std::vector<double>> times;
+    std::map<std::uint32_t, std::pair<std::string, double>> known; // by call
+    for (const TraceItem& item : trace) {
+        if (item.kind != TraceItem::Kind::Work || item.call == noIndex || item.op >= run.ops.size()) continue;
+        const RecordedOp& op = run.ops[item.op];
+        if (!isDecodeOrEncode(op) || op.endNs <= op.beginNs) continue;
+        auto [of, isNew] = known.try_emplace(item.call);
+        if (isNew) {
+            const KernelCall& call = program.calls[item.call].kernel;
+            of->second = {workKind(call, program), workOf(call, program)};
+        }
+        times[of->second].push_back(static_cast<double>(op.endNs - op.beginNs));
+    }
+    std::size_t changed = 0;
+    for (auto& [of, list] : times) {
+        const double ns = median(list);
+        changed += sampleOf(of.first, of.second) != ns;
+        set(of.first, {.work = of.second, .ns = ns});
+    }
+    return changed;
+}
+
+namespace {
+
+// What is between the ops of a run.
+class Gaps {
+public:
+    void follow(const TracedRun& traced, bool waitsForEachOp) {
+        const std::size_t passes =
+            static_cast<std::size_t>(std::ranges::count_if(traced.trace, [&](const TraceItem& item) {
+                return opOf(traced, item) && opOf(traced, item)->kind == OpKind::Upload;
+            }));
+        // The first pass is recorded anew, and the last one hands over the output.
+        const std::size_t usual = (passes + 1) / 2;
+        std::size_t pass = 0;
+        m_end = 0;
+        m_staged = m_waited = false;
+        for (const TraceItem& item : traced.trace) {
+            if (item.kind == TraceItem::Kind::Wait) {
+                endBatch();
+                m_waited = item.ahead == 0;
+            }
+            const RecordedOp* op = opOf(traced, item);
+            if (!op) continue;
+            if (op->kind == OpKind::Upload) ++pass;
+            m_isUsual = pass == usual;
+            if (item.call == noIndex)
+                staged(*op, item);
+            else
+                call(*op, waitsForEachOp);
+        }
+        endBatch();
+    }
+
+    std::vector<std::pair<double, double>> batches;            // ops in a batch, ns before it
+    std::vector<std::pair<double, double>> uploads, downloads; // bytes, ns
+
+private:
+    static const RecordedOp* opOf(const TracedRun& traced, const TraceItem& item) {
+        if (item.kind != TraceItem::Kind::Work || item.op >= traced.run.ops.size()) return nullptr;
+        const RecordedOp& op = traced.run.ops[item.op];
+        return isDecodeOrEncode(op) ? &op : nullptr;
+    }
+    void endBatch() {
+        if (m_gap >= 0.0 && m_inBatch > 0) batches.emplace_back(m_inBatch, m_gap);
+        m_gap = -1.0;
+        m_inBatch = 0;
+    }
+    void staged(const RecordedOp& op, const TraceItem& item) {
+        endBatch();
+        m_waited = false;
+        m_staged = true;
+        m_last = nullptr;
+        const auto bytes = static_cast<double>(item.bytes);
+        if (op.kind == OpKind::Download)
+            m_last = &downloads.emplace_back(bytes, static_cast<double>(op.endNs - std::max(op.beginNs, m_end)));
+        else if (op.kind == OpKind::UploadPart && m_isUsual)
+            m_last = &uploads.emplace_back(bytes, static_cast<double>(op.endNs - m_end));
+        m_end = op.endNs;
+    }
+    void call(const RecordedOp& op, bool waitsForEachOp) {
+        const auto gap = static_cast<double>(op.beginNs - m_end);
+        if (m_staged) {
+            if (m_last) m_last->second += gap;
+        } else if (m_isUsual && (m_waited || (waitsForEachOp && m_end > 0))) {
+            endBatch();
+            m_gap = gap;
+        }
+        m_staged = m_waited = false;
+        ++m_inBatch;
+        m_end = op.endNs;
+    }
+
+    std::int64_t m_end = 0;                      // of the last op
+    bool m_staged = false, m_waited = false;     // the host, since the last call
+    bool m_isUsual = false;                      // the pass
+    std::pair<double, double>* m_last = nullptr; // of uploads or downloads, since the last call
+    double m_gap = -1.0;                         // before the batch that is followed; negative: not of interest
+    double m_inBatch = 0;                        // calls
 };
 
 } // namespace
 
-Rates Rates::fit(std::span<const Recording> runs) {
-    std::map<std::pair<std::string, std::string>, Sums> sums;
-    std::map<std::string, Sums> copies; // by dtype
-    std::vector<std::string> heavy;
-    for (const Recording& run : runs)
-        for (const RecordedOp& op : run.ops) {
-            if (!ofOp(op)) continue;
-            const double ns = static_cast<double>(op.endNs - op.beginNs);
-            const auto add = [&](Sums& s) {
-                s.ns += ns;
-                s.flops += static_cast<double>(op.flops);
-                s.bytes += static_cast<double>(op.traffic);
-            };
-            add(sums[{op.name, op.dtype}]);
-            if (op.kind == OpKind::Copy) add(copies[op.dtype]);
-            if (isHeavy(op)) heavy.push_back(op.name);
+void Rates::learnOther(std::span<const TracedRun> runs, bool waitsForEachOp) {
+    Gaps gaps;
+    for (const TracedRun& run : runs) gaps.follow(run, waitsForEachOp);
+    std::tie(other.perWait, other.perOp) = lineThrough(gaps.batches);
+    std::tie(other.perUpload, other.perUploadedByte) = lineThrough(gaps.uploads);
+    std::tie(other.perDownload, other.perDownloadedByte) = lineThrough(gaps.downloads);
+}
+
+void Rates::learnTransfers(const TracedRun& traced) {
+    Rates all;
+    all.learnCalls(traced);
+    for (auto& [kind, samples] : all.m_calls)
+        if (kind.starts_with(name(OpKind::ToHost)) || kind.starts_with(name(OpKind::ToDevice)))
+            m_calls[kind] = std::move(samples);
+}
+
+// Between two samples on the line through their logarithms. Beyond the largest, time grows as work does; below the
+// smallest, as it does between the two smallest, since small calls leave parts of the device idle.
+double Rates::interpolate(const Samples& samples, double work) {
+    const auto upper = samples.lower_bound(work / sameWork);
+    if (upper == samples.end()) {
+        const auto& [most, ns] = *samples.rbegin();
+        return ns * work / most;
+    }
+    if (upper->first <= work * sameWork) return upper->second;
+    const auto a = upper == samples.begin() ? upper : std::prev(upper), b = std::next(a);
+    if (b == samples.end()) return a->second * work / a->first;
+    const double slope = std::log(b->second / a->second) / std::log(b->first / a->first);
+    return a->second * std::pow(work / a->first, std::clamp(slope, 0.0, 1.5));
+}
+
+const Rates::Samples* Rates::mostLike(std::string_view kind) const {
+    const std::vector<std::string_view> wanted = words(kind);
+    const Samples* found = nullptr;
+    int most = 0;
+    for (const auto& [known, samples] : m_calls) {
+        const int like = likeness(wanted, words(known));
+        if (like > most) {
+            most = like;
+            found = &samples;
         }
-    Rates rates;
-    for (const auto& [key, sum] : sums) {
-        if (sum.bytes <= 0 || sum.ns <= 0) continue;
-        Rate& rate = rates.m_rates[key];
-        if (std::ranges::find(heavy, key.first) == heavy.end() || sum.flops <= 0) {
-            rate.nsPerByte = sum.ns / sum.bytes;
-            continue;
-        }
-        const auto copy = copies.find(key.second);
-        if (copy != copies.end() && copy->second.bytes > 0) rate.nsPerByte = copy->second.ns / copy->second.bytes;
-        // Where caches hide the bytes, products still cost something.
-        const double rest = std::max(sum.ns - rate.nsPerByte * sum.bytes, 0.2 * sum.ns);
-        rate.nsPerByte = (sum.ns - rest) / sum.bytes;
-        rate.nsPerFlop = rest / sum.flops;
     }
-    return rates;
+    return found;
 }
 
-Rates Rates::ofCountedWork() {
-    Rates rates;
-    rates.m_any = Rate{.nsPerFlop = 1 / 20e3, .nsPerByte = 1 / 500.0};
-    return rates;
-}
-
-std::optional<Rate> Rates::find(const RecordedOp& op) const {
-    if (op.crossesTheBus()) {
-        const auto measured = m_rates.lower_bound({op.name, ""}); // bytes are bytes, whatever their dtype
-        return measured != m_rates.end() && measured->first.first == op.name ? measured->second : hostLink;
+std::optional<CallTime> Rates::callTime(const KernelCall& call, const Program& program) const {
+    if (m_counted) {
+        const bool crosses = opKind(call) == OpKind::ToHost || opKind(call) == OpKind::ToDevice;
+        const auto bytes = static_cast<double>(traffic(call, program));
+        return CallTime{crosses ? bytes / busBytesPerNs
+                                : static_cast<double>(flops(call, program)) / 20e3 + bytes / 500.0};
     }
-    if (const auto found = m_rates.find({op.name, op.dtype}); found != m_rates.end()) return found->second;
-    for (const auto& [key, rate] : m_rates)
-        if (key.first == op.name) return rate;
-    // Activations other than the measured ones are the same work.
-    const std::string_view base = std::string_view(op.name).substr(0, op.name.rfind('_'));
-    for (const auto& [key, rate] : m_rates)
-        if (key.first.starts_with(base) && key.second == op.dtype) return rate;
-    // What is not measured is small and bound by memory.
-    if (const auto copy = m_rates.find({"copy", op.dtype}); copy != m_rates.end()) return copy->second;
-    return m_any;
-}
-
-std::optional<double> Rates::estimateMs(const Recording& plan) const {
-    double ns = 0;
-    for (const RecordedOp& op : plan.ops) {
-        if (!ofOp(op)) continue;
-        const std::optional<Rate> rate = find(op);
-        if (!rate) return std::nullopt;
-        ns += static_cast<double>(op.times) *
-              (static_cast<double>(op.flops) * rate->nsPerFlop + static_cast<double>(op.traffic) * rate->nsPerByte);
-    }
-    return ns / 1e6;
+    const std::string kind = workKind(call, program);
+    if (const auto found = m_calls.find(kind); found != m_calls.end())
+        return CallTime{interpolate(found->second, workOf(call, program))};
+    if (const Samples* like = mostLike(kind)) return CallTime{interpolate(*like, workOf(call, program)), false};
+    if (std::holds_alternative<TransferCall>(call))
+        return CallTime{static_cast<double>(traffic(call, program)) / busBytesPerNs, false};
+    return std::nullopt;
 }
 
 std::string Rates::toJson() const {
-    nlohmann::ordered_json list = nlohmann::ordered_json::array();
-    for (const auto& [key, rate] : m_rates)
-        list.push_back({{"kernel", key.first},
-                        {"dtype", key.second},
-                        {"ns_per_flop", rate.nsPerFlop},
-                        {"ns_per_byte", rate.nsPerByte}});
-    return nlohmann::ordered_json{{"schema", schema}, {"rates", std::move(list)}}.dump(1);
+    using Json = nlohmann::ordered_json;
+    Json calls = Json::array();
+    for (const auto& [kind, samples] : m_calls) {
+        Json list = Json::array();
+        for (const auto& [work, ns] : samples) list.push_back({work, ns});
+        calls.push_back({{"kind", kind}, {"work_ns", std::move(list)}});
+    }
+    const Json costs{{"between_ops", other.betweenOps},
+                     {"op", other.perOp},
+                     {"wait", other.perWait},
+                     {"reserve", other.perReserve},
+                     {"reserved_byte", other.perReservedByte},
+                     {"return", other.perReturn},
+                     {"returned_byte", other.perReturnedByte},
+                     {"upload", other.perUpload},
+                     {"uploaded_byte", other.perUploadedByte},
+                     {"download", other.perDownload},
+                     {"downloaded_byte", other.perDownloadedByte}};
+    return Json{{"schema", schema}, {"other_ns", costs}, {"calls", std::move(calls)}}.dump();
 }
 
 Result<Rates> Rates::fromJson(std::string_view text) {
     const auto broken = fail(ErrorCode::BadInput, "not a table of rates");
     const auto json = nlohmann::json::parse(text, nullptr, false);
-    if (!json.is_object() || !json.contains("schema") || json["schema"] != schema || !json.contains("rates") ||
-        !json["rates"].is_array())
+    const auto has = [](const nlohmann::json& object, const char* key) {
+        return object.is_object() && object.contains(key);
+    };
+    if (!has(json, "schema") || json["schema"] != schema || !has(json, "other_ns") || !has(json, "calls") ||
+        !json["calls"].is_array())
         return broken;
+    const auto possible = [](const nlohmann::json& value, double least) {
+        return value.is_number() && value.get<double>() >= least && value.get<double>() <= slowest;
+    };
     Rates rates;
-    for (const auto& entry : json["rates"]) {
-        const auto number = [&](const char* key) {
-            return entry.is_object() && entry.contains(key) && entry[key].is_number() ? entry[key].get<double>() : -1.0;
-        };
-        const auto word = [&](const char* key) {
-            return entry.is_object() && entry.contains(key) && entry[key].is_string() ? entry[key].get<std::string>()
-                                                                                      : std::string();
-        };
-        const Rate rate{number("ns_per_flop"), number("ns_per_byte")};
-        const auto possible = [](double ns) { return ns >= 0 && ns <= slowest; };
-        if (!possible(rate.nsPerFlop) || !possible(rate.nsPerByte) || rate == Rate() || word("kernel").empty())
+    const std::pair<const char*, double*> costs[]{{"between_ops", &rates.other.betweenOps},
+                                                  {"op", &rates.other.perOp},
+                                                  {"wait", &rates.other.perWait},
+                                                  {"reserve", &rates.other.perReserve},
+                                                  {"reserved_byte", &rates.other.perReservedByte},
+                                                  {"return", &rates.other.perReturn},
+                                                  {"returned_byte", &rates.other.perReturnedByte},
+                                                  {"upload", &rates.other.perUpload},
+                                                  {"uploaded_byte", &rates.other.perUploadedByte},
+                                                  {"download", &rates.other.perDownload},
+                                                  {"downloaded_byte", &rates.other.perDownloadedByte}};
+    for (const auto& [key, value] : costs) {
+        if (!has(json["other_ns"], key) || !possible(json["other_ns"][key], 0.0)) return broken;
+        *value = json["other_ns"][key].get<double>();
+    }
+    std::size_t count = 0;
+    for (const auto& entry : json["calls"]) {
+        if (!has(entry, "kind") || !entry["kind"].is_string() || !has(entry, "work_ns") ||
+            !entry["work_ns"].is_array() || entry["work_ns"].empty())
             return broken;
-        rates.m_rates[{word("kernel"), word("dtype")}] = rate;
+        const auto kind = entry["kind"].get<std::string>();
+        if (kind.empty() || (count += entry["work_ns"].size()) > maxSamples) return broken;
+        for (const auto& sample : entry["work_ns"]) {
+            if (!sample.is_array() || sample.size() != 2 || !sample[0].is_number() ||
+                !(sample[0].get<double>() >= 1.0) || sample[0].get<double>() > 1e18 || !sample[1].is_number() ||
+                !(sample[1].get<double>() > 0.0) || sample[1].get<double>() > slowest)
+                return broken;
+            rates.m_calls[kind][sample[0].get<double>()] = sample[1].get<double>();
+        }
     }
     if (rates.empty()) return broken;
     return rates;

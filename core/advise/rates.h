@@ -1,9 +1,11 @@
 #pragma once
-// Time of a plan: flops and bytes of each op over rates measured once on a device. A model, and said to be one: the
-// only number of this program that is not counted or measured.
+// How long calls take on a device, as measured there: samples of single calls by kind and size. What is between the
+// samples is interpolated; what was measured is returned as it was.
 
+#include "core/advise/program_trace.h"
+#include "core/advise/work_kind.h"
 #include "core/base/error.h"
-#include "core/memory/recording.h"
+#include "core/program/submit_policy.h"
 
 #include <map>
 #include <optional>
@@ -12,35 +14,73 @@
 
 namespace spikescope {
 
-struct Rate {
-    double nsPerFlop = 0.0, nsPerByte = 0.0;
-    bool operator==(const Rate&) const = default;
+struct CallSample {
+    double work = 0.0; // see workOf()
+    double ns = 0.0;
+};
+
+// Times of one call on the device, ns.
+struct CallTime {
+    double ns = 0.0;
+    bool isKindKnown = true; // else of the kind that is most like it
+};
+
+// What is not the time of a call, in ns: of the device between two ops of one submission, and of the host.
+struct OtherCosts {
+    double betweenOps = 0.0;
+    double perOp = 0.0;   // before its submission
+    double perWait = 0.0; // from the end of a batch to the beginning of the next one
+    double perReserve = 0.0, perReservedByte = 0.0;
+    double perReturn = 0.0, perReturnedByte = 0.0;
+    double perUpload = 0.0, perUploadedByte = 0.0; // of inputs after the first of a pass
+    double perDownload = 0.0, perDownloadedByte = 0.0;
+    bool operator==(const OtherCosts&) const = default;
+};
+
+// `trace`: of the plan of the same program.
+struct TracedRun {
+    const Program& program;
+    std::span<const TraceItem> trace;
+    const Recording& run;
 };
 
 class Rates {
 public:
-    // Fits the rates of all kernels that occur in these runs. An op's time is flops × nsPerFlop + bytes × nsPerByte:
-    // for convolutions and attention a byte costs what it costs in a copy and the rest is flops; all else is bytes
-    // alone.
-    static Rates fit(std::span<const Recording> runs);
-
     // Of no device: counted work at 20 TFLOP/s and 500 GB/s, 25 GB/s between device and host, whatever the kernel. Such
-    // times order configurations.
+    // times order configurations and say no more.
     static Rates ofCountedWork();
 
-    // Of the decode or encode phase, in ms. A kernel that was never measured in this dtype counts as in another one,
-    // one that was never measured at all as a copy.
-    std::optional<double> estimateMs(const Recording& plan) const;
-    bool empty() const { return m_rates.empty(); }
+    // Replaces the sample of this kind and size, if there is one.
+    void set(const std::string& kind, CallSample sample);
+    bool knows(const std::string& kind, double work) const;
+    std::optional<double> sampleOf(const std::string& kind, double work) const; // ns
+
+    // From a run's own times: of each kind and size the median. Returns how many samples are new or changed.
+    // Tiles that ran beside each other have no times of their own.
+    std::size_t learnCalls(const TracedRun& traced);
+    // From the times between the ops of runs.
+    void learnOther(std::span<const TracedRun> runs, bool waitsForEachOp);
+    void learnTransfers(const TracedRun& run); // between device and host alone
+
+    // Nothing where nothing like it was measured.
+    std::optional<CallTime> callTime(const KernelCall& call, const Program& program) const;
+
+    OtherCosts other;
+    SubmitPolicy submit; // of the device; not part of the table
+    bool counted() const { return m_counted; }
+    bool empty() const { return !m_counted && m_calls.empty(); }
+    std::size_t size() const; // samples
 
     std::string toJson() const;
     static Result<Rates> fromJson(std::string_view text);
 
 private:
-    std::optional<Rate> find(const RecordedOp& op) const;
+    using Samples = std::map<double, double>; // ns by work
+    static double interpolate(const Samples& samples, double work);
+    const Samples* mostLike(std::string_view kind) const;
 
-    std::map<std::pair<std::string, std::string>, Rate> m_rates; // by kernel and dtype
-    std::optional<Rate> m_any;                                   // of kernels that are not in the table
+    std::map<std::string, Samples, std::less<>> m_calls; // by kind
+    bool m_counted = false;
 };
 
 } // namespace spikescope

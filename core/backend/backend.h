@@ -10,6 +10,7 @@
 #include "core/io/latents.h"
 #include "core/io/sinks.h"
 #include "core/model/parameters.h"
+#include "core/program/submit_policy.h"
 #include "core/program/walk.h"
 
 #include <functional>
@@ -25,6 +26,18 @@ struct BackendFacts {
     std::vector<MemorySpace> spaces; // those of its Recordings
     bool cpu = false;                // computes on the machine's own processor, in the machine's memory
     bool sparseMemory = false;       // maps memory into ranges of addresses, see Heap::reserveRange()
+    SubmitPolicy submit = {};        // how runs hand over their calls
+};
+
+// One call of a program, to be timed.
+struct CallOfProgram {
+    const Program* program = nullptr;
+    std::uint32_t call = 0; // index
+};
+// Device times of a call alone, ns. They agree where nothing else disturbs the device.
+struct CallTimes {
+    double ns = 0.0, again = 0.0; // the fastest of its repeats, and the next one
+    double between = 0.0;         // from the end of one pass to the beginning of the next
 };
 
 // What one run reads and writes beside the device's memory. All of it outlives the run.
@@ -58,6 +71,11 @@ public:
     virtual Heap& heap() = 0;
     // The program and what `io` refers to outlive the machine. One machine at a time.
     virtual Result<std::unique_ptr<RunMachine>> machine(const Program& program, const RunIo& io) = 0;
+    // Times calls on a device that is awake, over random values, more or less in their order. `each` gets the index of
+    // a call and its times, or nothing where its tensors take too much memory; when it returns false the rest is left
+    // out.
+    virtual Result<void> timeCalls(std::span<const CallOfProgram> calls,
+                                   const std::function<bool(std::size_t, const std::optional<CallTimes>&)>& each) = 0;
     // Differs between devices, drivers, kernels and versions of this program: whatever changes measured times.
     virtual std::string identity() const = 0;
 

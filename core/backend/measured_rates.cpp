@@ -1,43 +1,179 @@
 #include "core/backend/measured_rates.h"
 
+#include "core/advise/estimate.h"
 #include "core/backend/run_job.h"
+#include "core/base/text.h"
+#include "core/program/planner.h"
+#include "core/program/presets.h"
 
+#include <algorithm>
 #include <array>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <set>
+#include <tuple>
 
 namespace spikescope {
 
 namespace {
 
-// Every kernel occurs in one of these.
-constexpr std::array<std::array<std::pair<std::string_view, std::string_view>, 4>, 6> variants{{
-    {{{"conv", "direct"}, {"upsample", "fused"}, {"norm", "fused"}, {"attention", "chunked"}}},
-    {{{"conv", "direct"}, {"upsample", "folded"}, {"norm", "on-load"}, {"attention", "chunked"}}},
-    {{{"conv", "im2col"}, {"upsample", "broadcast"}, {"norm", "separate"}, {"attention", "naive"}}},
-    {{{"conv", "winograd"}, {"upsample", "nearest"}, {"norm", "separate"}, {"attention", "chunked"}}},
-    {{{"tile", "stripe:1/4"}, {"spill", "host"}, {"upsample", "folded"}, {"norm", "on-load"}}},
-    {{{"layout-copies", "on"}, {"upsample", "broadcast"}, {"norm", "separate"}, {"attention", "chunked"}}},
-}};
+using Clock = std::chrono::steady_clock;
 
-Result<Rates> measure(Backend& backend) {
-    std::vector<Recording> runs;
-    // Large enough to keep the device busy, small enough to wait for.
-    const std::uint64_t side = backend.facts().cpu ? 64 : 512;
-    for (const std::string_view dtype : {"bf16", "fp16", "fp32"})
-        for (const auto& variant : variants) {
-            Controls controls = defaultControls();
-            controls.width = controls.height = side;
-            CHECK(setControl(controls, "activations", dtype));
-            for (const auto& [control, value] : variant) CHECK(setControl(controls, control, value));
-            TRY(const Job job, makeJob(controls, InputChoice(std::uint64_t{7})));
-            // A GPU's first run of a variant also wakes it up.
-            const int count = backend.facts().cpu ? 1 : 2;
-            for (int i = 1; i <= count; ++i) {
-                RunOutcome outcome = runJob(backend, job, {}, CancelFlag{});
-                if (outcome.error) return tl::unexpected<Error>(std::move(*outcome.error));
-                if (i == count) runs.push_back(std::move(outcome.recording));
-            }
+double secondsSince(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+double median(std::vector<double> values) {
+    if (values.empty()) return 0.0;
+    std::ranges::sort(values);
+    return values[values.size() / 2];
+}
+
+// The configurations whose calls are wanted: these controls and the presets, and behind them every single flip.
+std::array<std::vector<Controls>, 2> configurations(const Controls& asked) {
+    std::array<std::vector<Controls>, 2> lists{{{asked}, {}}};
+    for (const Preset& preset : presets()) {
+        Controls controls = asked;
+        if (applyPreset(controls, preset.name)) lists[0].push_back(controls);
+    }
+    for (const ControlInfo& info : controlTable())
+        for (const std::string_view value : info.flips) {
+            Controls controls = asked;
+            if (setControl(controls, info.name, value) && checkControls(controls)) lists[1].push_back(controls);
         }
-    return Rates::fit(runs);
+    return lists;
+}
+
+struct WantedCalls {
+    std::vector<std::unique_ptr<Job>> jobs; // which the calls are of
+    std::vector<CallOfProgram> calls;
+    std::vector<std::string> kinds;
+};
+
+// Each kind in each size once; all sizes of a kind one behind the other, as they share what has to be compiled. Maps of
+// a model's levels differ by factors of two, so sizes between those of the pictures occur, too.
+WantedCalls wantedCalls(const Controls& asked, bool cpu, const Rates& known, const CancelFlag* cancel) {
+    constexpr std::array<std::uint64_t, 3> sidesOfGpu{512, 1024, 256}, sidesOfCpu{128, 64, 256};
+    struct Wanted {
+        CallOfProgram call;
+        std::size_t list, kind, side;
+    };
+    WantedCalls result;
+    std::vector<Wanted> wanted;
+    std::vector<std::string> kinds;
+    std::map<std::string, std::size_t> indices; // of kinds
+    std::set<std::pair<std::size_t, double>> seen;
+    const auto lists = configurations(asked);
+    for (std::size_t list = 0; list < lists.size(); ++list)
+        for (std::size_t side = 0; side < sidesOfGpu.size(); ++side)
+            for (Controls controls : lists[list]) {
+                if (cancel && cancel->raised()) return {};
+                controls.width = controls.height = (cpu ? sidesOfCpu : sidesOfGpu)[side];
+                controls.batch = controls.repeat = 1;
+                controls.enforce = false;
+                auto job = makeJob(std::move(controls), std::monostate{});
+                if (!job) continue;
+                result.jobs.push_back(std::make_unique<Job>(std::move(*job)));
+                const Program& program = result.jobs.back()->program;
+                const std::size_t before = wanted.size();
+                for (std::uint32_t i = 0; i < program.calls.size(); ++i) {
+                    const KernelCall& call = program.calls[i].kernel;
+                    if (std::holds_alternative<TransferCall>(call)) continue; // no kernel
+                    const std::string kind = workKind(call, program);
+                    const double work = workOf(call, program);
+                    const auto [index, isNew] = indices.try_emplace(kind, kinds.size());
+                    if (isNew) kinds.push_back(kind);
+                    if (known.knows(kind, work) || !seen.emplace(index->second, work).second) continue;
+                    wanted.push_back(
+                        {.call = {.program = &program, .call = i}, .list = list, .kind = index->second, .side = side});
+                }
+                if (wanted.size() == before) result.jobs.pop_back();
+            }
+    std::ranges::stable_sort(wanted, {}, [&](const Wanted& w) {
+        // Large pictures take a CPU device long: first everything in small ones.
+        return cpu ? std::tuple(w.list, w.side == 2, w.kind, w.side) : std::tuple(w.list, false, w.kind, w.side);
+    });
+    for (const Wanted& w : wanted) {
+        result.calls.push_back(w.call);
+        result.kinds.push_back(kinds[w.kind]);
+    }
+    return result;
+}
+
+// What the driver takes for memory, from blocks of two sizes that are held together, as a run holds them.
+void measureMemory(Backend& backend, OtherCosts& costs) {
+    constexpr std::array<std::uint64_t, 2> sizes{std::uint64_t{2} << 20, std::uint64_t{64} << 20};
+    std::array<double, 2> reserve{}, giveBack{};
+    Heap& heap = backend.heap();
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+        std::vector<double> reserved, returned;
+        std::vector<HeapBlock> blocks;
+        for (int repeat = 0; repeat < 9; ++repeat) {
+            const auto begin = Clock::now();
+            const auto block = heap.allocate(sizes[i], MemoryKind::Device);
+            if (!block) break;
+            reserved.push_back(1e9 * secondsSince(begin));
+            blocks.push_back(*block);
+        }
+        for (const HeapBlock& block : blocks) {
+            const auto begin = Clock::now();
+            heap.free(block);
+            returned.push_back(1e9 * secondsSince(begin));
+        }
+        reserve[i] = median(reserved);
+        giveBack[i] = median(returned);
+    }
+    const auto line = [&](const std::array<double, 2>& ns, double& each, double& perByte) {
+        perByte = std::max(ns[1] - ns[0], 0.0) / static_cast<double>(sizes[1] - sizes[0]);
+        each = std::max(ns[0] - perByte * static_cast<double>(sizes[0]), 0.0);
+    };
+    line(reserve, costs.perReserve, costs.perReservedByte);
+    line(giveBack, costs.perReturn, costs.perReturnedByte);
+}
+
+// Small runs show what is between ops: waiting for the device, tiles' inputs and outputs, and the bus.
+Result<void> measureHost(Backend& backend, Rates& rates, const CancelFlag* cancel) {
+    const CancelFlag never;
+    const std::string size = backend.facts().cpu ? "64x64" : "512x512";
+    using Values = std::vector<std::pair<std::string_view, std::string_view>>;
+    const std::array<Values, 5> runs{
+        Values{{"model", "taef1"}, {"lifetime", "lazy"}, {"evaluate", "layer"}},
+        Values{{"model", "taef1"}, {"lifetime", "lazy"}, {"evaluate", "block"}},
+        Values{{"model", "taef1"}, {"tile", backend.facts().cpu ? "32" : "64"}, {"overlap", "0"}},
+        Values{{"model", "taef1"}, {"tile", backend.facts().cpu ? "48" : "384"}, {"overlap", "0"}},
+        Values{{"model", "sd15"}, {"tile", "stripe:1/4"}, {"spill", "host"}}};
+    std::vector<std::unique_ptr<Job>> jobs;
+    std::vector<std::unique_ptr<TracedPlan>> traces;
+    VirtualHeap heap({.granularity = backend.heap().traits().granularity});
+    std::vector<Recording> recordings;
+    for (const Values& values : runs) {
+        Controls controls = defaultControls();
+        CHECK(applyPreset(controls, "fastest"));
+        for (const auto& [control, value] : values) CHECK(setControl(controls, control, value));
+        CHECK(setControl(controls, "size", size));
+        CHECK(setControl(controls, "allocator", "auto"));
+        controls.repeat = backend.facts().cpu ? 1 : 3;
+        TRY(Job made, makeJob(std::move(controls), InputChoice(std::uint64_t{7})));
+        jobs.push_back(std::make_unique<Job>(std::move(made)));
+        RunOutcome outcome = runJob(backend, *jobs.back(), {}, cancel ? *cancel : never);
+        if (outcome.error) return tl::unexpected<Error>(std::move(*outcome.error));
+        traces.push_back(std::make_unique<TracedPlan>(*jobs.back(), heap));
+        recordings.push_back(std::move(outcome.recording));
+    }
+    std::vector<TracedRun> traced;
+    for (std::size_t i = 0; i < recordings.size(); ++i)
+        traced.push_back({jobs[i]->program, traces[i]->trace(), recordings[i]});
+    rates.learnTransfers(traced.back());
+    traced.pop_back();
+    rates.learnOther(traced, backend.facts().submit.waitForEachOp);
+    return {};
+}
+
+// Repeats of a call on a quiet machine differ by a few percent.
+constexpr double disagree = 1.15;
+constexpr double tooSlow = 1.5;
+
+void keep(const Backend& backend, const std::string& cacheFolder, const Rates& rates) {
+    (void)backend.writeCache("rates", cacheFolder, rates.toJson()); // what cannot be kept is measured again next time
 }
 
 } // namespace
@@ -47,15 +183,90 @@ std::optional<Rates> keptRates(const Backend& backend, const std::string& cacheF
     if (!text) return std::nullopt;
     auto kept = Rates::fromJson(*text);
     if (!kept) return std::nullopt; // a damaged table is measured again
+    kept->submit = backend.facts().submit;
     return std::move(*kept);
 }
 
-Result<Rates> ratesOf(Backend& backend, const std::string& cacheFolder, const std::function<void()>& beforeMeasuring) {
-    if (auto kept = keptRates(backend, cacheFolder)) return std::move(*kept);
-    if (beforeMeasuring) beforeMeasuring();
-    TRY(Rates rates, measure(backend));
-    (void)backend.writeCache("rates", cacheFolder, rates.toJson()); // what cannot be kept is measured again next time
-    return rates;
+Result<MeasuredRates> measureRates(Backend& backend, const Controls& controls, const MeasureOptions& options) {
+    const auto begin = Clock::now();
+    const bool cpu = backend.facts().cpu;
+    const double enough = cpu ? 24.0 : 9.0; // s; what was begun then takes a few more
+    std::optional<Rates> kept;
+    if (!options.again) kept = keptRates(backend, options.cacheFolder);
+    MeasuredRates measured{.rates = kept.value_or(Rates())};
+    measured.rates.submit = backend.facts().submit;
+    const WantedCalls wanted = wantedCalls(controls, cpu, measured.rates, options.cancel);
+    if (options.cancel && options.cancel->raised()) return fail(ErrorCode::Cancelled, "cancelled");
+    if (wanted.calls.empty() && kept) return measured;
+
+    if (!kept) {
+        if (options.progress) options.progress({.done = 0, .total = wanted.calls.size(), .kind = "small runs"});
+        measureMemory(backend, measured.rates.other);
+        CHECK(measureHost(backend, measured.rates, options.cancel));
+    }
+    measured.left = wanted.calls.size();
+    std::vector<double> spread, between;
+    std::vector<std::pair<std::size_t, double>> first; // calls that are timed once more in the end
+    const auto raised = [&] { return options.cancel && options.cancel->raised(); };
+    CHECK(backend.timeCalls(wanted.calls, [&](std::size_t i, const std::optional<CallTimes>& times) {
+        if (raised()) return false;
+        if (times) {
+            const auto& [program, call] = wanted.calls[i];
+            measured.rates.set(wanted.kinds[i],
+                               {.work = workOf(program->calls[call].kernel, *program), .ns = times->ns});
+            ++measured.added;
+            spread.push_back(times->again / times->ns);
+            if (times->between > 0.0) between.push_back(times->between);
+            if (first.size() < 8) first.emplace_back(i, times->ns);
+        }
+        --measured.left;
+        if (options.progress)
+            options.progress(
+                {.done = wanted.calls.size() - measured.left, .total = wanted.calls.size(), .kind = wanted.kinds[i]});
+        return secondsSince(begin) < enough;
+    }));
+    if (raised()) return fail(ErrorCode::Cancelled, "cancelled");
+    std::vector<CallOfProgram> again;
+    for (const auto& [i, ns] : first) again.push_back(wanted.calls[i]);
+    std::vector<double> change;
+    CHECK(backend.timeCalls(again, [&](std::size_t i, const std::optional<CallTimes>& times) {
+        if (times) change.push_back(std::max(times->ns, first[i].second) / std::min(times->ns, first[i].second));
+        return !raised();
+    }));
+    if (!kept) measured.rates.other.betweenOps = cpu ? 0.0 : median(between);
+    const double worst = std::max(median(spread), median(change));
+    if (worst > disagree) {
+        measured.disagreement = fmt::format(
+            "repeats of the same calls differ by a factor of {:.2f}, so the machine is busy and nothing was kept",
+            worst);
+        measured.rates = kept.value_or(Rates());
+        measured.added = 0;
+        return measured;
+    }
+    keep(backend, options.cacheFolder, measured.rates);
+    return measured;
+}
+
+bool knowsKindsOf(const Rates& rates, const Program& program) {
+    return std::ranges::all_of(program.calls, [&](const Call& call) {
+        const auto time = rates.callTime(call.kernel, program);
+        return time && time->isKindKnown;
+    });
+}
+
+std::string learnFromRun(Backend& backend, const Job& job, const Recording& run, const std::string& cacheFolder) {
+    if (run.failure || job.controls.tilesInFlight > 1) return {};
+    std::optional<Rates> rates = keptRates(backend, cacheFolder);
+    if (!rates) return {}; // measured ones come first: a run has a part of the kinds alone
+    VirtualHeap heap({.granularity = backend.heap().traits().granularity});
+    const TracedPlan traced(job, heap);
+    const auto estimate = estimatePass(job.program, traced.recording, traced.trace(), *rates);
+    if (estimate && estimate->unknown < 0.1 && run.durationMs > tooSlow * estimate->ms)
+        return fmt::format("the run took {}, {:.1f} times what was estimated; the machine may have been busy, so its "
+                           "times are not kept",
+                           formatDuration(run.durationMs), run.durationMs / estimate->ms);
+    if (rates->learnCalls({job.program, traced.trace(), run}) > 0) keep(backend, cacheFolder, *rates);
+    return {};
 }
 
 } // namespace spikescope

@@ -29,19 +29,23 @@ Result<std::unique_ptr<Allocator>> makeAllocator(const Program& program, const C
     return std::make_unique<ArenaAllocator>(heap, recorder, std::move(layout));
 }
 
-Recording plan(const Program& program, const Controls& controls, Heap& heap) {
-    Recording recording;
+void plan(const Program& program, const Controls& controls, Heap& heap, Recording& recording, Machine& machine) {
     recording.kind = RecordingKind::Plan;
     describe(program, controls, recording);
     Recorder recorder(recording);
     auto allocator = makeAllocator(program, controls, heap, recorder);
     if (!allocator) {
         recording.failure = failureOf(allocator.error(), program, heap.bytesFree(), 0);
-        return recording;
+        return;
     }
-    Machine nothing;
     const CancelFlag never;
-    (void)walk(program, **allocator, recording, recorder, nothing, never); // a refusal is in the Recording
+    (void)walk(program, **allocator, recording, recorder, machine, never); // a refusal is in the Recording
+}
+
+Recording plan(const Program& program, const Controls& controls, Heap& heap) {
+    Recording recording;
+    Machine nothing;
+    plan(program, controls, heap, recording, nothing);
     return recording;
 }
 

@@ -18,5 +18,7 @@ std::unique_ptr<Allocator> makeDynamicAllocator(const Controls& controls, Heap& 
 
 // A Recording of kind "plan"; a refusal of the heap stands in its failure.
 Recording plan(const Program& program, const Controls& controls, Heap& heap);
+// The same into `recording`, which is empty, with a machine that looks on.
+void plan(const Program& program, const Controls& controls, Heap& heap, Recording& recording, Machine& machine);
 
 } // namespace spikescope

@@ -7,10 +7,6 @@ namespace spikescope {
 
 namespace {
 
-// A submission costs a GPU some time, so small ops share one. Long ops, such as attention over a large image, are split
-// over several, so that a cancel is soon heard and no driver takes the device for hung.
-constexpr std::uint64_t maxFlops = 1'000'000'000'000;
-constexpr std::uint64_t maxInFlight = 4; // submissions
 // Bounds the host's memory where a program of thousands of different calls is repeated.
 constexpr std::size_t maxReusableDispatches = 8192;
 
@@ -76,7 +72,7 @@ Result<void> CommandStream::gatherConcurrent() {
             call.gatheredIn = m_bufferNumber;
         }
         m_gathered.back().endsGroup = true;
-        if (m_flops < maxFlops && !(group + 1 == groups && m_policy.waitForEachOp)) continue;
+        if (m_flops < m_policy.maxFlops && !(group + 1 == groups && m_policy.waitForEachOp)) continue;
         CHECK(submit());
         if (m_cancel.raised()) return fail(ErrorCode::Cancelled, "cancelled");
     }
@@ -227,7 +223,8 @@ Result<void> CommandStream::submit() {
     CHECK(endCopying());
     m_flops = 0;
     if (m_queue.empty()) return {};
-    if (m_device.submitted() >= maxInFlight) CHECK(m_device.wait(m_device.submitted() + 1 - maxInFlight));
+    if (m_device.submitted() >= m_policy.maxInFlight)
+        CHECK(m_device.wait(m_device.submitted() + 1 - m_policy.maxInFlight));
     m_commands.clear();
     for (const CommandBuffer* buffer : m_queue) m_commands.push_back(buffer->commands.get());
     const auto submission = m_device.submit(m_commands);

@@ -3,7 +3,7 @@
 // was recorded once is submitted again wherever the same calls follow each other and no tensor of theirs has moved: of
 // tiles and repeated passes all but the first.
 //
-//   submission                       all command buffers since the last one; at most a TFLOP of work
+//   submission                       all command buffers since the last one; see SubmitPolicy
 //     command buffer                 reusable, or recorded for one time (copies)
 //       barrier │ group              dispatches of concurrent calls; no barrier between them
 //                   dispatch         one of a call: dispatch i of every concurrent call is in group i
@@ -13,15 +13,12 @@
 #include "core/base/cancel.h"
 #include "core/kernels/kernels.h"
 #include "core/memory/recording.h"
+#include "core/program/submit_policy.h"
 
 #include <memory>
 #include <vector>
 
 namespace spikescope {
-
-struct SubmitPolicy {
-    bool waitForEachOp = false; // else several submissions are in flight
-};
 
 class CommandStream {
 public:

@@ -1,5 +1,7 @@
 #include "core/vulkan/vulkan_backend.h"
 
+#include "core/vulkan/call_sampler.h"
+
 namespace spikescope {
 
 Result<std::unique_ptr<VulkanBackend>> VulkanBackend::open(const VulkanOptions& options) {
@@ -14,17 +16,23 @@ Result<std::unique_ptr<VulkanBackend>> VulkanBackend::open(const VulkanOptions& 
         .device = {.name = report.name, .driver = report.driver, .kernels = std::string(backend->m_kernels->name())},
         .spaces = {{"host", SpaceKind::Host}, {"device", SpaceKind::Device, report.heapBytes}},
         .cpu = report.cpu,
-        .sparseMemory = report.sparseBinding};
+        .sparseMemory = report.sparseBinding,
+        // A CPU device gains nothing from work in flight, and this way a cancel waits for one op at most.
+        .submit = options.submit.value_or(SubmitPolicy{.waitForEachOp = report.cpu})};
     backend->m_kernels->tiles() = backend->keptTiles(options.cacheFolder);
-    // A CPU device gains nothing from work in flight, and this way a cancel waits for one op at most.
-    backend->m_executor = {.submit = options.submit.value_or(SubmitPolicy{.waitForEachOp = report.cpu}),
-                           .poison = options.poison};
+    backend->m_executor = {.submit = backend->m_facts.submit, .poison = options.poison};
     return backend;
 }
 
 Result<std::unique_ptr<RunMachine>> VulkanBackend::machine(const Program& program, const RunIo& io) {
     TRY(std::unique_ptr<RunMachine> made, Executor::create(*m_device, *m_heap, *m_kernels, program, io, m_executor));
     return made;
+}
+
+Result<void> VulkanBackend::timeCalls(std::span<const CallOfProgram> calls,
+                                      const std::function<bool(std::size_t, const std::optional<CallTimes>&)>& each) {
+    TRY(const auto sampler, CallSampler::create(*m_device, *m_heap, *m_kernels));
+    return sampler->sample(calls, each);
 }
 
 std::string VulkanBackend::identity() const {

@@ -30,6 +30,8 @@ public:
     const BackendFacts& facts() const override { return m_facts; }
     VulkanHeap& heap() override { return *m_heap; }
     Result<std::unique_ptr<RunMachine>> machine(const Program& program, const RunIo& io) override;
+    Result<void> timeCalls(std::span<const CallOfProgram> calls,
+                           const std::function<bool(std::size_t, const std::optional<CallTimes>&)>& each) override;
     std::string identity() const override;
 
     Device& device() { return *m_device; }
