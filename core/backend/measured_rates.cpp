@@ -49,10 +49,10 @@ struct WantedCalls {
     std::vector<std::string> kinds;
 };
 
-// Each kind in each size once; all sizes of a kind one behind the other, as they share what has to be compiled. Maps of
-// a model's levels differ by factors of two, so sizes between those of the pictures occur, too.
+// Each kind in each size once. On a GPU all sizes of a kind follow each other, as they share what has to be compiled.
+// Maps of a model's levels differ by factors of two, so sizes between those of the pictures occur, too.
 WantedCalls wantedCalls(const Controls& asked, bool cpu, const Rates& known, const CancelFlag* cancel) {
-    constexpr std::array<std::uint64_t, 3> sidesOfGpu{512, 1024, 256}, sidesOfCpu{128, 64, 256};
+    constexpr std::array<std::uint64_t, 3> sidesOfGpu{512, 1024, 256}, sidesOfCpu{64, 128, 256};
     struct Wanted {
         CallOfProgram call;
         std::size_t list, kind, side;
@@ -89,8 +89,8 @@ WantedCalls wantedCalls(const Controls& asked, bool cpu, const Rates& known, con
                 if (wanted.size() == before) result.jobs.pop_back();
             }
     std::ranges::stable_sort(wanted, {}, [&](const Wanted& w) {
-        // Large pictures take a CPU device long: first everything in small ones.
-        return cpu ? std::tuple(w.list, w.side == 2, w.kind, w.side) : std::tuple(w.list, false, w.kind, w.side);
+        // A CPU device takes long: first everything in small pictures.
+        return cpu ? std::tuple(w.list, w.side, w.kind) : std::tuple(w.list, w.kind, w.side);
     });
     for (const Wanted& w : wanted) {
         result.calls.push_back(w.call);
