@@ -80,6 +80,10 @@ public:
             look();
         });
         // Nobody is there to answer.
+        connect(&workspace, &Workspace::roomShort, this, [this](const Shortage& shortage) {
+            printError("spikescope: {}\n", shortage.sentence());
+            m_failed = true;
+        });
         connect(&workspace, &Workspace::choiceNeeded, this, [this] {
             if (!m_workspace.awaitingChoice()) return;
             printError("spikescope: {}\n", m_workspace.awaitingChoice()->question);
@@ -180,8 +184,17 @@ int runWindow(QApplication& app, const Options& options) {
     } else {
         window.restoreSettings();
     }
-    if (options.files.empty() && !options.controls.given()) window.welcome();
-    workspace.restore(controls, {});
+    std::string preset = options.controls.preset;
+    if (!options.controls.given() && !grabbing)
+        preset = QSettings().value(QStringLiteral("preset")).toString().toStdString();
+    workspace.restore(controls, {}, preset);
+    // Once, and in pictures of a start.
+    QSettings settings;
+    if (options.files.empty() && !options.controls.given() &&
+        (grabbing || !settings.value(QStringLiteral("welcomed")).toBool())) {
+        window.welcome();
+        if (!grabbing) settings.setValue(QStringLiteral("welcomed"), true);
+    }
     for (const QString& complaint : complaints)
         workspace.tell(Notice::Kind::Warning, QStringLiteral("Settings: ") + complaint);
     window.show();

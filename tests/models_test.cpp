@@ -88,8 +88,8 @@ TEST(Tables, behaveAsModels) {
                             .ms = {},
                             .fits = false});
     AdviceModel checked(adviceColumns()), flips(adviceColumns());
-    checkModel(checked, adviceRows(advice));
-    flips.setRows(adviceRows(advice));
+    checkModel(checked, adviceRows(advice, defaultControls()));
+    flips.setRows(adviceRows(advice, defaultControls()));
     EXPECT_EQ(flips.index(0, 0).data().toString(), QStringLiteral("conv direct"));
     EXPECT_EQ(flips.index(0, 1).data().toString(), QStringLiteral("−6 B"));
     EXPECT_EQ(flips.index(0, 3).data().toString(), QStringLiteral("+2.00 ms"));

@@ -41,13 +41,27 @@ DeviceFacts factsOf(Backend& backend, std::optional<Rates> rates) {
 FitResult fitOf(const Controls& controls, std::uint64_t availableBytes, FitWish wish, DeviceFacts facts,
                 const CancelFlag& cancel) {
     if (isBudgetOfOther(controls, facts.cpu)) facts = {};
-    FitResult result{.availableBytes = availableBytes};
+    FitResult result{.availableBytes = availableBytes, .wish = wish};
     FitOptions options{.kept = {}, .approximate = wish.approximate, .dtype = wish.dtype, .cancel = &cancel};
     if (facts.known) options.availableHostBytes = availableMachineMemory();
     const auto fit = spikescope::fit(controls, facts.traits, availableBytes, facts.rates.get(), options);
     if (!fit) {
         result.error = fit.error();
         return result;
+    }
+    if (!fit->chosen) {
+        // What would help is found by trying it, the least to give up first.
+        for (const FitWish more :
+             {FitWish{.approximate = true, .dtype = wish.dtype},
+              FitWish{.approximate = wish.approximate, .dtype = true}, FitWish{.approximate = true, .dtype = true}}) {
+            if (more == wish) continue;
+            options.approximate = more.approximate;
+            options.dtype = more.dtype;
+            const auto other = spikescope::fit(controls, facts.traits, availableBytes, facts.rates.get(), options);
+            if (!other || !other->chosen) continue;
+            result.would = more;
+            break;
+        }
     }
     const PlannedControls& found = fit->chosen ? *fit->chosen : fit->leanest;
     result.fits = fit->chosen.has_value();
@@ -79,7 +93,9 @@ PlanResult planOf(const Controls& controls, std::uint64_t granularity) {
     result.controls.width = job->controls.width;
     result.controls.height = job->controls.height;
     result.notes = job->notes;
-    result.timeline = std::make_shared<const Timeline>(planJob(*job, {.granularity = granularity}));
+    Recording plan = planJob(*job, {.granularity = granularity});
+    plan.controls = controlValues(result.controls); // what was asked for, with what it is run at
+    result.timeline = std::make_shared<const Timeline>(std::move(plan));
     return result;
 }
 
@@ -155,6 +171,12 @@ struct Engine::Threads {
             setFacts(factsOf(*backend, keptRates(*backend, defaultCacheFolder())));
         }
         return backend.get();
+    }
+    FreeMemory freeMemory() const {
+        const Device& device = backend->device();
+        return {.device = device.bytesFree(),
+                .machine = availableMachineMemory(),
+                .shared = backend->facts().cpu || device.report().type == "integrated GPU"};
     }
     DeviceSummary summary() const {
         const BackendFacts& opened = backend->facts();
@@ -273,13 +295,13 @@ void Engine::measureRates() {
     });
 }
 
-void Engine::run(const Controls& controls, const InputSource& input) {
+void Engine::run(const Controls& controls, const InputSource& input, Room room) {
     m_running = true;
     m_threads->cancelRun = std::make_shared<CancelFlag>();
-    m_threads->running.add([this, controls, input, cancel = m_threads->cancelRun] {
+    m_threads->running.add([this, controls, input, room, cancel = m_threads->cancelRun] {
         bool ended = false;
         RunResult result = answerOf(RunResult{.controls = controls}, [&] {
-            RunResult made = runNow(controls, input, *cancel);
+            RunResult made = runNow(controls, input, room, *cancel);
             ended = true;
             return made;
         });
@@ -294,8 +316,8 @@ void Engine::run(const Controls& controls, const InputSource& input) {
     });
 }
 
-RunResult Engine::runNow(const Controls& controls, const InputSource& input, const CancelFlag& cancel) {
-    RunResult result{.timeline = {}, .picture = {}, .moments = {}, .controls = controls, .notes = {}, .error = {}};
+RunResult Engine::runNow(const Controls& controls, const InputSource& input, Room room, const CancelFlag& cancel) {
+    RunResult result{.controls = controls};
     const auto failed = [&](Error error) {
         result.error = std::move(error);
         return result;
@@ -312,7 +334,10 @@ RunResult Engine::runNow(const Controls& controls, const InputSource& input, con
     const PreviewSink& preview = **made;
     sinks.push_back(std::move(*made));
 
-    const TimeLeft timeLeft(planJob(*job, (*backend)->heap().traits()));
+    const Recording plan = planJob(*job, (*backend)->heap().traits());
+    if (room == Room::Check)
+        if ((result.shortage = shortageOf(plan, m_threads->freeMemory()))) return result;
+    const TimeLeft timeLeft(plan);
     const Clock::time_point begin = Clock::now();
     Clock::time_point last = begin;
     double pauseMs = 0.0;

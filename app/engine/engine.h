@@ -4,6 +4,7 @@
 
 #include "app/engine/open_file.h"
 #include "app/engine/picture.h"
+#include "app/engine/room.h"
 #include "core/base/cancel.h"
 #include "core/base/error.h"
 #include "core/program/controls.h"
@@ -37,16 +38,19 @@ struct AdviceResult {
 struct FitWish {
     bool approximate = false; // independent tiles
     bool dtype = false;       // bits of weights and maps
+    bool operator==(const FitWish&) const = default;
 };
 
 struct FitResult {
     std::uint64_t request = 0, availableBytes = 0; // bytes
+    FitWish wish;
     bool fits = false;
     Controls controls;                       // the fastest that fits, else the leanest that was found
     std::uint64_t reserved = 0, weights = 0; // planned for them, bytes
     double times = 1.0;                      // their time, in that of what was asked for
     bool measured = false;                   // by this device's rates; else by counted work
     std::string refusal;                     // of what fits the available bytes and nevertheless does not run
+    std::optional<FitWish> would;            // of what does not fit: what else given up makes it fit
     std::optional<Error> error;
 };
 
@@ -72,7 +76,8 @@ struct RunResult {
     std::shared_ptr<const Moments> moments; // of an encode
     Controls controls;
     std::vector<std::string> notes;
-    std::optional<Error> error; // also with a timeline: up to where it failed
+    std::optional<Error> error;       // also with a timeline: up to where it failed
+    std::optional<Shortage> shortage; // why it was not begun
 };
 
 class Engine : public QObject {
@@ -93,7 +98,10 @@ public:
     void openDevice(const std::string& selector); // answered by deviceChanged()
     void measureRates();                          // answered by ratesMeasured()
 
-    void run(const Controls& controls, const InputSource& input);
+    // Answered by runProgressed() and runFinished(). What is planned to take more memory than is free is not begun,
+    // unless that is what is wanted.
+    enum class Room : std::uint8_t { Check, Whatever };
+    void run(const Controls& controls, const InputSource& input, Room room = Room::Check);
     void stop();
     bool running() const { return m_running; }
 
@@ -121,7 +129,7 @@ private:
     struct Threads;
 
     PlanResult planNow(const Controls& controls) const;
-    RunResult runNow(const Controls& controls, const InputSource& input, const CancelFlag& cancel);
+    RunResult runNow(const Controls& controls, const InputSource& input, Room room, const CancelFlag& cancel);
 
     std::unique_ptr<Threads> m_threads;
     std::atomic<std::uint64_t> m_newestAdvice{0};

@@ -12,8 +12,8 @@ ControlEntry entryOf(const ControlInfo& info) {
     QStringList choices;
     for (const std::string_view value : info.suggestions) choices << textOf(value);
     return {.name = std::string(info.name),
-            .help = QStringLiteral("<b>%1</b><br>%2<br><i>%3</i>")
-                        .arg(textOf(info.name), textOf(info.help).toHtmlEscaped(), textOf(info.values).toHtmlEscaped()),
+            .help = textOf(info.help),
+            .values = textOf(info.values),
             .choices = std::move(choices),
             .isEditable = info.isEditable,
             .isSubject = info.isSubject};

@@ -12,7 +12,7 @@ namespace spikescope {
 
 struct ControlEntry {
     std::string name;
-    QString help;            // what it does, and what it takes
+    QString help, values;    // what it does, and what it takes
     QStringList choices;     // offered
     bool isEditable = false; // other values can be typed
     bool isSubject = false;  // see ControlInfo

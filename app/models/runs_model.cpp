@@ -37,6 +37,7 @@ int RunsModel::add(RunEntry entry) {
     entry.id = ++m_lastId;
     m_entries.push_back(std::move(entry));
     endInsertRows();
+    revise();
     Q_EMIT overlaysChanged();
     return m_lastId;
 }
@@ -48,15 +49,18 @@ void RunsModel::remove(int id) {
     m_entries.erase(m_entries.begin() + row);
     if (m_a == id) m_a = 0;
     if (m_b == id) m_b = 0;
+    if (m_shown == id) m_shown = 0;
     endRemoveRows();
+    revise();
     Q_EMIT overlaysChanged();
 }
 
 void RunsModel::clear() {
     beginResetModel();
     m_entries.clear();
-    m_a = m_b = 0;
+    m_a = m_b = m_shown = 0;
     endResetModel();
+    revise();
     Q_EMIT overlaysChanged();
 }
 
@@ -83,7 +87,21 @@ void RunsModel::rename(int id, const QString& label) {
     if (row < 0 || label.trimmed().isEmpty()) return;
     m_entries[static_cast<std::size_t>(row)].label = label.trimmed();
     Q_EMIT dataChanged(index(row, 0), index(row, 0));
+    revise();
     Q_EMIT overlaysChanged();
+}
+
+void RunsModel::revise() {
+    ++m_revision;
+    Q_EMIT revised();
+}
+
+void RunsModel::setShown(int id) {
+    if (id == m_shown) return;
+    const int before = rowOf(m_shown), now = rowOf(id);
+    m_shown = now < 0 ? 0 : id;
+    for (const int row : {before, now})
+        if (row >= 0) Q_EMIT dataChanged(index(row, 0), index(row, 0));
 }
 
 void RunsModel::setBadges(int a, int b) {
@@ -100,7 +118,7 @@ int RunsModel::columnCount(const QModelIndex& parent) const { return parent.isVa
 
 QString RunsModel::tip(const RunEntry& entry) const {
     const Recording& recording = entry.timeline->recording();
-    QStringList lines{entry.label,
+    QStringList lines{entry.id == m_shown ? entry.label + QStringLiteral(", which is shown") : entry.label,
                       QStringLiteral("%1 allocated, %2 reserved, at %3")
                           .arg(bytesText(entry.timeline->peak().allocated), bytesText(entry.timeline->peak().reserved),
                                textOf(entry.timeline->peak().layer))};
@@ -133,7 +151,8 @@ QVariant RunsModel::data(const QModelIndex& index, int role) const {
             const QString badge = entry.id == m_a   ? QStringLiteral("A  ")
                                   : entry.id == m_b ? QStringLiteral("B  ")
                                                     : QString();
-            return badge + entry.label + (recording.failure ? QStringLiteral("  ✕") : QString());
+            const QString shown = entry.id == m_shown ? QStringLiteral("▶ ") : QString();
+            return shown + badge + entry.label + (recording.failure ? QStringLiteral("  ✕") : QString());
         }
         case PeakBytes: return bytesText(peak.allocated);
         case Reserved: return bytesText(peak.reserved);
@@ -163,10 +182,11 @@ QVariant RunsModel::headerData(int section, Qt::Orientation orientation, int rol
     if (orientation != Qt::Horizontal || section < 0 || section >= columnTotal) return {};
     static const std::array titles{QStringLiteral("Run"), QStringLiteral("Peak"), QStringLiteral("Reserved"),
                                    QStringLiteral("Time")};
-    static const std::array tips{QStringLiteral("Tick to overlay; double-click to show; F2 renames"),
-                                 QStringLiteral("Largest allocated bytes: live tensors"),
-                                 QStringLiteral("Largest reserved bytes: held from the driver"),
-                                 QStringLiteral("Device time of the decode; a plan has none")};
+    static const std::array tips{
+        QStringLiteral("Click to show (▶ is shown), tick to overlay, F2 renames; A and B are compared"),
+        QStringLiteral("Largest allocated bytes: live tensors"),
+        QStringLiteral("Largest reserved bytes: held from the driver"),
+        QStringLiteral("Device time of the decode; a plan has none")};
     if (role == Qt::DisplayRole) return titles[static_cast<std::size_t>(section)];
     if (role == Qt::ToolTipRole) return tips[static_cast<std::size_t>(section)];
     return {};

@@ -21,6 +21,7 @@ struct RunEntry {
     std::optional<InputSource> input; // of what was run here
     std::string file;                 // of an opened recording or snapshot
     bool ticked = false;
+    bool isPreset = false; // the plan of a preset, which can be made again at any time
 };
 
 // Colour and dashes of an overlay, by its run: told apart by either alone.
@@ -45,6 +46,9 @@ public:
     void setBadges(int a, int b); // ids, 0 for none
     int badgeA() const { return m_a; }
     int badgeB() const { return m_b; }
+    void setShown(int id); // 0 for none
+    int shown() const { return m_shown; }
+    std::uint64_t revision() const { return m_revision; } // another one where entries or their names differ
 
     int rowCount(const QModelIndex& parent = {}) const override;
     int columnCount(const QModelIndex& parent = {}) const override;
@@ -55,12 +59,15 @@ public:
 
 Q_SIGNALS:
     void overlaysChanged(); // ticks, badges, names, or which entries there are
+    void revised();
 
 private:
     QString tip(const RunEntry& entry) const;
+    void revise();
 
     std::vector<RunEntry> m_entries;
-    int m_lastId = 0, m_a = 0, m_b = 0;
+    int m_lastId = 0, m_a = 0, m_b = 0, m_shown = 0;
+    std::uint64_t m_revision = 0;
 };
 
 // Controls in which two Recordings differ, "conv: im2col → direct", one a line; empty when in none.

@@ -45,6 +45,7 @@ Json headerOf(const SessionData& session) {
         markers.push_back({{"event", marker.event}, {"text", marker.text.toStdString()}});
     return {{"schema", schema},
             {"controls", std::move(controls)},
+            {"preset", session.preset},
             {"input",
              {{"seed", session.input.seed},
               {"path", session.input.path},
@@ -147,6 +148,7 @@ Result<SessionData> headerFrom(const Json& json, const std::string& fileName) {
         }
     if (auto checked = checkControls(session.controls); !checked)
         return fail(ErrorCode::BadInput, "file {}: {}", quote(fileName), checked.error().message);
+    session.preset = field<std::string>(json, "preset", "");
     if (json.contains("input")) {
         const Json& input = json["input"];
         session.input = {.seed = field<std::uint64_t>(input, "seed", 7),

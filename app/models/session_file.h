@@ -15,6 +15,7 @@ namespace spikescope {
 struct SessionData {
     Controls controls;
     InputSource input;
+    std::string preset;         // see Setting
     std::vector<RunEntry> runs; // ids count from 1
     int shown = 0, badgeA = 0, badgeB = 0;
     AxisKind axis = AxisKind::Layers;

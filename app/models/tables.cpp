@@ -164,7 +164,7 @@ std::vector<RowColumn<AdviceRow>> adviceColumns() {
     };
     const auto slower = [](const R& r) { return r.flip.ms && r.msNow ? *r.flip.ms - *r.msNow : nothing; };
     return {
-        {.title = "Flip",
+        {.title = "Change",
          .tip = "One control set to another value, all others as they are",
          .text = [](const R& r) { return textOf(r.flip.control + " " + r.flip.to); },
          .rowTip =
@@ -173,15 +173,15 @@ std::vector<RowColumn<AdviceRow>> adviceColumns() {
                      .arg(textOf(r.flip.control), textOf(r.flip.from), textOf(r.flip.to));
              },
          .link = true},
-        {.title = "Δ peak",
+        {.title = "Peak change",
          .tip = "Change of the allocated peak",
          .text = [=](const R& r) { return differenceText(change(r)); },
          .number = [=](const R& r) { return static_cast<double>(change(r)); }},
-        {.title = "Δ reserved",
+        {.title = "Reserved change",
          .tip = "Change of the reserved peak: what is held from the driver",
          .text = [=](const R& r) { return differenceText(reservedChange(r)); },
          .number = [=](const R& r) { return static_cast<double>(reservedChange(r)); }},
-        {.title = "Δ time",
+        {.title = "Time change",
          .tip = "Change of the decode's time by the cost model, from rates measured on this device",
          .text =
              [=](const R& r) {
@@ -191,24 +191,36 @@ std::vector<RowColumn<AdviceRow>> adviceColumns() {
                         QString::fromStdString(formatDuration(std::abs(ms)));
              },
          .number = slower},
+        {.title = "Picture",
+         .tip =
+             "What the change does to the picture: the same to the last bit, the same but for rounding, other dtypes, "
+             "or approximate tiles",
+         .text = [](const R& r) { return shortText(r.picture); },
+         .rowTip = [](const R& r) { return longText(r.picture); }},
         {.title = "Peak",
-         .tip = "The allocated peak with the flip",
+         .tip = "The allocated peak with the change",
          .text = [](const R& r) { return bytesText(r.flip.allocated); },
          .number = [](const R& r) { return number(r.flip.allocated); }},
         {.title = "Fits",
          .tip = "Into the budget",
          .text = [](const R& r) { return r.flip.fits ? QStringLiteral("yes") : QStringLiteral("no"); }},
         {.title = "Peak at",
-         .tip = "The layer of the allocated peak with the flip",
+         .tip = "The layer of the allocated peak with the change",
          .text = [](const R& r) { return textOf(r.flip.layer); }},
     };
 }
 
-std::vector<AdviceRow> adviceRows(const Advice& advice) {
+std::vector<AdviceRow> adviceRows(const Advice& advice, const Controls& of) {
     std::vector<AdviceRow> rows;
-    for (const Flip& flip : advice.flips)
-        rows.push_back(
-            {.flip = flip, .allocatedNow = advice.allocated, .reservedNow = advice.reserved, .msNow = advice.ms});
+    for (const Flip& flip : advice.flips) {
+        Controls changed = of;
+        (void)setControl(changed, flip.control, flip.to); // advice was planned with it
+        rows.push_back({.flip = flip,
+                        .allocatedNow = advice.allocated,
+                        .reservedNow = advice.reserved,
+                        .msNow = advice.ms,
+                        .picture = pictureEffect(of, changed)});
+    }
     return rows;
 }
 
@@ -284,7 +296,7 @@ std::vector<RowColumn<CompareRow>> compareColumns(const std::vector<QString>& la
                            .text = [i](const R& r) { return r.texts[i]; },
                            .number = [i](const R& r) { return r.values[i]; }});
         if (i == 0) continue;
-        columns.push_back({.title = QStringLiteral("Δ"),
+        columns.push_back({.title = QStringLiteral("Difference"),
                            .tip = QStringLiteral("%1 less %2").arg(labels[i], labels[0]),
                            .text = [i](const R& r) { return differenceOrEqual(r.values[0], r.values[i]); },
                            .number = [i](const R& r) { return r.values[i] - r.values[0]; }});

@@ -1,6 +1,7 @@
 #pragma once
 // The tables beside the timeline. Bytes are shown in MiB and GiB, and unrounded in CSV.
 
+#include "app/models/picture_effect.h"
 #include "app/models/rows_model.h"
 #include "core/program/flips.h"
 #include "core/timeline/alive.h"
@@ -17,6 +18,7 @@ QColor categoryColour(Category category);
 
 using LayersModel = RowsModel<LayerRow>;
 std::vector<RowColumn<LayerRow>> layerColumns();
+constexpr int layerTimeColumn = 3;
 
 // Of the Recording that the rows come from.
 struct AliveRow {
@@ -35,10 +37,12 @@ struct AdviceRow {
     Flip flip;
     std::uint64_t allocatedNow = 0, reservedNow = 0;
     std::optional<double> msNow;
+    PictureEffect picture = PictureEffect::Same;
 };
 using AdviceModel = RowsModel<AdviceRow>;
 std::vector<RowColumn<AdviceRow>> adviceColumns();
-std::vector<AdviceRow> adviceRows(const Advice& advice);
+constexpr int adviceTimeColumn = 3;
+std::vector<AdviceRow> adviceRows(const Advice& advice, const Controls& of);
 
 struct EventRow {
     const Timeline* timeline = nullptr; // lives as long as the model's owner says

@@ -1,9 +1,8 @@
 #include "app/models/workspace.h"
 
+#include "app/models/configurations.h"
 #include "core/base/text.h"
-#include "core/program/presets.h"
 
-#include <QDateTime>
 #include <QFileInfo>
 #include <QUndoCommand>
 
@@ -11,31 +10,28 @@
 
 namespace spikescope {
 
-namespace {
-
-QString fileName(const std::string& path) { return QFileInfo(QString::fromStdString(path)).fileName(); }
-
-} // namespace
-
 class ControlsCommand final : public QUndoCommand {
 public:
-    ControlsCommand(Workspace& workspace, Controls controls, InputSource input, const QString& text)
+    ControlsCommand(Workspace& workspace, Setting after, const QString& text)
         : QUndoCommand(text)
         , m_workspace(workspace)
-        , m_before{workspace.m_controls, workspace.m_input}
-        , m_after{std::move(controls), std::move(input)} {}
-    void undo() override { go(m_before, QStringLiteral("undo ") + text()); }
+        , m_before(workspace.setting())
+        , m_after(std::move(after)) {}
+    void undo() override {
+        setObsolete(m_workspace.m_takingBack);
+        go(m_before, QStringLiteral("undo ") + text());
+    }
     void redo() override { go(m_after, text()); }
+    const Setting& after() const { return m_after; }
 
 private:
-    using State = std::pair<Controls, InputSource>;
-    void go(const State& state, const QString& text) {
-        m_workspace.m_pendingFlip = text;
-        m_workspace.set(state.first, state.second);
+    void go(const Setting& setting, const QString& text) {
+        m_workspace.m_pendingFlip = m_workspace.m_takingBack ? QString() : text;
+        m_workspace.set(setting);
     }
 
     Workspace& m_workspace;
-    State m_before, m_after;
+    Setting m_before, m_after;
 };
 
 Workspace::Workspace(Engine& engine, QObject* parent)
@@ -70,6 +66,7 @@ Workspace::Workspace(Engine& engine, QObject* parent)
     });
     connect(&engine, &Engine::failed, this, [this](const QString& sentence) { tell(Notice::Kind::Error, sentence); });
     connect(&m_runs, &RunsModel::overlaysChanged, this, [this] { rebuildScene(false); });
+    connect(&m_runs, &RunsModel::revised, this, &Workspace::savedChanged);
 }
 
 // --- controls
@@ -85,11 +82,12 @@ QString Workspace::controlError(const std::string& control) const {
 }
 
 bool Workspace::setControl(const std::string& control, const QString& value) {
+    beginDeed();
     Controls changed = m_controls;
     Result<void> result = spikescope::setControl(changed, control, value.trimmed().toStdString());
     if (result) result = checkControls(changed);
     if (!result) {
-        m_controlErrors[control] = QString::fromStdString(result.error().message);
+        refuse(control, result.error().message);
         Q_EMIT controlsChanged();
         return false;
     }
@@ -98,74 +96,70 @@ bool Workspace::setControl(const std::string& control, const QString& value) {
         if (wrong) Q_EMIT controlsChanged();
         return true;
     }
-    InputSource input = m_input;
+    Setting next{.controls = changed, .input = m_input, .preset = m_preset};
     // Latents of a file have their own size, and are not what an encoder takes.
     const bool sizeOrOp = control == "size" || control == "op" || control == "batch";
-    if (sizeOrOp && !input.path.empty()) {
+    const std::string aside = sizeOrOp ? m_input.path : std::string();
+    if (!aside.empty()) next.input = {.seed = m_input.seed, .path = {}, .key = {}};
+    const QString now = textOf(*controlValue(changed, control)); // 512x512, whatever was typed
+    change(next, textOf(control) + QLatin1Char(' ') + now);
+    if (!aside.empty())
         tell(Notice::Kind::Note,
              QStringLiteral("%1 is put aside: it does not go with %2 %3; synthetic latents take its place")
-                 .arg(fileName(input.path), QString::fromStdString(control), value));
-        input = {.seed = input.seed, .path = {}, .key = {}};
-    }
-    change(changed, input, QString::fromStdString(control) + QLatin1Char(' ') + value.trimmed());
+                 .arg(QFileInfo(textOf(aside)).fileName(), textOf(control), now));
     return true;
-}
-
-Controls Workspace::whatIsRun() const {
-    Controls controls;
-    controls.model = m_controls.model;
-    controls.weights = m_controls.weights;
-    controls.op = m_controls.op;
-    controls.width = m_controls.width;
-    controls.height = m_controls.height;
-    controls.batch = m_controls.batch;
-    controls.repeat = m_controls.repeat;
-    return controls;
 }
 
 bool Workspace::applyPreset(const std::string& wanted) {
-    Controls changed = whatIsRun();
-    changed.device = m_controls.device;
-    changed.budgetBytes = m_controls.budgetBytes;
-    changed.enforce = m_controls.enforce;
-    if (const Result<void> applied = spikescope::applyPreset(changed, wanted); !applied) {
-        tell(Notice::Kind::Error, QString::fromStdString(applied.error().message));
+    beginDeed();
+    const auto made = withConfiguration(m_controls, wanted);
+    if (!made) {
+        tell(Notice::Kind::Error, textOf(made.error().message));
         return false;
     }
-    m_controlErrors.clear();
-    change(changed, m_input, QStringLiteral("preset ") + QString::fromStdString(wanted));
+    change({.controls = *made, .input = m_input, .preset = wanted},
+           wanted == defaultsName ? QStringLiteral("defaults") : QStringLiteral("preset ") + textOf(wanted));
     return true;
 }
 
-QString Workspace::preset() const {
-    for (const Preset& known : presets()) {
-        Controls same = m_controls;
-        if (!spikescope::applyPreset(same, known.name)) return {};
-        if (controlValues(same) == controlValues(m_controls)) return QString::fromUtf8(known.name.data());
-    }
-    return {};
+QString Workspace::preset() const { return configurationOf(m_controls, m_preset); }
+
+void Workspace::useSyntheticLatents() {
+    if (m_input.path.empty()) return;
+    change({.controls = m_controls, .input = {.seed = m_input.seed, .path = {}, .key = {}}, .preset = m_preset},
+           QStringLiteral("synthetic latents"));
 }
 
-void Workspace::change(const Controls& controls, const InputSource& input, const QString& text) {
-    m_undo.push(new ControlsCommand(*this, controls, input, text));
+void Workspace::change(const Setting& setting, const QString& text) {
+    m_undo.push(new ControlsCommand(*this, setting, text));
 }
 
-void Workspace::set(const Controls& controls, const InputSource& input) {
-    const bool otherDevice = controls.device != m_controls.device;
-    m_controls = controls;
-    m_input = input;
+void Workspace::beginDeed() {
+    ++m_deed;
+    Q_EMIT done();
+}
+
+void Workspace::set(const Setting& setting) {
+    const bool otherDevice = setting.controls.device != m_controls.device;
+    m_controls = setting.controls;
+    m_input = setting.input;
+    m_preset = setting.preset;
     cancelFitting(); // it was for what was there before
+    if (!m_takingBack) {
+        m_controlErrors.clear();
+        beginDeed();
+    }
     Q_EMIT controlsChanged();
     if (otherDevice) m_engine.openDevice(m_controls.device);
     replan();
 }
 
-void Workspace::restore(const Controls& controls, const InputSource& input) {
-    m_controlErrors.clear();
+void Workspace::restore(const Controls& controls, const InputSource& input, const std::string& preset) {
     m_undo.clear();
     m_planBefore = nullptr;
     m_pendingFlip.clear();
-    set(controls, input);
+    m_planned.reset();
+    set({.controls = controls, .input = input, .preset = preset});
 }
 
 void Workspace::restoreSession(const SessionData& session) {
@@ -177,7 +171,7 @@ void Workspace::restoreSession(const SessionData& session) {
     m_axis = session.axis;
     m_axisChosen = true;
     m_overlaysByLayer = session.overlaysByLayer;
-    restore(session.controls, session.input);
+    restore(session.controls, session.input, session.preset);
     m_shownRun = -1; // show() then sees a change
     show(idOf(session.shown));
     setMarkers(session.markers);
@@ -199,17 +193,9 @@ void Workspace::replan() {
 void Workspace::onPlanned(const PlanResult& result) {
     if (result.request != m_planRequest) return;
     if (result.error) {
-        const QString message = QString::fromStdString(result.error->message);
-        // "size: …" belongs beside the control of that name.
-        const std::string word = result.error->message.substr(0, result.error->message.find_first_of(": "));
-        if (!controlText(word).isNull() || word == "file") {
-            m_controlErrors[word == "file" ? "weights" : word] = message;
-            Q_EMIT controlsChanged();
-        }
-        tell(Notice::Kind::Error, message);
+        takeBack(*result.error);
         return;
     }
-    m_controlErrors.clear();
     for (const std::string& note : result.notes) tell(Notice::Kind::Note, QString::fromStdString(note));
     m_planBefore = m_pendingFlip.isEmpty() ? m_planBefore : m_plan;
     m_lastFlip = m_pendingFlip.isEmpty() ? m_lastFlip : m_pendingFlip;
@@ -218,11 +204,42 @@ void Workspace::onPlanned(const PlanResult& result) {
     m_controls.model = result.controls.model;
     m_controls.width = result.controls.width;
     m_controls.height = result.controls.height;
+    m_planned = setting();
     if (m_runState.running && !m_runPlan && controlValues(m_controls) == controlValues(m_runControls))
         m_runPlan = m_plan;
     Q_EMIT controlsChanged();
     rebuildScene(false);
     Q_EMIT planChanged();
+}
+
+// What cannot be planned is refused like a value that is none: what was there before stays in force, and the reason
+// stands beside the control.
+void Workspace::takeBack(const Error& error) {
+    const QString message = textOf(error.message);
+    // "size: …" belongs beside the control of that name.
+    std::string word = error.message.substr(0, error.message.find_first_of(": "));
+    if (word == "file") word = "weights";
+    tell(Notice::Kind::Error, message);
+    const int last = m_undo.index() - 1;
+    const auto* command = last < 0 ? nullptr : dynamic_cast<const ControlsCommand*>(m_undo.command(last));
+    m_takingBack = true;
+    if (command && controlValues(command->after().controls) == controlValues(m_controls))
+        m_undo.undo();
+    else if (m_planned && controlValues(m_planned->controls) != controlValues(m_controls))
+        set(*m_planned);
+    else if (!m_planned && !m_controls.syntheticSeed()) { // at a start, of a checkpoint that is gone or another one
+        Setting synthetic = setting();
+        synthetic.controls.weights = Controls().weights;
+        set(synthetic);
+    }
+    m_takingBack = false;
+    if (controlText(word).isNull()) return;
+    refuse(word, error.message);
+    Q_EMIT controlsChanged();
+}
+
+void Workspace::refuse(const std::string& control, const std::string& reason) {
+    m_controlErrors[control] = QStringLiteral("%1. It stays %2.").arg(textOf(reason), controlText(control));
 }
 
 void Workspace::onDevice(const DeviceSummary& device) {
@@ -249,17 +266,21 @@ void Workspace::measureRates() {
 
 // --- runs
 
-QString Workspace::runLabel(const Controls& controls) const {
-    const QString named = preset();
-    return QStringLiteral("%1 %2×%3 %4")
-        .arg(QString::fromStdString(controls.model))
+namespace {
+
+// What tells it from others first: lists are narrow.
+QString labelOf(const Controls& controls) {
+    return QStringLiteral("%1 · %2 %3×%4")
+        .arg(describe(controls), textOf(controls.model))
         .arg(controls.width)
-        .arg(controls.height)
-        .arg(named.isEmpty() ? QString::fromUtf8(name(controls.activations).data()) : named);
+        .arg(controls.height);
 }
 
-void Workspace::run() {
+} // namespace
+
+void Workspace::run(Engine::Room room) {
     if (m_runState.running) return;
+    beginDeed();
     if (m_controls.op == VaeTask::Encode && m_input.path.empty()) {
         tell(Notice::Kind::Error, QStringLiteral("An encode needs a picture: open one first (PNG, JPEG or WebP)"));
         return;
@@ -277,7 +298,7 @@ void Workspace::run() {
     m_sinceProgress.start();
     m_runClock.start();
     Q_EMIT runStateChanged();
-    m_engine.run(m_controls, m_input);
+    m_engine.run(m_controls, m_input, room);
 }
 
 void Workspace::stop() { m_engine.stop(); }
@@ -292,9 +313,11 @@ void Workspace::onProgress(const RunProgress& progress) {
     m_runState.elapsedMs = m_elapsedAtProgress = progress.elapsedMs;
     m_runState.leftMs = m_leftAtProgress = progress.leftMs;
     m_sinceProgress.restart();
+    if (first) m_runs.setShown(0);
     const bool newRows = progress.picture && (!m_livePicture || m_livePicture->rows != progress.picture->rows);
     m_livePicture = progress.picture;
     rebuildScene(first);
+    if (first) Q_EMIT shownChanged();
     Q_EMIT runStateChanged();
     if (newRows) Q_EMIT pictureChanged();
 }
@@ -320,7 +343,7 @@ void Workspace::onFinished(const RunResult& result) {
     // Also what failed before its first event has something to show: what was wanted, and what there was.
     if (result.timeline && (result.timeline->eventCount() > 0 || result.timeline->recording().failure)) {
         id = m_runs.add({.id = 0,
-                         .label = runLabel(result.controls),
+                         .label = labelOf(result.controls),
                          .timeline = result.timeline,
                          .picture = result.picture,
                          .moments = result.moments,
@@ -334,13 +357,15 @@ void Workspace::onFinished(const RunResult& result) {
     }
     m_shownRun = -1; // show() then sees a change
     show(id ? id : m_shownBeforeRun);
-    if (result.error) {
+    if (result.shortage) {
+        Q_EMIT roomShort(*result.shortage);
+    } else if (result.error) {
         QString text = QString::fromStdString(result.error->message);
         if (const auto& failure = result.timeline ? result.timeline->recording().failure : std::optional<Failure>();
             failure && failure->code == ErrorCode::OutOfDeviceMemory) {
             QStringList fits;
             for (const std::string& flip : failure->fits) fits << textOf(flip);
-            text += fits.isEmpty() ? QStringLiteral(". No single flip of a control makes it fit")
+            text += fits.isEmpty() ? QStringLiteral(". No single change of a control makes it fit")
                                    : QStringLiteral(". It fits with any one of: ") + fits.join(QStringLiteral(", "));
         }
         tell(cancelled ? Notice::Kind::Note : Notice::Kind::Error,
@@ -365,7 +390,7 @@ void Workspace::onFinished(const RunResult& result) {
 void Workspace::keepPlan() {
     if (!m_plan) return;
     m_runs.add({.id = 0,
-                .label = QStringLiteral("plan: ") + runLabel(m_controls),
+                .label = QStringLiteral("plan: ") + labelOf(m_controls),
                 .timeline = m_plan,
                 .picture = {},
                 .moments = {},
@@ -374,11 +399,11 @@ void Workspace::keepPlan() {
 }
 
 void Workspace::showProblem() {
+    beginDeed();
     std::vector<std::pair<std::string, Controls>> wanted;
     for (const char* preset : {"mlx-before", "mlx-after", "leanest"}) {
-        Controls controls = whatIsRun();
-        if (!spikescope::applyPreset(controls, preset)) continue;
-        wanted.emplace_back(preset, controls);
+        const auto controls = withConfiguration(m_controls, preset);
+        if (controls) wanted.emplace_back(preset, *controls);
     }
     m_engine.planAll(std::move(wanted));
 }
@@ -404,19 +429,35 @@ void Workspace::onPlannedAll(const std::vector<std::pair<std::string, PlanResult
                                   .picture = {},
                                   .moments = {},
                                   .input = {},
-                                  .ticked = true}));
+                                  .ticked = true,
+                                  .isPreset = true}));
     }
     if (ids.empty()) return;
     m_runs.setBadges(ids.front(), ids.back());
     show(ids.front());
+    QStringList words;
+    for (const auto& [label, result] : results)
+        for (const Configuration& known : configurations())
+            if (known.name == textOf(label)) words << QStringLiteral("%1 is %2").arg(known.name, known.help);
+    tell(Notice::Kind::Answer,
+         QStringLiteral("Three plans of one decode, overlaid: %1. Their peaks stand side by side in "
+                        "the table Compare.")
+             .arg(words.join(QStringLiteral("; "))));
 }
 
 void Workspace::show(int run) {
     if (run != 0 && !m_runs.find(run)) run = 0;
     if (run == m_shownRun) return;
     m_shownRun = run;
+    m_runs.setShown(m_live ? 0 : run); // a run under way is what is shown
     rebuildScene(true);
     Q_EMIT pictureChanged();
+    Q_EMIT shownChanged();
+}
+
+bool Workspace::showsOtherControls() const {
+    const TimelinePtr timeline = shown();
+    return timeline && m_plan && timeline->recording().controls != m_plan->recording().controls;
 }
 
 void Workspace::useControlsOf(int run) {
@@ -427,7 +468,8 @@ void Workspace::useControlsOf(int run) {
         if (!value.empty())
             (void)spikescope::setControl(changed, control, value); // reports may come from other versions
     if (checkControls(changed))
-        change(changed, entry->input.value_or(m_input), QStringLiteral("controls of ") + entry->label);
+        change({.controls = changed, .input = entry->input.value_or(m_input), .preset = m_preset},
+               QStringLiteral("controls of ") + entry->label);
 }
 
 void Workspace::removeRun(int run) {
@@ -436,128 +478,44 @@ void Workspace::removeRun(int run) {
 }
 
 int Workspace::pictureRun() const {
-    if (m_runState.running && m_livePicture) return 0;
+    if (m_live) return 0;
     const RunEntry* entry = m_runs.find(m_shownRun);
-    if (entry && entry->picture) return entry->id;
-    // A plan has no picture; the newest run's stays on screen.
-    for (auto i = m_runs.entries().rbegin(); i != m_runs.entries().rend(); ++i)
-        if (i->picture) return i->id;
-    return 0;
+    return entry && entry->picture ? entry->id : 0;
 }
 
 PicturePtr Workspace::picture() const {
-    const RunEntry* entry = m_runs.find(pictureRun());
-    return entry ? entry->picture : m_runState.running ? m_livePicture : nullptr;
+    if (m_live) return m_livePicture;
+    const RunEntry* entry = m_runs.find(m_shownRun);
+    return entry ? entry->picture : nullptr;
 }
 
-TimelinePtr Workspace::pictureTimeline() const {
-    const RunEntry* entry = m_runs.find(pictureRun());
-    return entry ? entry->timeline : m_runState.running && m_livePicture ? m_live : nullptr;
-}
+TimelinePtr Workspace::pictureTimeline() const { return picture() ? shown() : nullptr; }
 
-// --- files
-
-void Workspace::open(const QString& path) {
-    m_openingInput = {.path = path.toStdString(), .key = {}};
-    m_opening.push_back(path.toStdString());
-    m_engine.open(path.toStdString(), m_controls, m_openingInput);
-    Q_EMIT fileProgressed(0.0);
-}
-
-void Workspace::choose(std::size_t choice) {
-    if (!m_awaitingChoice || choice >= m_awaitingChoice->choices.size()) return;
-    m_openingInput = m_awaitingChoice->choices[choice].input;
-    m_opening.push_back(m_awaitingChoice->path);
-    m_engine.open(m_awaitingChoice->path, m_controls, m_openingInput);
-    m_awaitingChoice.reset();
-    Q_EMIT choiceNeeded();
-}
-
-void Workspace::onOpened(const OpenedFile& file) {
-    Q_EMIT fileProgressed(1.0);
-    if (const auto opening = std::ranges::find(m_opening, file.path); opening != m_opening.end())
-        m_opening.erase(opening);
-    if (file.error) {
-        if (file.error->code != ErrorCode::Cancelled)
-            tell(Notice::Kind::Error, QString::fromStdString(file.error->message));
-        return;
-    }
-    if (!file.choices.empty()) {
-        m_awaitingChoice = file;
-        Q_EMIT choiceNeeded();
-        return;
-    }
-    for (const std::string& note : file.notes) tell(Notice::Kind::Note, QString::fromStdString(note));
-    Controls changed = m_controls;
-    InputSource input = m_input;
-    switch (file.kind) {
-    case OpenedFile::Kind::Session:
-        m_session = file.path;
-        Q_EMIT sessionOpened(QString::fromStdString(file.path));
-        return;
-    case OpenedFile::Kind::Recording:
-        show(m_runs.add({.id = 0,
-                         .label = fileName(file.path),
-                         .timeline = file.timeline,
-                         .picture = {},
-                         .moments = {},
-                         .input = {},
-                         .file = file.path,
-                         .ticked = false}));
-        return;
-    case OpenedFile::Kind::Checkpoint:
-        changed.weights = file.path;
-        changed.model = file.family;
-        if (!file.decoder) changed.op = VaeTask::Encode;
-        if (!file.encoder) {
-            changed.op = VaeTask::Decode;
-            changed.load = LoadPolicy::Decoder;
-        }
-        break;
-    case OpenedFile::Kind::Latents: changed.op = VaeTask::Decode; break;
-    case OpenedFile::Kind::Picture: changed.op = VaeTask::Encode; break;
-    }
-    if (file.kind != OpenedFile::Kind::Checkpoint) {
-        changed.width = file.width;
-        changed.height = file.height;
-        changed.batch = file.batch;
-        input = {.seed = input.seed,
-                 .path = file.path,
-                 .key = m_openingInput.key,
-                 .scaled = m_openingInput.scaled,
-                 .fit = m_openingInput.fit};
-    }
-    change(changed, input, QStringLiteral("open ") + fileName(file.path));
-    show(0);
-}
-
-std::vector<NamedFile> Workspace::openFiles() const {
-    std::vector<NamedFile> files;
-    const auto add = [&](const char* name, const std::string& path) { files.push_back({.name = name, .path = path}); };
-    const auto addInput = [&](const InputSource& input) { add("the input", input.path); };
-    const auto addWeights = [&](const Controls& controls) {
-        if (!controls.syntheticSeed()) add("the checkpoint", controls.weights);
-    };
-    addWeights(m_controls);
-    addInput(m_input);
-    if (m_runState.running) {
-        addWeights(m_runControls);
-        addInput(m_runInput);
-    }
-    for (const RunEntry& entry : m_runs.entries()) {
-        add("the recording", entry.file);
-        if (entry.input) addInput(*entry.input);
-    }
-    for (const std::string& path : m_opening) add("what is being opened,", path);
-    if (m_awaitingChoice) add("the input", m_awaitingChoice->path);
-    return files;
-}
-
-Result<void> Workspace::checkExport(const QString& path, bool session) const {
-    std::vector<NamedFile> files = openFiles();
-    if (!session) files.push_back({.name = "the session", .path = m_session});
-    files.push_back({.name = "the file to save", .path = path.toStdString(), .role = NamedFile::Role::Output});
-    return checkFilesApart(files);
+QString Workspace::whyNoPicture() const {
+    const TimelinePtr timeline = shown();
+    const RunEntry* entry = m_live ? nullptr : m_runs.find(m_shownRun);
+    if (m_live) return QStringLiteral("The run is under way: no row of its picture is there yet");
+    if (!entry || !timeline)
+        return m_controls.op == VaeTask::Encode
+                   ? QStringLiteral(
+                         "A plan has no picture, and an encode makes latents. Press Run: the Export menu then "
+                         "saves them")
+                   : QStringLiteral("A plan has no picture. Press Run: the decoded picture appears here");
+    const QString named = QStringLiteral("“%1” ").arg(entry->label);
+    const Recording& recording = timeline->recording();
+    if (entry->moments)
+        return named +
+               QStringLiteral("encoded a picture to latents of %1×%2 with %3 channels, which the Export menu saves")
+                   .arg(entry->moments->w)
+                   .arg(entry->moments->h)
+                   .arg(entry->moments->c);
+    if (recording.kind == RecordingKind::Plan) return named + QStringLiteral("is a plan, which has no picture");
+    if (recording.kind == RecordingKind::Replay)
+        return named + QStringLiteral("is replayed from a snapshot, which has no picture");
+    if (recording.failure && recording.failure->code == ErrorCode::Cancelled)
+        return named + QStringLiteral("was stopped before its picture was whole");
+    if (recording.failure) return named + QStringLiteral("failed before its picture was whole");
+    return named + QStringLiteral("has no picture in its file");
 }
 
 } // namespace spikescope

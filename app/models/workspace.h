@@ -17,9 +17,23 @@ namespace spikescope {
 
 // Something to tell: next to the timeline, and in the log.
 struct Notice {
-    enum class Kind : std::uint8_t { Note, Warning, Error };
+    enum class Kind : std::uint8_t {
+        Note,   // in passing
+        Answer, // to what was asked for
+        Warning,
+        Error,
+    };
     Kind kind = Kind::Note;
     QString text;
+    // How much its user had done; it is withdrawn when more is done. Nothing: it stays until it is closed.
+    std::optional<std::uint64_t> deed = std::nullopt;
+};
+
+// What is set: all of it is undone together.
+struct Setting {
+    Controls controls;
+    InputSource input;
+    std::string preset; // chosen last; its name counts where several have the same values
 };
 
 struct RunState {
@@ -41,12 +55,15 @@ public:
     // What was wrong with the value last tried; empty: nothing.
     QString controlError(const std::string& control) const;
     bool setControl(const std::string& control, const QString& value); // undoable
-    bool applyPreset(const std::string& preset);                       // undoable; keeps model, size, weights, device
-    QString preset() const;                                            // whose values the controls have; empty: none
+    // A preset or the defaults, undoable; see withConfiguration().
+    bool applyPreset(const std::string& preset);
+    QString preset() const; // whose values the controls have; empty: nobody's
+    const std::string& chosenPreset() const { return m_preset; }
     const InputSource& input() const { return m_input; }
+    void useSyntheticLatents(); // undoable
     QUndoStack& undoStack() { return m_undo; }
     // At a start, from settings or the command line: without undo.
-    void restore(const Controls& controls, const InputSource& input);
+    void restore(const Controls& controls, const InputSource& input, const std::string& preset = {});
     // In place of all that is here.
     void restoreSession(const SessionData& session);
 
@@ -61,20 +78,23 @@ public:
     std::optional<std::uint64_t> availableBytes() const;
     void measureRates();
     bool measuringRates() const { return m_measuring; }
-    // Sets the controls to the fastest that fit into the available bytes, undoably, and says what that gives up.
-    void fitIntoRoom(FitWish wish);
+    // Sets the controls to the fastest that fit into the available bytes, or into so many, undoably, and says what that
+    // gives up.
+    void fitIntoRoom(FitWish wish, std::optional<std::uint64_t> bytes = std::nullopt);
     void cancelFitting();
     bool fitting() const { return m_fitRequest != 0; }
 
     // --- runs
     RunsModel& runs() { return m_runs; }
-    void run();
+    void run(Engine::Room room = Engine::Room::Check);
     void stop();
     const RunState& runState() const { return m_runState; }
     void keepPlan();
     void showProblem(); // mlx-before, mlx-after and leanest, planned and overlaid
     void show(int run); // 0: the plan of the controls as they stand
     int shownRun() const { return m_shownRun; }
+    // What is shown is of other controls than those that are set, or of somebody else's program.
+    bool showsOtherControls() const;
     void useControlsOf(int run);
     void removeRun(int run);
 
@@ -82,16 +102,21 @@ public:
     void open(const QString& path);
     void choose(std::size_t choice); // of the file last opened that has choices
     const std::optional<OpenedFile>& awaitingChoice() const { return m_awaitingChoice; }
-    void setSession(const QString& path) { m_session = path.toStdString(); } // that is open
+    // That is open, with the runs as they were at this revision.
+    void setSession(const QString& path, std::uint64_t revision);
+    QString session() const { return QString::fromStdString(m_session); } // empty: none
+    bool unsaved() const; // runs that were made here and are in no session
     // BadUsage when writing this file would replace one that is open here; a session may replace its own.
     Result<void> checkExport(const QString& path, bool session = false) const;
 
     // --- timeline
     const ChartScene& scene() const { return m_scene; }
     TimelinePtr shown() const { return m_scene.shown.timeline; }
+    // Of what is shown; of the run under way as far as it is.
     PicturePtr picture() const;
     int pictureRun() const; // whose picture that is; 0: of the run under way, or there is none
     TimelinePtr pictureTimeline() const;
+    QString whyNoPicture() const;
     AxisKind axis() const { return m_axis; }
     void setAxis(AxisKind axis);
     bool overlaysByLayer() const { return m_overlaysByLayer; }
@@ -120,7 +145,11 @@ public:
     QString summary() const;
 
     void tell(const Notice& notice) { Q_EMIT told(notice); }
-    void tell(Notice::Kind kind, const QString& text) { tell(Notice{.kind = kind, .text = text}); }
+    // Of what was done last.
+    void tell(Notice::Kind kind, const QString& text) { tell(Notice{.kind = kind, .text = text, .deed = m_deed}); }
+    // Whether its cause is still there.
+    std::uint64_t deed() const { return m_deed; }
+    bool holds(const Notice& notice) const { return !notice.deed || *notice.deed == m_deed; }
 
 Q_SIGNALS:
     void controlsChanged();
@@ -134,22 +163,29 @@ Q_SIGNALS:
     void selectionChanged();
     void markersChanged();
     void runStateChanged();
-    void runFinished(int run); // 0: nothing came of it
+    void roomShort(const spikescope::Shortage& shortage); // the run was not begun
+    void runFinished(int run);                            // 0: nothing came of it
     void pictureChanged();
     void choiceNeeded();
     void sessionOpened(const QString& path);
     void fileProgressed(double fraction); // 1: done
     void told(const spikescope::Notice& notice);
+    void shownChanged(); // another run, or the plan
+    void savedChanged(); // session() or unsaved()
+    void done();         // something by the user: notices on what was before have lost their cause
 
 private:
     friend class ControlsCommand;
     friend class ViewCommand;
     friend class MarkersCommand;
 
-    Controls whatIsRun() const; // the model, its size and its parameters, all else fresh
-    void change(const Controls& controls, const InputSource& input, const QString& text);
-    void set(const Controls& controls, const InputSource& input);
+    Setting setting() const { return {.controls = m_controls, .input = m_input, .preset = m_preset}; }
+    void change(const Setting& setting, const QString& text);
+    void set(const Setting& setting);
+    void beginDeed();
     void replan();
+    void takeBack(const Error& error);
+    void refuse(const std::string& control, const std::string& reason);
     void tickRun();
     void rebuildScene(bool newShown);
     void onPlanned(const PlanResult& result);
@@ -159,14 +195,17 @@ private:
     void onProgress(const RunProgress& progress);
     void onFinished(const RunResult& result);
     void onOpened(const OpenedFile& file);
-    QString runLabel(const Controls& controls) const;
     std::vector<NamedFile> openFiles() const;
 
     Engine& m_engine;
     Controls m_controls;
     InputSource m_input;
+    std::string m_preset;
     std::map<std::string, QString> m_controlErrors;
     QUndoStack m_undo;
+    std::optional<Setting> m_planned; // the last setting that there is a plan of
+    bool m_takingBack = false;
+    std::uint64_t m_deed = 0;
 
     std::uint64_t m_planRequest = 0, m_adviceRequest = 0, m_fitRequest = 0;
     QTimer m_adviceSoon; // a flip's ghost comes first
@@ -189,7 +228,8 @@ private:
     Controls m_runControls; // of the run under way
     InputSource m_runInput;
 
-    std::string m_session; // its file; empty: none
+    std::string m_session;         // its file; empty: none
+    std::uint64_t m_savedRuns = 0; // their revision then
     std::vector<std::string> m_opening;
     InputSource m_openingInput;
     std::optional<OpenedFile> m_awaitingChoice;

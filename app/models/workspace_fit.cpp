@@ -1,5 +1,6 @@
 // The part of the workspace that finds controls which fit.
 
+#include "app/models/picture_effect.h"
 #include "app/models/workspace.h"
 
 #include <algorithm>
@@ -19,8 +20,6 @@ QString changesOf(const Controls& from, const Controls& to) {
     return changes.join(QStringLiteral(", "));
 }
 
-bool isApproximate(const Controls& controls) { return controls.isTiled() && !controls.isExactlyTiled(); }
-
 // What of the picture is lost by the change.
 QString givenUp(const Controls& from, const Controls& to) {
     QStringList lost;
@@ -32,12 +31,21 @@ QString givenUp(const Controls& from, const Controls& to) {
                           : QStringLiteral("Given up: %1.").arg(lost.join(QStringLiteral("; ")));
 }
 
+// What has to be ticked beside what is.
+QString wouldFit(FitWish would, FitWish wish) {
+    QStringList ticks;
+    if (would.approximate && !wish.approximate) ticks << QStringLiteral("“approximate tiles”");
+    if (would.dtype && !wish.dtype) ticks << QStringLiteral("“fewer bits”");
+    return QStringLiteral(". It fits with %1 ticked under the button, which changes the picture")
+        .arg(ticks.join(QStringLiteral(" and ")));
+}
+
 QString exactBytes(std::uint64_t bytes) { return QStringLiteral("%1 (%L2 B)").arg(bytesText(bytes)).arg(bytes); }
 
 } // namespace
 
-void Workspace::fitIntoRoom(FitWish wish) {
-    const auto availableBytes = this->availableBytes();
+void Workspace::fitIntoRoom(FitWish wish, std::optional<std::uint64_t> bytes) {
+    const auto availableBytes = bytes ? bytes : this->availableBytes();
     if (!availableBytes) return;
     m_fitRequest = m_engine.fit(m_controls, *availableBytes, wish);
     Q_EMIT fittingChanged();
@@ -71,23 +79,28 @@ void Workspace::onFitted(const FitResult& result) {
                          changes.isEmpty() ? QString() : QStringLiteral(", with ") + changes,
                          result.reserved > result.availableBytes ? QString()
                                                                  : QStringLiteral(", but ") + textOf(result.refusal));
+        if (result.would) text += wouldFit(*result.would, result.wish);
         tell(Notice::Kind::Error, text);
         return;
     }
     if (changes.isEmpty()) {
-        tell(Notice::Kind::Warning, QStringLiteral("Nothing changed: of what was found the controls as they stand are "
-                                                   "the fastest that fit into %1, reserving %2")
-                                        .arg(available, bytesText(result.reserved)));
+        tell(Notice::Kind::Answer, QStringLiteral("Nothing changed: of what was found the controls as they stand are "
+                                                  "the fastest that fit into %1, reserving %2")
+                                       .arg(available, bytesText(result.reserved)));
         return;
     }
+    const QString times = QString::number(result.times, 'f', 2),
+                  time = result.measured
+                             ? QStringLiteral("it takes %1 times as long by this device's measured rates").arg(times)
+                             : QStringLiteral("it takes about %1 times as long, judged by its operations and bytes "
+                                              "alone: this device was not measured")
+                                   .arg(times);
     const QString text =
-        QStringLiteral("Fits into %1: reserves %2, %3 times the time by %4. %5 Changed: %6")
-            .arg(available, bytesText(result.reserved))
-            .arg(result.times, 0, 'f', 2)
-            .arg(result.measured ? QStringLiteral("this device's rates") : QStringLiteral("counted work"),
-                 givenUp(m_controls, result.controls), changes);
-    change(result.controls, m_input, QStringLiteral("fit into ") + available);
-    tell(Notice::Kind::Warning, text);
+        QStringLiteral("Fits into %1: reserves %2, and %3. %4 Changed: %5")
+            .arg(available, bytesText(result.reserved), time, givenUp(m_controls, result.controls), changes);
+    change({.controls = result.controls, .input = m_input, .preset = m_preset},
+           QStringLiteral("fit into ") + available);
+    tell(Notice::Kind::Answer, text);
 }
 
 } // namespace spikescope

@@ -264,11 +264,11 @@ QString Workspace::explanation() const {
     const Flip& best = m_advice.advice->flips.front();
     const std::uint64_t now = m_advice.advice->allocated;
     if (best.allocated < now)
-        text += QStringLiteral(" The flip that helps most: %1 %2, to %3 (%4).")
+        text += QStringLiteral(" The change that helps most: %1 %2, to %3 (%4).")
                     .arg(textOf(best.control), textOf(best.to), bytesText(best.allocated),
                          differenceText(static_cast<std::int64_t>(best.allocated) - static_cast<std::int64_t>(now)));
     else
-        text += QStringLiteral(" No single flip of a control lowers it.");
+        text += QStringLiteral(" No single change of a control lowers it.");
     return text;
 }
 

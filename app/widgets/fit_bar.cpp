@@ -38,7 +38,7 @@ FitBar::FitBar(Workspace& workspace, QWidget* parent)
         if (m_workspace.fitting())
             m_workspace.cancelFitting();
         else
-            m_workspace.fitIntoRoom({.approximate = m_approximate->isChecked(), .dtype = m_dtype->isChecked()});
+            m_workspace.fitIntoRoom(wish());
     });
     connect(&workspace, &Workspace::fittingChanged, this, &FitBar::refresh);
     connect(&workspace, &Workspace::planChanged, this, &FitBar::refresh);
@@ -47,16 +47,20 @@ FitBar::FitBar(Workspace& workspace, QWidget* parent)
     refresh();
 }
 
+FitWish FitBar::wish() const { return {.approximate = m_approximate->isChecked(), .dtype = m_dtype->isChecked()}; }
+
+void FitBar::fitInto(std::uint64_t bytes) { m_workspace.fitIntoRoom(wish(), bytes); }
+
 void FitBar::refresh() {
     const auto availableBytes = m_workspace.availableBytes();
     const bool fitting = m_workspace.fitting();
     m_fit->setText(fitting          ? QStringLiteral("Searching … (press to cancel)")
-                   : availableBytes ? QStringLiteral("Fit into %1").arg(bytesText(*availableBytes))
-                                    : QStringLiteral("Fit into the budget"));
+                   : availableBytes ? QStringLiteral("Fit these controls into %1").arg(bytesText(*availableBytes))
+                                    : QStringLiteral("Fit these controls into the budget"));
     m_fit->setEnabled(fitting || (availableBytes && m_workspace.plan()));
     m_fit->setToolTip(availableBytes
                           ? QStringLiteral("Sets the controls to the fastest ones whose reserved peak is planned to "
-                                           "fit into %L1 B, exact ones first; undo takes them back (Ctrl+F)")
+                                           "fit into %L1 B, exact ones first; undo takes them back (Ctrl+Shift+F)")
                                 .arg(*availableBytes)
                           : QStringLiteral("Set a budget first: there is no device whose free memory could be one"));
     m_fit->setAccessibleDescription(m_fit->toolTip());

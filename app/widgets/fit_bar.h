@@ -14,8 +14,10 @@ class FitBar final : public QWidget {
 public:
     explicit FitBar(Workspace& workspace, QWidget* parent = nullptr);
     void press() { m_fit->click(); }
+    void fitInto(std::uint64_t bytes); // with what is ticked
 
 private:
+    FitWish wish() const;
     void refresh();
 
     Workspace& m_workspace;

@@ -19,7 +19,18 @@ bool inStripes(const Recording& recording) {
     return tile != recording.controls.end() && tile->second.starts_with("stripe");
 }
 
-QString of255(double error) { return QString::number(255.0 * error, 'f', 3); }
+// Errors that round to nothing are said to be below what is shown.
+constexpr double leastOf255 = 0.001;
+QString of255(double error) {
+    return error > 0 && 255.0 * error < leastOf255 ? QStringLiteral("below %1").arg(leastOf255)
+                                                   : QString::number(255.0 * error, 'f', 3);
+}
+
+// How much larger, as far as the smaller one is more than rounding.
+QString timesText(double larger, double smaller) {
+    if (255.0 * smaller < leastOf255) return {};
+    return QStringLiteral(", a ratio of %1").arg(larger / smaller, 0, 'g', 3);
+}
 
 } // namespace
 
@@ -73,6 +84,13 @@ ImagePanel::ImagePanel(Workspace& workspace, Engine& engine, QWidget* parent)
     connect(&workspace.runs(), &RunsModel::overlaysChanged, this, [this] {
         if (m_mode->currentIndex() != Picture) refresh();
     });
+    connect(&workspace.runs(), &RunsModel::revised, this, [this] {
+        if (m_mode->currentIndex() == Picture) refresh(); // the name of what is shown
+    });
+    // What a plan makes, a picture or latents.
+    connect(&workspace, &Workspace::controlsChanged, this, [this] {
+        if (m_mode->currentIndex() == Picture && m_tiled.image.isNull()) refresh();
+    });
     refresh();
 }
 
@@ -90,8 +108,9 @@ ImagePanel::Side ImagePanel::sideOf(int run) const {
     return entry ? sideOf(run, entry->timeline, entry->picture) : Side{};
 }
 
-QImage ImagePanel::current() const {
-    return sideOf(m_workspace.pictureRun(), m_workspace.pictureTimeline(), m_workspace.picture()).image;
+void ImagePanel::setCurrent(const QImage& image) {
+    m_current = image;
+    Q_EMIT currentChanged();
 }
 
 void ImagePanel::refresh() {
@@ -104,19 +123,10 @@ void ImagePanel::refresh() {
     m_right = {};
     const int mode = m_mode->currentIndex();
     if (mode == Picture) {
-        m_tiled = sideOf(m_workspace.pictureRun(), m_workspace.pictureTimeline(), picture);
-        m_canvas->setImages(m_tiled.image, {}, QStringLiteral("Press Run: the decoded picture appears here"));
-        if (!m_tiled.image.isNull())
-            m_about = QStringLiteral("%1 × %2 pixels").arg(m_tiled.image.width()).arg(m_tiled.image.height());
-        if (!m_tiled.tiles.empty())
-            m_about +=
-                QStringLiteral(", %1 %2, %3")
-                    .arg(m_tiled.tiles.tiles.size())
-                    .arg(inStripes(m_tiled.timeline->recording()) ? QStringLiteral("stripes") : QStringLiteral("tiles"),
-                         textOf(name(m_tiled.timeline->recording().tiling)));
-        refreshTiles();
+        refreshPicture();
         return;
     }
+    setCurrent({});
     const Side a = sideOf(m_workspace.runs().badgeA()), b = sideOf(m_workspace.runs().badgeB());
     m_tiled = {};
     if (a.image.isNull() || b.image.isNull()) {
@@ -135,6 +145,37 @@ void ImagePanel::refresh() {
     m_about = QStringLiteral("Comparing …");
     refreshTiles();
     askDifference(a, b);
+}
+
+void ImagePanel::refreshPicture() {
+    const PicturePtr picture = m_workspace.picture();
+    const int run = m_workspace.pictureRun();
+    m_tiled = sideOf(run, m_workspace.pictureTimeline(), picture);
+    const QImage& image = m_tiled.image;
+    // The batch's pictures are made one after the other, each from its top.
+    const int before = m_index->value() * image.height();
+    const int rows = run != 0 || image.isNull()
+                         ? image.height()
+                         : std::clamp(static_cast<int>(picture->rows) - before, 0, image.height());
+    const bool whole = rows == image.height();
+    m_canvas->setImages(rows > 0 ? image : QImage(), {}, m_workspace.whyNoPicture(), rows);
+    if (rows == 0) m_tiled.image = {};
+    if (!m_tiled.image.isNull()) {
+        const RunEntry* entry = m_workspace.runs().find(run);
+        m_about = QStringLiteral("%1: %2 × %3 pixels")
+                      .arg(entry ? entry->label : QStringLiteral("The run under way"))
+                      .arg(image.width())
+                      .arg(image.height());
+        if (!whole) m_about += QStringLiteral(", unfinished: %1 rows are there").arg(rows);
+    }
+    if (!m_tiled.tiles.empty())
+        m_about +=
+            QStringLiteral(", %1 %2, %3")
+                .arg(m_tiled.tiles.tiles.size())
+                .arg(inStripes(m_tiled.timeline->recording()) ? QStringLiteral("stripes") : QStringLiteral("tiles"),
+                     textOf(name(m_tiled.timeline->recording().tiling)));
+    setCurrent(run != 0 ? m_tiled.image : QImage());
+    refreshTiles();
 }
 
 void ImagePanel::refreshTiles() {
@@ -211,6 +252,12 @@ void ImagePanel::step(int by) {
     m_workspace.selectPart(m_tiled.run, tiles[static_cast<std::size_t>(next)].part);
 }
 
+QString ImagePanel::namesOfSides() const {
+    const RunEntry *a = m_workspace.runs().find(m_workspace.runs().badgeA()),
+                   *b = m_workspace.runs().find(m_workspace.runs().badgeB());
+    return a && b ? QStringLiteral("\nA: %1\nB: %2").arg(a->label, b->label) : QString();
+}
+
 void ImagePanel::askDifference(const Side& a, const Side& b) {
     const auto made = std::make_shared<PictureDifference>();
     m_engine.background(
@@ -227,19 +274,22 @@ void ImagePanel::askDifference(const Side& a, const Side& b) {
                 return;
             }
             const PictureDifference& difference = *made;
-            if (m_mode->currentIndex() == Difference) m_canvas->setImages(difference.heat, {}, {});
+            if (m_mode->currentIndex() == Difference) {
+                m_canvas->setImages(difference.heat, {}, {});
+                setCurrent(difference.heat);
+            }
             m_about = std::isinf(difference.psnr) ? QStringLiteral("A and B are equal, to the last bit of 16")
                                                   : QStringLiteral("PSNR %1 dB, largest error %2 of 255 (white)")
                                                         .arg(difference.psnr, 0, 'f', 2)
                                                         .arg(of255(difference.largest));
             if (const auto& seams = difference.atEdges; seams && !std::isinf(difference.psnr))
-                m_about += QStringLiteral(". Within %1 pixels of tile edges RMS %2 of 255, %3 or more from them %4: "
-                                          "%5 times")
+                m_about += QStringLiteral(". Within %1 pixels of tile edges the error is %2 of 255 (RMS), %3 or more "
+                                          "pixels away %4%5")
                                .arg(seams->nearPixels)
                                .arg(of255(seams->near))
                                .arg(seams->farPixels)
-                               .arg(of255(seams->far))
-                               .arg(seams->near / seams->far, 0, 'f', 2);
+                               .arg(of255(seams->far), timesText(seams->near, seams->far));
+            m_about += namesOfSides();
             refreshText();
         });
 }

@@ -19,11 +19,14 @@ class ImagePanel final : public QWidget {
     Q_OBJECT
 public:
     ImagePanel(Workspace& workspace, Engine& engine, QWidget* parent = nullptr);
-    // The one that is shown; null when there is none.
-    QImage current() const;
+    // What is seen, whole: of the run that is shown, or where A and B differ; null when there is none.
+    QImage current() const { return m_current; }
     QAction* tilesAction() const { return m_tiles; } // whether the edges of tiles are drawn
     // The tile of an event of the timeline stands out; noIndex: that of the cursor.
     void showHover(std::uint32_t event);
+
+Q_SIGNALS:
+    void currentChanged();
 
 private:
     enum Mode { Picture, Wipe, Difference };
@@ -37,9 +40,12 @@ private:
     Side sideOf(int run, const TimelinePtr& timeline, const PicturePtr& picture) const;
     Side sideOf(int run) const;
     void refresh();
+    void refreshPicture();
+    void setCurrent(const QImage& image);
     void refreshTiles();
     void refreshText();
     void askDifference(const Side& a, const Side& b);
+    QString namesOfSides() const;
     std::uint32_t highlighted() const;
     QString textOfTile(std::uint32_t part) const;
     void step(int by);
@@ -56,6 +62,7 @@ private:
     QString m_about;                 // the picture or the difference
     std::uint32_t m_hover = noIndex; // event
     std::uint64_t m_differenceRequest = 0;
+    QImage m_current;
 };
 
 } // namespace spikescope

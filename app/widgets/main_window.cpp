@@ -1,5 +1,6 @@
 #include "app/widgets/main_window.h"
 
+#include "app/models/configurations.h"
 #include "app/widgets/application.h"
 #include "app/widgets/controls_panel.h"
 #include "app/widgets/elided_label.h"
@@ -13,20 +14,22 @@
 #include "app/widgets/theme.h"
 #include "app/widgets/timeline_chart.h"
 #include "app/widgets/timeline_pane.h"
+#include "app/widgets/undo_keys.h"
 #include "core/base/text.h"
 #include "core/program/presets.h"
 
 #include <QAccessible>
 #include <QActionGroup>
 #include <QApplication>
-#include <QCloseEvent>
 #include <QComboBox>
 #include <QDockWidget>
+#include <QFileInfo>
 #include <QLabel>
 #include <QMenuBar>
 #include <QProgressBar>
 #include <QSettings>
 #include <QSplitter>
+#include <QStandardItemModel>
 #include <QStatusBar>
 #include <QToolBar>
 #include <QToolButton>
@@ -44,7 +47,6 @@ MainWindow::MainWindow(Workspace& workspace, Engine& engine, QWidget* parent)
     : QMainWindow(parent)
     , m_workspace(workspace)
     , m_engine(engine) {
-    setWindowTitle(QStringLiteral("Spikescope"));
     setAccessibleName(QStringLiteral("Spikescope"));
     setAcceptDrops(true);
     setDockNestingEnabled(true);
@@ -86,19 +88,24 @@ MainWindow::MainWindow(Workspace& workspace, Engine& engine, QWidget* parent)
         m_progress->setValue(static_cast<int>(100 * fraction));
         m_progressText->setFullText(fraction < 1.0 ? QStringLiteral("Opening; Esc cancels") : QString());
     });
-    connect(&workspace, &Workspace::controlsChanged, this, [this] {
-        const QString preset = m_workspace.preset();
-        m_preset->setCurrentIndex(preset.isEmpty() ? -1 : m_preset->findText(preset));
+    connect(&workspace, &Workspace::controlsChanged, this, &MainWindow::refreshPreset);
+    connect(&workspace, &Workspace::controlsChanged, this, &MainWindow::refreshTitle);
+    connect(&workspace, &Workspace::savedChanged, this, &MainWindow::refreshTitle);
+    connect(&workspace, &Workspace::roomShort, this, &MainWindow::askForRoom);
+    connect(&workspace, &Workspace::done, this, [this] {
+        if (!m_workspace.holds(m_passing)) statusBar()->clearMessage();
     });
+    connect(m_image, &ImagePanel::currentChanged, this, &MainWindow::refreshPictureExports);
+    refreshPreset();
+    refreshTitle();
+    refreshPictureExports();
     // What a screen reader says of the chart when the cursor moves.
     connect(&workspace, &Workspace::cursorChanged, this, [this] {
         m_chart->setAccessibleDescription(m_workspace.summary() + QLatin1Char(' ') + m_workspace.explanation());
         QAccessibleEvent event(m_chart, QAccessible::DescriptionChanged);
         QAccessible::updateAccessibility(&event);
     });
-    // Whoever has begun needs no welcome.
-    connect(&workspace.undoStack(), &QUndoStack::indexChanged, m_notices, [this] { m_notices->hideNote(); });
-    connect(&workspace.runs(), &RunsModel::rowsInserted, m_notices, [this] { m_notices->hideNote(); });
+    (new UndoKeys(this))->watchAll(*this);
     m_chart->setFocus();
 }
 
@@ -108,7 +115,11 @@ QAction* MainWindow::action(const QString& text, const QString& tip, const QKeyS
     made->setShortcut(key);
     made->setToolTip(key.isEmpty() ? tip : QStringLiteral("%1 (%2)").arg(tip, key.toString(QKeySequence::NativeText)));
     made->setStatusTip(tip);
-    connect(made, &QAction::triggered, this, std::move(call));
+    // What was typed counts, whichever key comes next.
+    connect(made, &QAction::triggered, this, [this, call = std::move(call)] {
+        m_controls->commit();
+        call();
+    });
     addAction(made);
     return made;
 }
@@ -144,7 +155,14 @@ void MainWindow::makeActions() {
     QAction* fitBudget =
         action(QStringLiteral("Fit into the &budget"),
                QStringLiteral("Sets the controls to the fastest ones that fit, with what may be given up as ticked"),
-               Qt::CTRL | Qt::Key_F, [this] { m_fit->press(); });
+               Qt::CTRL | Qt::SHIFT | Qt::Key_F, [this] { m_fit->press(); });
+    QAction* find =
+        action(QStringLiteral("&Find in the table"), QStringLiteral("Goes to the filter of the table in front"),
+               QKeySequence::Find, [this] { m_tables->focusFilter(); });
+    QAction* defaults = action(QStringLiteral("&Defaults"),
+                               QStringLiteral("Sets every control but model, size and budget to its default"), {},
+                               [this] { m_workspace.applyPreset(defaultsName); });
+    defaults->setObjectName(QStringLiteral("defaults"));
     QAction* compare = action(QStringLiteral("&Compare"), QStringLiteral("The table of ticked runs side by side"),
                               Qt::CTRL | Qt::Key_D, [this] { m_tables->setCurrentIndex(TablesPanel::Compare); });
     QAction* keys =
@@ -153,20 +171,15 @@ void MainWindow::makeActions() {
                                [this] { help::showGlossary(this); });
     QAction* escape = action(QStringLiteral("Cancel opening"), QStringLiteral("Stops reading a file"), {},
                              [this] { m_engine.cancelOpening(); });
-    QAction* save =
-        action(QStringLiteral("&Save session…"),
-               QStringLiteral("Everything: runs, pictures, overlays, markers, layout"), QKeySequence::Save, [this] {
-                   const QString path =
-                       saveName(QStringLiteral("Save the session"), QStringLiteral("session.spikescope"),
-                                QStringLiteral("Session (*.spikescope)"));
-                   if (!path.isEmpty()) saveSession(path);
-               });
+    QAction* save = action(QStringLiteral("&Save session…"),
+                           QStringLiteral("Everything: runs, pictures, overlays, markers, layout"), QKeySequence::Save,
+                           [this] { chooseAndSaveSession({}); });
     QAction* quit = action(QStringLiteral("&Quit"), QStringLiteral("Stops a run, frees everything and leaves"),
                            QKeySequence::Quit, [this] { close(); });
     QAction* undo = m_workspace.undoStack().createUndoAction(this, QStringLiteral("Undo"));
     QAction* redo = m_workspace.undoStack().createRedoAction(this, QStringLiteral("Redo"));
     undo->setShortcut(QKeySequence::Undo);
-    redo->setShortcut(QKeySequence::Redo);
+    redo->setShortcuts({Qt::CTRL | Qt::SHIFT | Qt::Key_Z, Qt::CTRL | Qt::Key_Y});
 
     auto* exportMenu = new QMenu(QStringLiteral("&Export"), this);
     fillExportMenu(*exportMenu);
@@ -180,10 +193,11 @@ void MainWindow::makeActions() {
     file->addSeparator();
     file->addActions({escape, quit});
     QMenu* edit = menuBar()->addMenu(QStringLiteral("&Edit"));
-    edit->addActions({undo, redo});
+    edit->addActions({undo, redo, find});
     QMenu* runMenu = menuBar()->addMenu(QStringLiteral("&Run"));
     runMenu->addActions({m_run, problem, fitBudget});
     runMenu->addSeparator();
+    runMenu->addAction(defaults);
     for (const Preset& preset : presets()) {
         QAction* apply = runMenu->addAction(QStringLiteral("Preset %1").arg(QString::fromUtf8(preset.name.data())));
         apply->setStatusTip(QString::fromUtf8(preset.help.data()));
@@ -216,16 +230,19 @@ void MainWindow::makeActions() {
     bar->addSeparator();
     m_preset = new QComboBox(bar);
     m_preset->setAccessibleName(QStringLiteral("Preset"));
-    m_preset->setPlaceholderText(QStringLiteral("Preset"));
-    for (const Preset& preset : presets()) {
-        m_preset->addItem(QString::fromUtf8(preset.name.data()));
-        m_preset->setItemData(m_preset->count() - 1, QString::fromUtf8(preset.help.data()), Qt::ToolTipRole);
+    m_preset->setObjectName(QStringLiteral("preset"));
+    for (const Configuration& known : configurations()) {
+        m_preset->addItem(QStringLiteral("Preset: ") + known.name, known.name);
+        m_preset->setItemData(m_preset->count() - 1, known.help, Qt::ToolTipRole);
     }
-    m_preset->setToolTip(
-        QStringLiteral("Sets the controls to a known configuration; model, size, weights and device stay"));
-    m_preset->setCurrentIndex(-1);
-    connect(m_preset, &QComboBox::textActivated, this,
-            [this](const QString& name) { m_workspace.applyPreset(name.toStdString()); });
+    // Says that none is in force; nobody chooses it.
+    m_preset->addItem(QStringLiteral("No preset"));
+    if (auto* items = qobject_cast<QStandardItemModel*>(m_preset->model()))
+        items->item(m_preset->count() - 1)->setFlags(Qt::NoItemFlags);
+    connect(m_preset, &QComboBox::activated, this, [this](int index) {
+        m_workspace.applyPreset(m_preset->itemData(index).toString().toStdString());
+        refreshPreset();
+    });
     bar->addWidget(m_preset);
     bar->addAction(problem);
     bar->addSeparator();
@@ -271,7 +288,8 @@ void MainWindow::makeDocks() {
     auto* column = new QVBoxLayout(left);
     column->setContentsMargins(0, 0, 0, 0);
     column->setSpacing(0);
-    column->addWidget(new ControlsPanel(m_workspace, left), 1);
+    m_controls = new ControlsPanel(m_workspace, left);
+    column->addWidget(m_controls, 1);
     column->addWidget(new PeakGauge(m_workspace, left));
     m_fit = new FitBar(m_workspace, left);
     column->addWidget(m_fit);
@@ -318,7 +336,6 @@ void MainWindow::refreshRunState() {
         m_progressText->setFullText({});
         return;
     }
-    m_notices->hideNote(); // what it says of a plan is over
     statusBar()->clearMessage();
     m_progress->setRange(0, static_cast<int>(state.total));
     m_progress->setValue(static_cast<int>(state.done));
@@ -354,11 +371,13 @@ void MainWindow::refreshAxis() {
 
 void MainWindow::showNotice(const Notice& notice) {
     m_tables->log(notice);
-    // A note is no reason to cover anything.
-    if (notice.kind != Notice::Kind::Note)
+    // A note is no reason to cover anything, least of all how far a run is.
+    if (notice.kind != Notice::Kind::Note) {
         m_notices->show(notice);
-    else if (!m_workspace.runState().running) // progress stands there
+    } else if (!m_workspace.runState().running) {
+        m_passing = notice;
         statusBar()->showMessage(notice.text, 8000);
+    }
 }
 
 void MainWindow::setTheme(int theme) {
@@ -372,19 +391,39 @@ bool MainWindow::event(QEvent* event) {
     return QMainWindow::event(event);
 }
 
-void MainWindow::closeEvent(QCloseEvent* event) {
-    saveSettings();
-    m_workspace.stop();
-    event->accept();
+void MainWindow::refreshPreset() {
+    const QString preset = m_workspace.preset();
+    const int index = preset.isEmpty() ? m_preset->count() - 1 : m_preset->findData(preset);
+    m_preset->setCurrentIndex(index);
+    const QString about = preset.isEmpty() ? QStringLiteral("The controls are those of no preset")
+                                           : m_preset->itemData(index, Qt::ToolTipRole).toString();
+    m_preset->setToolTip(
+        plainTip(about + QStringLiteral("\nA preset sets the controls to a known configuration; model, "
+                                        "size, weights, budget and device stay")));
+    m_preset->setAccessibleDescription(about);
+}
+
+void MainWindow::refreshTitle() {
+    const Controls& controls = m_workspace.controls();
+    const QString session = QFileInfo(m_workspace.session()).fileName();
+    const QString what =
+        !session.isEmpty() ? session
+        : controls.model.empty()
+            ? QString()
+            : QStringLiteral("%1 %2×%3").arg(textOf(controls.model)).arg(controls.width).arg(controls.height);
+    setWindowTitle(what.isEmpty() ? QStringLiteral("Spikescope") : what + QStringLiteral("[*] – Spikescope"));
+    setWindowModified(!what.isEmpty() && m_workspace.unsaved());
 }
 
 void MainWindow::welcome() {
     m_notices->show(
         {.kind = Notice::Kind::Note,
          .text = QStringLiteral(
-             "This is FLUX.1's decoder as it would run: a plan, nothing has been allocated. Flip a control on the left "
-             "and watch the spike move, press "
-             "“Show me the problem”, or Run. Drop a checkpoint, latents or a PyTorch snapshot here to see your own.")});
+             "This is a decode as it would run with the controls on the left: a plan, nothing has been allocated. "
+             "Change "
+             "a control and watch the spike move, press “Show me the problem”, or Run. Drop a checkpoint, latents or a "
+             "PyTorch snapshot here to see your own."),
+         .deed = m_workspace.deed()});
 }
 
 } // namespace spikescope

@@ -13,6 +13,7 @@ class QToolButton;
 
 namespace spikescope {
 
+class ControlsPanel;
 class ElidedLabel;
 struct Exporter;
 class FitBar;
@@ -37,7 +38,8 @@ public:
     // Of what is shown; says in the window what came of it.
     bool exportTo(Export what, const QString& path);
     bool exportTo(const Exporter& exporter, const QString& path);
-    void saveSession(const QString& path);
+    // `saved` is called when the file is there.
+    void saveSession(const QString& path, std::function<void()> saved = {});
     void openSession(const QString& path);
     void openPaths(const QStringList& paths);
 
@@ -59,6 +61,12 @@ private:
     void refreshRunState();
     void refreshDevice();
     void refreshAxis();
+    void refreshTitle();
+    void refreshPreset();
+    void refreshPictureExports();
+    void askForRoom(const Shortage& shortage);
+    void askToSave(); // before closing
+    bool chooseAndSaveSession(std::function<void()> saved);
     void setTheme(int theme);
     void fillExportMenu(QMenu& menu);
     void fillRecentMenu(QMenu& menu);
@@ -66,6 +74,7 @@ private:
     void openDialog();
     bool say(const Result<void>& saved, const QString& path); // what came of saving this file
     void showNotice(const Notice& notice);
+    // Empty where the user gave none; with the suggestion's suffix where the name has none.
     QString saveName(const QString& title, const QString& suggestion, const QString& filter);
 
     Workspace& m_workspace;
@@ -73,12 +82,16 @@ private:
     TimelineChart* m_chart = nullptr;
     TablesPanel* m_tables = nullptr;
     ImagePanel* m_image = nullptr;
+    ControlsPanel* m_controls = nullptr;
     FitBar* m_fit = nullptr;
     NoticeBar* m_notices = nullptr;
     QAction* m_run = nullptr;
     QComboBox* m_axis = nullptr;
     QComboBox* m_align = nullptr;
     QComboBox* m_preset = nullptr;
+    QList<QAction*> m_pictureExports, m_latentExports;
+    Notice m_passing;       // note in the status bar
+    bool m_closing = false; // what is not saved was asked about
     QLabel* m_device = nullptr;
     QLabel* m_heap = nullptr;
     QLabel* m_events = nullptr;

@@ -80,8 +80,18 @@ void MainWindow::fillExportMenu(QMenu& menu) {
         add(utf8(exporter->title), utf8(exporter->name) + utf8(exporter->suffix),
             QStringLiteral("%1 (*%2)").arg(utf8(exporter->title), utf8(exporter->suffix)),
             [this, exporter](const QString& path) { exportTo(*exporter, path); });
+    const qsizetype before = menu.actions().size();
     addDrawings(pictures);
+    for (qsizetype i = before; i < menu.actions().size(); ++i)
+        (pictures[static_cast<std::size_t>(i - before)].what == Export::Latents ? m_latentExports : m_pictureExports)
+            << menu.actions()[i];
     menu.actions().front()->setShortcut(Qt::CTRL | Qt::Key_E);
+}
+
+void MainWindow::refreshPictureExports() {
+    for (QAction* each : m_pictureExports) each->setEnabled(!m_image->current().isNull());
+    const RunEntry* entry = m_workspace.runs().find(m_workspace.shownRun());
+    for (QAction* each : m_latentExports) each->setEnabled(entry && entry->moments);
 }
 
 void MainWindow::openDialog() {
@@ -129,9 +139,13 @@ void MainWindow::dropEvent(QDropEvent* event) {
 }
 
 QString MainWindow::saveName(const QString& title, const QString& suggestion, const QString& filter) {
-    const QString path = QFileDialog::getSaveFileName(
-        this, title, m_folder.isEmpty() ? suggestion : m_folder + QLatin1Char('/') + suggestion, filter);
-    if (!path.isEmpty()) m_folder = QFileInfo(path).absolutePath();
+    QFileDialog dialog(this, title, m_folder, filter);
+    dialog.setAcceptMode(QFileDialog::AcceptSave);
+    dialog.setDefaultSuffix(QFileInfo(suggestion).suffix()); // before it asks whether a file may be replaced
+    dialog.selectFile(suggestion);
+    if (dialog.exec() != QDialog::Accepted || dialog.selectedFiles().isEmpty()) return {};
+    const QString path = dialog.selectedFiles().front();
+    m_folder = QFileInfo(path).absolutePath();
     return path;
 }
 
@@ -185,7 +199,7 @@ bool MainWindow::exportTo(Export what, const QString& path) {
     case Export::Png8:
     case Export::Png16: {
         const QImage image = m_image->current();
-        if (image.isNull()) return nothing("There is no picture yet: run a decode first");
+        if (image.isNull()) return nothing("There is no picture to save: none is shown");
         return inBackground([=] { return savePng(image, file, what == Export::Png8 ? 8 : 16); });
     }
     case Export::Latents: {
@@ -209,13 +223,14 @@ bool MainWindow::exportTo(const Exporter& exporter, const QString& path) {
     return true;
 }
 
-void MainWindow::saveSession(const QString& path) {
+void MainWindow::saveSession(const QString& path, std::function<void()> saved) {
     if (const Result<void> apart = m_workspace.checkExport(path, true); !apart) {
         say(apart, path);
         return;
     }
     SessionData session{.controls = m_workspace.controls(),
                         .input = m_workspace.input(),
+                        .preset = m_workspace.chosenPreset(),
                         .runs = m_workspace.runs().entries(),
                         .axis = m_workspace.axis(),
                         .overlaysByLayer = m_workspace.overlaysByLayer(),
@@ -230,9 +245,10 @@ void MainWindow::saveSession(const QString& path) {
     session.badgeB = place(m_workspace.runs().badgeB());
     m_engine.background(
         [session = std::move(session), path] { return spikescope::saveSession(session, path.toStdString()); },
-        [this, path](const Result<void>& result) {
-            if (result) m_workspace.setSession(path);
+        [this, path, saved = std::move(saved), runs = m_workspace.runs().revision()](const Result<void>& result) {
+            if (result) m_workspace.setSession(path, runs);
             say(result, path);
+            if (result && saved) saved();
         });
 }
 
@@ -243,12 +259,13 @@ void MainWindow::openSession(const QString& path) {
             TRY(*read, readSession(path.toStdString()));
             return {};
         },
-        [this, read](const Result<void>& result) {
+        [this, read, path](const Result<void>& result) {
             if (!result) {
                 m_workspace.tell(Notice::Kind::Error, QString::fromStdString(result.error().message));
                 return;
             }
             m_workspace.restoreSession(*read);
+            m_workspace.setSession(path, m_workspace.runs().revision());
             if (!read->geometry.isEmpty()) restoreGeometry(read->geometry);
             if (!read->layout.isEmpty()) restoreState(read->layout, layoutVersion);
         });
@@ -288,6 +305,7 @@ void MainWindow::saveSettings() {
     for (const auto& [control, value] : controlValues(m_workspace.controls()))
         settings.setValue(QString::fromStdString(control), QString::fromStdString(value));
     settings.endGroup();
+    settings.setValue(QStringLiteral("preset"), QString::fromStdString(m_workspace.chosenPreset()));
     settings.setValue(QStringLiteral("input"), QString::fromStdString(m_workspace.input().path));
 }
 

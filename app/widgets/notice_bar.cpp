@@ -39,20 +39,19 @@ NoticeBar::NoticeBar(Workspace& workspace, QWidget* parent)
         hide();
         m_workspace.choose(static_cast<std::size_t>(std::max(m_choices->currentIndex(), 0)));
     });
+    connect(&workspace, &Workspace::done, this, [this] {
+        if (!m_workspace.holds(m_notice)) hide();
+    });
     hide();
-}
-
-void NoticeBar::hideNote() {
-    if (m_kind == Notice::Kind::Note && !m_choices->isVisible()) hide();
 }
 
 void NoticeBar::changeEvent(QEvent* event) {
     QFrame::changeEvent(event);
-    if (event->type() == QEvent::PaletteChange) paint(m_kind); // the style sheet has colours of the theme in it
+    if (event->type() == QEvent::PaletteChange) paint(); // the style sheet has colours of the theme in it
 }
 
-void NoticeBar::paint(Notice::Kind kind) {
-    m_kind = kind;
+void NoticeBar::paint() {
+    const Notice::Kind kind = m_notice.kind;
     const QColor edge = kind == Notice::Kind::Error ? chartColours().failure : palette().color(QPalette::Highlight);
     QColor ground = edge;
     ground.setAlpha(darkTheme() ? 60 : 28);
@@ -66,7 +65,8 @@ void NoticeBar::paint(Notice::Kind kind) {
 }
 
 void NoticeBar::show(const Notice& notice) {
-    paint(notice.kind);
+    m_notice = notice;
+    paint();
     m_choices->hide();
     m_use->hide();
     m_text->setText(notice.text);
@@ -76,7 +76,8 @@ void NoticeBar::show(const Notice& notice) {
 void NoticeBar::ask() {
     const auto& file = m_workspace.awaitingChoice();
     if (!file) return;
-    paint(Notice::Kind::Note);
+    m_notice = {};
+    paint();
     m_text->setText(textOf(file->question));
     m_choices->clear();
     for (const OpenedFile::Choice& choice : file->choices) m_choices->addItem(textOf(choice.text));

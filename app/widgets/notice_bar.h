@@ -1,6 +1,6 @@
 #pragma once
-// A bar over the timeline for what went wrong, until it is closed or the next thing happens; and for the choices
-// that a file leaves to the user.
+// A bar over the timeline for what went wrong and for answers, until it is closed or its cause is gone; and for the
+// choices that a file leaves to the user.
 
 #include "app/models/workspace.h"
 
@@ -16,17 +16,16 @@ class NoticeBar final : public QFrame {
 public:
     explicit NoticeBar(Workspace& workspace, QWidget* parent = nullptr);
     void show(const Notice& notice);
-    void ask();      // Workspace::awaitingChoice()
-    void hideNote(); // but no error
+    void ask(); // Workspace::awaitingChoice()
 
 protected:
     void changeEvent(QEvent* event) override;
 
 private:
-    void paint(Notice::Kind kind);
+    void paint();
 
     Workspace& m_workspace;
-    Notice::Kind m_kind = Notice::Kind::Note;
+    Notice m_notice;
     QLabel* m_text;
     QComboBox* m_choices;
     QPushButton* m_use;

@@ -1,6 +1,7 @@
 #include "app/widgets/peak_gauge.h"
 
 #include "app/widgets/chart_legend.h"
+#include "app/widgets/rich_text.h"
 #include "app/widgets/theme.h"
 
 #include <QEvent>
@@ -63,17 +64,15 @@ PeakGauge::PeakGauge(Workspace& workspace, QWidget* parent)
     layout->setSpacing(4);
     for (QWidget* part : std::initializer_list<QWidget*>{m_peak, m_change, m_bar, m_fits, m_measured})
         layout->addWidget(part);
-    for (QLabel* label : {m_peak, m_change, m_fits, m_measured}) {
-        label->setTextFormat(Qt::RichText);
-        label->setWordWrap(true);
-    }
+    for (QLabel* label : {m_peak, m_change, m_fits, m_measured}) label->setWordWrap(true);
     m_peak->setObjectName(QStringLiteral("predictedPeak"));
-    m_peak->setAccessibleName(QStringLiteral("Predicted peak"));
-    m_change->setAccessibleName(QStringLiteral("What the last flip changed"));
+    m_peak->setAccessibleName(QStringLiteral("Predicted peak of these controls"));
+    m_change->setAccessibleName(QStringLiteral("What the last change did"));
     m_measured->setObjectName(QStringLiteral("measured"));
     m_measured->setAccessibleName(QStringLiteral("Predicted against measured"));
     m_measured->hide();
     connect(&workspace, &Workspace::sceneChanged, this, &PeakGauge::refreshMeasured);
+    connect(&workspace, &Workspace::planChanged, this, &PeakGauge::refreshMeasured);
     m_fits->setAccessibleName(QStringLiteral("Whether it fits"));
     m_bar->setAccessibleName(QStringLiteral("Predicted peak by category, against the budget"));
     m_bar->setToolTip(QStringLiteral(
@@ -91,32 +90,34 @@ void PeakGauge::changeEvent(QEvent* event) {
     QWidget::changeEvent(event);
 }
 
-// Of a run that is shown: what was predicted for it, beside what was measured.
+// Of a run that is shown: what was measured, against what was predicted for it and not for the controls as they stand.
 void PeakGauge::refreshMeasured() {
     const TimelinePtr shown = m_workspace.shown();
     const bool run = shown && shown->recording().predicted && !m_workspace.runState().running;
     m_measured->setVisible(run);
     if (!run) return;
-    const auto [allocated, reserved] = *shown->recording().predicted;
+    const Recording& recording = shown->recording();
+    const auto [allocated, reserved] = *recording.predicted;
     const Peak& peak = shown->peak();
-    const QString values =
-        QStringLiteral("Measured <b>%1</b>, reserved %2: ").arg(bytesText(peak.allocated), bytesText(peak.reserved));
-    const QString red = chartColours().failure.name();
-    if (shown->recording().failure)
-        m_measured->setText(values + QStringLiteral("the run ended early"));
+    QString text = QStringLiteral("Run shown, <i>%1</i>").arg(m_workspace.scene().shownLabel.toHtmlEscaped());
+    if (m_workspace.showsOtherControls()) text += QStringLiteral(", of other controls");
+    text += QStringLiteral(":<br>measured peak <b>%1</b>, reserved %2, ")
+                .arg(bytesText(peak.allocated), bytesText(peak.reserved));
+    const QString own = QStringLiteral("%1, reserved %2").arg(bytesText(allocated), bytesText(reserved));
+    if (recording.failure)
+        text += QStringLiteral("of %1 predicted for it: it ended early").arg(own);
     else if (allocated == peak.allocated && reserved == peak.reserved)
-        m_measured->setText(values + QStringLiteral("<b>as predicted, to the byte</b>"));
-    else if (shown->recording().refusals)
-        m_measured->setText(
-            values +
-            QStringLiteral(
-                "less than predicted (%1, %2): the driver refused memory %3 times, and the cache was given back")
-                .arg(bytesText(allocated), bytesText(reserved))
-                .arg(shown->recording().refusals));
+        text += QStringLiteral("<b>as predicted for it, to the byte</b>");
+    else if (recording.refusals)
+        text += QStringLiteral("less than predicted for it (%1): the driver refused memory %2 times, and the cache was "
+                               "given back")
+                    .arg(own)
+                    .arg(recording.refusals);
     else
-        m_measured->setText(values + QStringLiteral("<b style='color:%1'>NOT as predicted: %2, %3</b>")
-                                         .arg(red, bytesText(allocated), bytesText(reserved)));
-    m_measured->setToolTip(QStringLiteral("measured %1 B allocated, %2 B reserved; predicted %3 B, %4 B")
+        text += QStringLiteral("<b style='color:%1'>NOT as predicted for it: %2</b>")
+                    .arg(chartColours().failure.name(), own);
+    setRichText(*m_measured, text);
+    m_measured->setToolTip(QStringLiteral("measured %1 B allocated, %2 B reserved; predicted for this run %3 B, %4 B")
                                .arg(peak.allocated)
                                .arg(peak.reserved)
                                .arg(allocated)
@@ -126,13 +127,14 @@ void PeakGauge::refreshMeasured() {
 void PeakGauge::refresh() {
     const TimelinePtr plan = m_workspace.plan();
     if (!plan) {
-        m_peak->setText(QStringLiteral("Predicted peak …"));
+        setRichText(*m_peak, QStringLiteral("Peak of these controls …"));
         return;
     }
     const Peak& peak = plan->peak();
-    m_peak->setText(QStringLiteral("Predicted peak <span style='font-size:large'><b>%1</b></span><br><span "
-                                   "style='color:%3'>reserved %2</span>")
-                        .arg(bytesText(peak.allocated), bytesText(peak.reserved), chartColours().dimText.name()));
+    setRichText(*m_peak,
+                QStringLiteral("These controls: predicted peak <span style='font-size:large'><b>%1</b></span>, "
+                               "<span style='color:%3'>reserved %2</span>")
+                    .arg(bytesText(peak.allocated), bytesText(peak.reserved), chartColours().dimText.name()));
     m_peak->setToolTip(plainTip(QStringLiteral("%1 B allocated, %2 B reserved, at %3")
                                     .arg(peak.allocated)
                                     .arg(peak.reserved)
@@ -146,29 +148,30 @@ void PeakGauge::refresh() {
         const QString colour = change > 0   ? chartColours().failure.name()
                                : change < 0 ? chartColours().better.name()
                                             : chartColours().dimText.name();
-        m_change->setText(
-            QStringLiteral("%1: <b style='color:%2'>%3</b>, reserved %4")
-                .arg(m_workspace.lastFlip().toHtmlEscaped(), colour, differenceText(change), differenceText(reserved)));
+        setRichText(*m_change, QStringLiteral("%1: <b style='color:%2'>%3</b>, reserved %4")
+                                   .arg(m_workspace.lastFlip().toHtmlEscaped(), colour, differenceText(change),
+                                        differenceText(reserved)));
     } else {
-        m_change->setText(QStringLiteral("Flip a control: the change shows here"));
+        setRichText(*m_change, QStringLiteral("Change a control: what it does to the peak shows here"));
     }
     m_bar->peak = peak;
     m_bar->availableBytes = m_workspace.availableBytes();
     m_bar->update();
     const auto availableBytes = m_workspace.availableBytes();
     if (!availableBytes) {
-        m_fits->setText(m_workspace.device().refusal.empty()
-                            ? QStringLiteral("Fits? No device was asked yet; a budget says it too")
-                            : QStringLiteral("Fits? There is no device; a budget says it"));
+        setRichText(*m_fits, m_workspace.device().refusal.empty()
+                                 ? QStringLiteral("Fits? No device was asked yet; a budget says it too")
+                                 : QStringLiteral("Fits? There is no device; a budget says it"));
         return;
     }
     const bool budget = m_workspace.controls().budgetBytes.has_value();
     const QString what = QStringLiteral("%1%2").arg(bytesText(*availableBytes),
                                                     budget ? QString() : QStringLiteral(" free on the device"));
-    m_fits->setText(peak.reserved <= *availableBytes
-                        ? QStringLiteral("Fits in %1: <b>yes</b>").arg(what)
-                        : QStringLiteral("Fits in %1: <b style='color:%2'>no, %3 over</b>")
-                              .arg(what, chartColours().failure.name(), bytesText(peak.reserved - *availableBytes)));
+    setRichText(*m_fits,
+                peak.reserved <= *availableBytes
+                    ? QStringLiteral("Fits in %1: <b>yes</b>").arg(what)
+                    : QStringLiteral("Fits in %1: <b style='color:%2'>no, %3 over</b>")
+                          .arg(what, chartColours().failure.name(), bytesText(peak.reserved - *availableBytes)));
 }
 
 } // namespace spikescope

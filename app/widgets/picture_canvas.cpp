@@ -26,7 +26,8 @@ PictureCanvas::PictureCanvas(QWidget* parent)
     setAccessibleName(QStringLiteral("Picture"));
 }
 
-void PictureCanvas::setImages(const QImage& left, const QImage& right, const QString& hint) {
+void PictureCanvas::setImages(const QImage& left, const QImage& right, const QString& hint, std::optional<int> rows) {
+    m_rows = rows.value_or(left.height());
     m_left = left;
     m_right = right;
     m_hint = hint;
@@ -84,6 +85,7 @@ void PictureCanvas::paintEvent(QPaintEvent*) {
     painter.drawPixmap(box, m_scaled, QRectF(m_scaled.rect()));
     painter.setClipRect(box);
     if (m_scaledRight.isNull()) {
+        paintMissing(painter);
         paintTiles(painter, m_leftTiles);
         paintHighlight(painter);
         return;
@@ -124,6 +126,18 @@ void PictureCanvas::paintTiles(QPainter& painter, const TileLayout& tiles) const
         painter.setPen(pen);
         painter.drawLines(lines);
     }
+}
+
+// What is not yet made is no black picture.
+void PictureCanvas::paintMissing(QPainter& painter) const {
+    if (m_rows >= m_left.height()) return;
+    const QRectF area = areaOf(QRect(0, m_rows, m_left.width(), m_left.height() - m_rows));
+    painter.fillRect(area, chartColours().ground);
+    QColor lines = chartColours().dimText;
+    painter.setPen(lines);
+    lines.setAlpha(70);
+    painter.fillRect(area, QBrush(lines, Qt::BDiagPattern));
+    painter.drawText(area.adjusted(8, 4, -8, -4), Qt::AlignCenter | Qt::TextWordWrap, QStringLiteral("not yet made"));
 }
 
 void PictureCanvas::paintHighlight(QPainter& painter) const {

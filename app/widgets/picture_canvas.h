@@ -6,6 +6,8 @@
 #include <QPixmap>
 #include <QWidget>
 
+#include <optional>
+
 namespace spikescope {
 
 class PictureCanvas final : public QWidget {
@@ -13,8 +15,9 @@ class PictureCanvas final : public QWidget {
 public:
     explicit PictureCanvas(QWidget* parent = nullptr);
 
-    // Without a picture the hint; without a right one no wipe.
-    void setImages(const QImage& left, const QImage& right, const QString& hint);
+    // Without a picture the hint; without a right one no wipe. Of an unfinished left one so many rows are there; no
+    // number: all.
+    void setImages(const QImage& left, const QImage& right, const QString& hint, std::optional<int> rows = {});
     void setTiles(const TileLayout& left, const TileLayout& right); // none are drawn of an empty layout
     void setHighlight(std::uint32_t part);                          // of the left layout; noIndex: none
     QRectF frame() const;                                           // where the picture lies, in widget coordinates
@@ -34,11 +37,13 @@ private:
     QRectF areaOf(const QRect& pixels) const;
     void paintTiles(QPainter& painter, const TileLayout& tiles) const;
     void paintHighlight(QPainter& painter) const;
+    void paintMissing(QPainter& painter) const;
     void moveSplit(double x);
 
     QImage m_left, m_right;
     QPixmap m_scaled, m_scaledRight;
     QString m_hint;
+    int m_rows = 0; // of the left picture that are there
     TileLayout m_leftTiles, m_rightTiles;
     std::uint32_t m_highlight = noIndex;
     double m_split = 0.5; // share of the width that shows the left picture

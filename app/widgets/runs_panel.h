@@ -1,8 +1,9 @@
 #pragma once
-// The history of runs: tick to overlay, double-click to show, A and B for pictures.
+// The list of runs: its selection is the run that is shown, ticked ones are overlaid, A and B are compared.
 
 #include "app/models/workspace.h"
 
+#include <QPushButton>
 #include <QTreeView>
 
 namespace spikescope {
@@ -12,12 +13,18 @@ class RunsPanel final : public QWidget {
 public:
     explicit RunsPanel(Workspace& workspace, QWidget* parent = nullptr);
 
+protected:
+    void resizeEvent(QResizeEvent* event) override;
+
 private:
+    class View;
     void menu(const QPoint& at);
-    int currentRun() const;
+    void refreshShown();
 
     Workspace& m_workspace;
-    QTreeView* m_view;
+    View* m_view;
+    QPushButton* m_plan;
+    bool m_refreshing = false;
 };
 
 } // namespace spikescope

@@ -15,6 +15,20 @@
 
 namespace spikescope {
 
+namespace {
+
+// What a column's texts take, and its title, of which the arrow that shows the order may cover a part.
+int widthOf(const QAbstractItemView& view, int column) {
+    constexpr int padding = 8, most = 380;
+    const QString title = view.model()->headerData(column, Qt::Horizontal, Qt::DisplayRole).toString();
+    // Times come while they are looked at.
+    const int least =
+        view.fontMetrics().horizontalAdvance(title == QLatin1String("Time") ? QStringLiteral("000.00 ms") : title);
+    return std::min(std::max(view.sizeHintForColumn(column), least) + padding, most);
+}
+
+} // namespace
+
 TablesPanel::TablesPanel(Workspace& workspace, QWidget* parent)
     : QTabWidget(parent)
     , m_workspace(workspace)
@@ -37,8 +51,8 @@ TablesPanel::TablesPanel(Workspace& workspace, QWidget* parent)
                 "Every tensor that is alive at the cursor, largest first. Enter goes to where it was allocated."),
             m_alive);
     Page& advice = addPage(AdviceTab, QStringLiteral("Advice"),
-                           QStringLiteral("Every single flip of a control from where they stand. Enter or a double "
-                                          "click applies it; undo takes it back."),
+                           QStringLiteral("Every single change of a control from where they stand. Enter or a click "
+                                          "on its name applies it; undo takes it back."),
                            m_advice);
     addPage(Compare, QStringLiteral("Compare"),
             QStringLiteral("The run that is shown and all ticked ones, side by side"), m_compare);
@@ -52,7 +66,7 @@ TablesPanel::TablesPanel(Workspace& workspace, QWidget* parent)
     setTabToolTip(Log, QStringLiteral("What the program had to say"));
 
     m_measure->setToolTip(QStringLiteral("Runs every kernel once in small, which takes 10 to 40 seconds, so that "
-                                         "advice knows what a flip costs in time"));
+                                         "advice knows what a change costs in time"));
     advice.view->parentWidget()->findChild<QHBoxLayout*>()->insertWidget(1, m_measure);
     // The name of a flip is a link; the rest of its row only selects.
     advice.view->setMouseTracking(true);
@@ -65,7 +79,7 @@ TablesPanel::TablesPanel(Workspace& workspace, QWidget* parent)
         refreshVisible();
         markCursor();
     });
-    connect(&workspace, &Workspace::sceneChanged, this, [this] { spoil({Layers, Compare, Events}); });
+    connect(&workspace, &Workspace::sceneChanged, this, [this] { spoil({Layers, AdviceTab, Compare, Events}); });
     connect(&workspace, &Workspace::cursorChanged, this, [this] {
         spoil({Alive});
         markCursor();
@@ -122,6 +136,11 @@ TablesPanel::Page& TablesPanel::addPage(Tab tab, const QString& title, const QSt
     page.view->setShowGrid(false);
     page.view->setWordWrap(false);
     page.view->setTabKeyNavigation(false);
+    page.view->setTextElideMode(Qt::ElideMiddle); // names begin alike
+    page.view->viewport()->installEventFilter(this);
+    if (tab == Layers) page.yielding = {{.column = 0, .least = 120}, {.column = 1, .least = 76}};
+    if (tab == Alive) page.yielding = {{.column = 0, .least = 130}};
+    if (tab == AdviceTab) page.yielding = {{.column = model->columnCount() - 1, .least = 130}};
     page.view->setFrameShape(QFrame::NoFrame);
     page.view->verticalHeader()->hide();
     page.view->verticalHeader()->setDefaultSectionSize(page.view->fontMetrics().height() + 7);
@@ -230,6 +249,8 @@ void TablesPanel::refresh(Tab tab) {
                     rows.push_back(row);
         page.note->setText(selection ? QStringLiteral("%1 rows in the selection").arg(rows.size()) : QString());
         m_layers->setRows(std::move(rows));
+        page.view->setColumnHidden(layerTimeColumn, !timeline || !timeline->timed()); // a plan has none
+        fitColumns(page);
         break;
     }
     case Alive: {
@@ -245,12 +266,17 @@ void TablesPanel::refresh(Tab tab) {
     }
     case AdviceTab: {
         const AdviceResult& result = m_workspace.advice();
-        m_advice->setRows(result.advice ? adviceRows(*result.advice) : std::vector<AdviceRow>());
+        m_advice->setRows(result.advice ? adviceRows(*result.advice, result.controls) : std::vector<AdviceRow>());
+        page.view->setColumnHidden(adviceTimeColumn, !result.timed);
+        fitColumns(page);
         m_measure->setVisible(!result.timed);
         m_measure->setEnabled(!m_workspace.measuringRates() && !m_workspace.runState().running);
         page.note->setText(m_workspace.measuringRates() ? QStringLiteral("Measuring this device …")
                            : result.timed               ? QStringLiteral("Times by the cost model of this device")
                                                         : QString());
+        if (m_workspace.showsOtherControls())
+            page.note->setText(QStringLiteral("Of the controls on the left, not of what is shown. ") +
+                               page.note->text());
         break;
     }
     case Compare: {
@@ -288,11 +314,41 @@ void TablesPanel::refresh(Tab tab) {
     }
     // Widths are set once, for good reason or by the user.
     if ((empty || page.model->columnCount() != columnsBefore) && page.model->rowCount() > 0) {
-        page.view->horizontalHeader()->setResizeContentsPrecision(50);
-        page.view->resizeColumnsToContents();
-        for (int i = 0; i < page.model->columnCount(); ++i)
-            page.view->setColumnWidth(i, std::min(page.view->columnWidth(i) + 14, 380));
+        for (int i = 0; i < page.model->columnCount(); ++i) page.view->setColumnWidth(i, widthOf(*page.view, i));
+        for (Yielding& each : page.yielding) each.wanted = page.view->columnWidth(each.column);
+        fitColumns(page);
     }
+}
+
+// As wide as their texts where there is room, else narrower, so that all columns are seen; but not too narrow to be
+// read.
+void TablesPanel::fitColumns(Page& page) {
+    int missing = -page.view->viewport()->width();
+    for (int i = 0; i < page.model->columnCount(); ++i) {
+        const auto yielding = std::ranges::find(page.yielding, i, &Yielding::column);
+        if (page.view->isColumnHidden(i)) continue;
+        missing += yielding == page.yielding.end() ? page.view->columnWidth(i) : yielding->wanted;
+    }
+    for (const Yielding& each : page.yielding) {
+        if (each.wanted == 0) continue; // nothing is there yet
+        const int width = std::max(each.wanted - std::max(missing, 0), std::min(each.least, each.wanted));
+        missing -= each.wanted - width;
+        page.view->setColumnWidth(each.column, width);
+    }
+}
+
+bool TablesPanel::eventFilter(QObject* watched, QEvent* event) {
+    if (event->type() == QEvent::Resize)
+        for (Page& page : m_pages)
+            if (page.view && page.view->viewport() == watched) fitColumns(page);
+    return QTabWidget::eventFilter(watched, event);
+}
+
+void TablesPanel::focusFilter() {
+    if (currentIndex() == Log) return;
+    QLineEdit* filter = m_pages[static_cast<std::size_t>(currentIndex())].filter;
+    filter->setFocus(Qt::ShortcutFocusReason);
+    filter->selectAll();
 }
 
 void TablesPanel::activated(Tab tab, int row) {

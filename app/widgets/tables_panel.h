@@ -22,16 +22,26 @@ public:
     void log(const Notice& notice);
     // Of the tab in front; null for the log.
     TableModel* currentModel() const;
+    void focusFilter(); // of the tab in front
+
+protected:
+    bool eventFilter(QObject* watched, QEvent* event) override;
 
 protected:
     void resizeEvent(QResizeEvent* event) override;
 
 private:
+    // A column that gives way where all do not fit.
+    struct Yielding {
+        int column = 0, least = 0;
+        int wanted = 0; // by its texts
+    };
     struct Page {
         QTableView* view = nullptr;
         TableModel* model = nullptr;
         QLineEdit* filter = nullptr;
         QLabel* note = nullptr;
+        std::vector<Yielding> yielding;
         bool stale = true;
         std::uint32_t marked = noIndex; // event, whose row was last shown
     };
@@ -40,6 +50,7 @@ private:
     void spoil(std::initializer_list<Tab> tabs);
     void refreshVisible();
     void refresh(Tab tab);
+    void fitColumns(Page& page);
     void activated(Tab tab, int row);
     int rowOfCursor(Tab tab) const; // as shown; -1 where the table has none
     void markCursor();              // selects and shows that row

@@ -48,7 +48,8 @@ Result<void> ArenaAllocator::begin() {
     for (const std::uint64_t bytes : m_layout.chunkBytes) {
         auto block = m_heap.allocate(bytes, MemoryKind::Device);
         if (!block)
-            return fail(block.error().code, "the arena's block of {}: {}", formatBytes(bytes), block.error().message);
+            return fail(block.error().code, "the block of {} that holds all tensors (allocator arena): {}",
+                        formatBytes(bytes), block.error().message);
         m_chunks.push_back(*block);
         sayFreeSpace();
         m_recorder.reserve(block->address, block->bytes);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 namespace spikescope {
 
@@ -108,7 +109,19 @@ std::vector<std::string_view> familyNames() {
     return names;
 }
 
-std::string formatGiB(std::uint64_t bytes) { return fmt::format("{}", static_cast<double>(bytes) / 1073741824.0); }
+// The shortest decimal number that parseGiB() reads as these bytes: 0.3 stays 0.3.
+std::string formatGiB(std::uint64_t bytes) {
+    const double value = static_cast<double>(bytes) / 1073741824.0;
+    for (int decimals = 0; decimals <= 12; ++decimals) {
+        // parseGiB() cuts off what is less than a byte.
+        const double unit = std::pow(10.0, decimals);
+        for (const double candidate : {value, std::ceil(value * unit) / unit}) {
+            std::string text = fmt::format("{:.{}f}", candidate, decimals);
+            if (const auto read = parseGiB("", text); read && *read == bytes) return text;
+        }
+    }
+    return fmt::format("{}", value);
+}
 
 Result<void> setModel(Controls& c, std::string_view text) {
     if (!findFamily(text))

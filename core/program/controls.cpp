@@ -10,6 +10,12 @@ namespace spikescope {
 
 namespace {
 
+std::string_view withoutBlanks(std::string_view text) {
+    const auto begin = text.find_first_not_of(" \t");
+    return begin == std::string_view::npos ? std::string_view{}
+                                           : text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
 std::string valueOf(const Controls& controls, std::string_view control) { return *controlValue(controls, control); }
 
 } // namespace
@@ -138,8 +144,9 @@ std::optional<std::uint64_t> parseInteger(std::string_view text) {
 
 std::optional<Sides> parseSides(std::string_view text) {
     const auto cross = text.find('x');
-    const auto width = parseInteger(text.substr(0, cross));
-    const auto height = cross == std::string_view::npos ? std::nullopt : parseInteger(text.substr(cross + 1));
+    const auto width = parseInteger(withoutBlanks(text.substr(0, cross)));
+    const auto height =
+        cross == std::string_view::npos ? std::nullopt : parseInteger(withoutBlanks(text.substr(cross + 1)));
     if (!width || !height || *width == 0 || *height == 0 || *width > 65536 || *height > 65536) return std::nullopt;
     return Sides{.width = *width, .height = *height};
 }

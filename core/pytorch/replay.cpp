@@ -110,7 +110,8 @@ Result<Replay> replay(const PyTorchSnapshot& snapshot, const AllocatorMaker& mak
 
 std::vector<std::string> notesOf(const PyTorchSnapshot& snapshot, const Replay& replay) {
     std::vector<std::string> notes{
-        fmt::format("{} events replayed, {} of other kinds are not", snapshot.events.size(), snapshot.otherEvents)};
+        fmt::format("{} events were replayed; {} others, which move no tensor, were left out", snapshot.events.size(),
+                    snapshot.otherEvents)};
     if (replay.baselineBlocks)
         notes.push_back(fmt::format("{} blocks of {} were live before the recording began", replay.baselineBlocks,
                                     formatBytes(replay.baselineBytes)));
