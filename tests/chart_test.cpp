@@ -256,7 +256,8 @@ TEST(LiveRun, growsOverItsPlan) {
     const Range all = desk.workspace.scene().all;
     const TimelinePtr plan = desk.workspace.plan();
     auto* notice = desk.window.findChild<NoticeBar*>();
-    notice->show({.kind = Notice::Kind::Note, .text = QStringLiteral("a plan, nothing has been allocated")});
+    desk.window.welcome();
+    ASSERT_TRUE(notice->isVisible());
     QAction* run = desk.window.findChild<QAction*>(QStringLiteral("run"));
     ASSERT_TRUE(run);
     run->trigger();
@@ -407,7 +408,8 @@ TEST(Export, saysWhatItShows) {
     ASSERT_TRUE(desk.workspace.setControl("conv", QStringLiteral("im2col")));
     ASSERT_TRUE(wait([&] { return desk.workspace.planBefore() != nullptr; }));
     const QStringList lines = configurationLines(desk.workspace.shown()->recording());
-    EXPECT_EQ(lines, QStringList({QStringLiteral("flux1, decode of 256×256. Plan"), QStringLiteral("conv im2col")}));
+    EXPECT_EQ(lines,
+              QStringList({QStringLiteral("flux1, decode of 256×256. Plan"), QStringLiteral("Controls: conv im2col")}));
     ASSERT_TRUE(desk.window.exportTo(MainWindow::Export::TimelineSvg, folder.path() + "/t.svg"));
     ASSERT_TRUE(desk.window.exportTo(MainWindow::Export::TimelinePng, folder.path() + "/t.png"));
     QFile svg(folder.path() + "/t.svg");
@@ -421,7 +423,7 @@ TEST(Export, saysWhatItShows) {
     const TimelinePtr before = desk.workspace.plan();
     ASSERT_TRUE(desk.workspace.applyPreset("mlx-before"));
     ASSERT_TRUE(wait([&] { return desk.workspace.plan() != before; }));
-    EXPECT_EQ(configurationLines(desk.workspace.plan()->recording()).last(), QStringLiteral("Preset mlx-before"));
+    EXPECT_EQ(configurationLines(desk.workspace.plan()->recording()).last(), QStringLiteral("Controls: mlx-before"));
 }
 
 // After any sequence of sizes the ground around the curves is of one colour, on the screen and in exports.

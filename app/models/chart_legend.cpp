@@ -1,7 +1,7 @@
 #include "app/models/chart_legend.h"
 
+#include "app/models/configurations.h"
 #include "app/models/tables.h"
-#include "core/program/presets.h"
 
 #include <QFileInfo>
 
@@ -27,14 +27,6 @@ Controls controlsOf(const Recording& recording) {
     for (const auto& [control, value] : recording.controls)
         if (!value.empty()) (void)setControl(controls, control, value);
     return controls;
-}
-
-QString presetOf(const Controls& controls) {
-    for (const Preset& known : presets()) {
-        Controls same = controls;
-        if (applyPreset(same, known.name) && controlValues(same) == controlValues(controls)) return textOf(known.name);
-    }
-    return {};
 }
 
 } // namespace
@@ -70,7 +62,7 @@ QStringList configurationLines(const Recording& recording) {
                                              : QStringLiteral("Run on %1, driver %2")
                                                    .arg(textOf(recording.device.name), textOf(recording.device.driver));
     if (recording.controls.empty()) return {what};
-    const Controls controls = controlsOf(recording), defaults;
+    const Controls controls = controlsOf(recording);
     QString subject = QStringLiteral("%1, %2 of %3×%4")
                           .arg(textOf(controls.model), QString::fromStdString(*controlValue(controls, "op")))
                           .arg(controls.width)
@@ -80,15 +72,7 @@ QStringList configurationLines(const Recording& recording) {
             QStringLiteral(", weights of %1").arg(QFileInfo(QString::fromStdString(controls.weights)).fileName());
     if (controls.batch > 1) subject += QStringLiteral(", batch %1").arg(controls.batch);
     if (controls.repeat > 1) subject += QStringLiteral(", %1 times").arg(controls.repeat);
-    QStringList differences;
-    for (const ControlInfo& info : controlTable())
-        if (const std::string value = info.get(controls); !info.isSubject && value != info.get(defaults))
-            differences << QStringLiteral("%1 %2").arg(textOf(info.name), textOf(value));
-    const QString preset = presetOf(controls);
-    return {QStringLiteral("%1. %2").arg(subject, what), !preset.isEmpty() ? QStringLiteral("Preset %1").arg(preset)
-                                                         : differences.isEmpty()
-                                                             ? QStringLiteral("All controls at their defaults")
-                                                             : differences.join(QStringLiteral(", "))};
+    return {QStringLiteral("%1. %2").arg(subject, what), QStringLiteral("Controls: %1").arg(describe(controls))};
 }
 
 QStringList momentLines(const Timeline& timeline, std::uint32_t event) {

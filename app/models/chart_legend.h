@@ -17,8 +17,7 @@ struct LegendEntry {
 // Categories that the shown Recording ever holds, from below upwards, then the lines.
 std::vector<LegendEntry> legendOf(const ChartScene& scene);
 
-// What was planned or run, in a line each: model, size and device; then the preset, or each control that differs from
-// its default.
+// What was planned or run: a line with model, size and device, and one with the controls.
 QStringList configurationLines(const Recording& recording);
 
 // What an event is, for a readout beside the mouse: bytes, op, layer.

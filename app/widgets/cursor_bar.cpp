@@ -86,7 +86,7 @@ int ValueStrip::rows(QPainter* painter, int all) const {
 
 void ValueStrip::paintEvent(QPaintEvent*) {
     QPainter painter(this);
-    rows(&painter, width());
+    rows(&painter, width() - sideMargin);
 }
 
 CursorBar::CursorBar(Workspace& workspace, QWidget* parent)
@@ -122,7 +122,8 @@ void CursorBar::setRows(int stripRows, int sentenceLines) {
 
 void CursorBar::place() {
     const int inside = std::max(0, width() - 2 * sideMargin), strip = m_stripRows * m_values->rowHeight();
-    m_values->setGeometry(sideMargin, topMargin, inside, strip);
+    // With the margin on the right, for the sign that there is more.
+    m_values->setGeometry(sideMargin, topMargin, inside + sideMargin, strip);
     m_sentence->setVisible(m_sentenceLines > 0);
     m_sentence->setGeometry(sideMargin, topMargin + strip + gapRows, inside,
                             std::max(1, m_sentenceLines) * m_sentence->fontMetrics().lineSpacing());
