@@ -7,6 +7,7 @@
 #include "app/engine/room.h"
 #include "app/models/picture_effect.h"
 #include "app/widgets/image_panel.h"
+#include "app/widgets/picture_canvas.h"
 #include "app/widgets/tables_panel.h"
 #include "core/base/machine_memory.h"
 
@@ -131,6 +132,19 @@ TEST(ImagePanel, whatIsUnfinishedIsNoResult) {
     EXPECT_TRUE(desk.window.image().current().isNull());
     EXPECT_TRUE(desk.workspace.whyNoPicture().contains(QStringLiteral("stopped")))
         << desk.workspace.whyNoPicture().toStdString();
+}
+
+TEST(ImagePanel, rowsThatAreNotYetMadeAreNotBlack) {
+    QImage half(64, 64, QImage::Format_RGB32);
+    half.fill(Qt::black);
+    PictureCanvas canvas;
+    canvas.resize(256, 256);
+    canvas.setImages(half, {}, {}, 32);
+    const QImage seen = canvas.grab().toImage();
+    EXPECT_EQ(qGray(seen.pixel(128, 60)), 0);
+    EXPECT_GT(qGray(seen.pixel(20, 240)), 60);
+    canvas.setImages(half, {}, {});
+    EXPECT_EQ(qGray(canvas.grab().toImage().pixel(20, 240)), 0);
 }
 
 TEST(Room, isShortWhereAPlanTakesMoreThanThereIs) {
