@@ -245,6 +245,20 @@ TEST(Closing, asksAboutRunsThatAreInNoFile) {
     EXPECT_EQ(other.workspace.runs().entries()[3].label, QStringLiteral("mine"));
     EXPECT_EQ(other.window.windowTitle(), QStringLiteral("sess.spikescope[*] – Spikescope"));
     EXPECT_FALSE(other.window.isWindowModified());
+    // Opening a session would cost what is here as much as closing does.
+    other.workspace.keepPlan();
+    other.window.openPaths({path});
+    box = other.question("askToSave");
+    ASSERT_NE(box, nullptr);
+    box->button(QMessageBox::Cancel)->click();
+    drain();
+    EXPECT_EQ(other.workspace.runs().rowCount(), 5);
+    other.window.openPaths({path});
+    box = other.question("askToSave");
+    ASSERT_NE(box, nullptr);
+    box->button(QMessageBox::Discard)->click();
+    EXPECT_TRUE(wait([&] { return other.workspace.runs().rowCount() == 4; }));
+    drain();
     other.window.close();
     EXPECT_FALSE(other.window.isVisible());
 }
