@@ -52,8 +52,7 @@ struct StateDesk : Desk {
         for (const auto& [control, value] : controlValues(workspace.controls()))
             ASSERT_EQ(box(control)->currentText().toStdString(), value) << control << " after " << after;
         const QString preset = workspace.preset();
-        ASSERT_EQ(presetText(), preset.isEmpty() ? QStringLiteral("No preset") : QStringLiteral("Preset: ") + preset)
-            << "after " << after;
+        ASSERT_EQ(presetText(), preset.isEmpty() ? QStringLiteral("no preset") : preset) << "after " << after;
         if (preset.isEmpty()) return;
         const auto made = withConfiguration(workspace.controls(), preset.toStdString());
         ASSERT_TRUE(made);
@@ -264,17 +263,17 @@ TEST(WindowState, undoIsTheWindowsWhateverHasTheFocus) {
 
 TEST(WindowState, presetsAreNamedAsTheyWereChosen) {
     StateDesk desk;
-    EXPECT_EQ(desk.presetText(), QStringLiteral("Preset: defaults"));
+    EXPECT_EQ(desk.presetText(), QStringLiteral("defaults"));
     for (const char* preset : {"invokeai-tiled", "diffusers-tiled"}) {
         ASSERT_TRUE(desk.workspace.applyPreset(preset));
-        EXPECT_EQ(desk.presetText(), QStringLiteral("Preset: ") + QString::fromUtf8(preset));
+        EXPECT_EQ(desk.presetText(), QString::fromUtf8(preset));
     }
     desk.workspace.undoStack().undo();
-    EXPECT_EQ(desk.presetText(), QStringLiteral("Preset: invokeai-tiled"));
+    EXPECT_EQ(desk.presetText(), QStringLiteral("invokeai-tiled"));
     desk.workspace.setControl("hold", QStringLiteral("off"));
-    EXPECT_EQ(desk.presetText(), QStringLiteral("No preset"));
+    EXPECT_EQ(desk.presetText(), QStringLiteral("no preset"));
     desk.child<QAction>("defaults")->trigger();
-    EXPECT_EQ(desk.presetText(), QStringLiteral("Preset: defaults"));
+    EXPECT_EQ(desk.presetText(), QStringLiteral("defaults"));
     EXPECT_EQ(changedControls(defaultControls(), desk.workspace.controls()), QStringList());
     auto* box = desk.child<QComboBox>("preset");
     for (int i = 0; i + 1 < box->count(); ++i)
