@@ -179,12 +179,31 @@ TEST(Cursor, isWhatEverythingSpeaksOf) {
     desk.key(Qt::Key_P);
     tables.setCurrentIndex(TablesPanel::Layers);
     check("at the peak");
+    desk.window.resize(1000, 600);
+    check("in a smaller window");
     tables.setCurrentIndex(TablesPanel::Events);
     desk.workspace.setCursor(17);
     drain();
     auto* events = desk.child<QTableView>("table:Events");
     ASSERT_EQ(events->selectionModel()->selectedRows().size(), 1);
     EXPECT_EQ(dynamic_cast<const EventsModel*>(events->model())->row(events->currentIndex().row()).event, 17u);
+}
+
+// Protects: who reads a table elsewhere is left there while the cursor stays, as a run under way says again and again.
+TEST(Cursor, thatStaysLeavesTablesAlone) {
+    Desk desk("flux1", 256);
+    desk.window.tables().setCurrentIndex(TablesPanel::Layers);
+    drain();
+    auto* layers = desk.child<QTableView>("table:Layers");
+    layers->selectRow(0);
+    layers->scrollToTop();
+    Q_EMIT desk.workspace.cursorChanged();
+    drain();
+    EXPECT_EQ(layers->currentIndex().row(), 0);
+    EXPECT_TRUE(layers->viewport()->rect().contains(layers->visualRect(layers->model()->index(0, 0)).center()));
+    desk.workspace.setCursor(static_cast<std::uint32_t>(desk.workspace.shown()->eventCount() - 1));
+    drain();
+    EXPECT_NE(layers->currentIndex().row(), 0);
 }
 
 // A double click zooms to the range, whose first click must not clear it; keys make, zoom to and clear one.
@@ -271,6 +290,24 @@ TEST(LiveRun, growsOverItsPlan) {
     ASSERT_TRUE(wait([&] { return !desk.workspace.runState().running; }));
     EXPECT_FALSE(desk.workspace.scene().whole);
     EXPECT_EQ(desk.workspace.scene().axis, AxisKind::Time);
+}
+
+// The ops of a run are those of its plan, in whatever way they run: so it lies over it.
+TEST(LiveRun, hasThePlansOps) {
+    Desk desk("taesd", 64);
+    ASSERT_TRUE(desk.workspace.setControl("overlap", QStringLiteral("8")));
+    for (const auto& [control, value] : {std::pair("conv", "im2col"), std::pair("lifetime", "stream"),
+                                         std::pair("tile", "32"), std::pair("tile", "stripe:16")}) {
+        const TimelinePtr before = desk.workspace.plan();
+        ASSERT_TRUE(desk.workspace.setControl(control, QString::fromUtf8(value)))
+            << desk.workspace.controlError(control).toStdString();
+        ASSERT_TRUE(wait([&] { return desk.workspace.plan() != before; }));
+        ASSERT_TRUE(desk.run());
+        const Placed plan = place(desk.workspace.plan(), AxisKind::Layers);
+        const auto run = placeAsPartOf(desk.workspace.shown(), plan);
+        ASSERT_TRUE(run) << control << " " << value;
+        EXPECT_EQ(run->opEnds, plan.opEnds) << control << " " << value;
+    }
 }
 
 // Nothing lies over anything else, and what is left is whole.
@@ -430,6 +467,8 @@ TEST(Colours, followTheThemeAndAreRead) {
     Desk desk("flux1", 256);
     auto* bar = desk.window.findChild<CursorBar*>();
     auto* peak = desk.child<QLabel>("predictedPeak");
+    auto* notice = desk.window.findChild<NoticeBar*>();
+    notice->show({.kind = Notice::Kind::Error, .text = QStringLiteral("an error")});
     for (const Theme theme : {Theme::Light, Theme::Dark, Theme::Light}) {
         applyTheme(*qApp, theme);
         drain();
@@ -450,6 +489,7 @@ TEST(Colours, followTheThemeAndAreRead) {
         ASSERT_NE(reserved, bar->items().end());
         EXPECT_EQ(reserved->line.color(), c.ink);
         EXPECT_TRUE(peak->text().contains(c.dimText.name())) << peak->text().toStdString();
+        EXPECT_TRUE(notice->styleSheet().contains(c.failure.name())) << notice->styleSheet().toStdString();
         const QImage picture = desk.window.chart().viewport()->grab().toImage();
         EXPECT_EQ(picture.pixelColor(2, picture.height() - 4), c.ground);
     }

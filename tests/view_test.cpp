@@ -201,9 +201,10 @@ TEST(Aligned, ontoItselfIsItself) {
     for (int i = 0; i < 50; ++i) {
         const auto timeline =
             std::make_shared<const Timeline>(spikyRun(1 + static_cast<std::uint32_t>(random() % 80), random));
-        for (const AxisKind kind : {AxisKind::Ops, AxisKind::Layers}) {
+        for (const AxisKind kind : {AxisKind::Time, AxisKind::Ops, AxisKind::Layers}) {
             const Placed placed = place(timeline, kind);
-            const Curve own = curveOf(placed), aligned = alignedCurve(timeline, placed);
+            const auto copy = std::make_shared<const Timeline>(Recording(timeline->recording()));
+            const Curve own = curveOf(placed), aligned = alignedCurve(copy, placed);
             for (const double x : placed.events)
                 for (const double off : {0.0, 1e-3})
                     ASSERT_EQ(valueAt(aligned, x + off), valueAt(own, x + off)) << name(kind) << " " << x + off;

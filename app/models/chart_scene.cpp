@@ -1,5 +1,6 @@
 #include "app/models/chart_scene.h"
 
+#include "app/models/tables.h"
 #include "core/program/layer_groups.h"
 
 #include <algorithm>
@@ -59,11 +60,11 @@ QString stageName(const std::string& layer) {
     return shortLayer(layer);
 }
 
+// `name`: of an op, by its index.
 template <class Name> std::vector<Band> bandsOf(const Placed& placed, Name name) {
     std::vector<Band> bands;
-    const Recording& recording = placed.timeline->recording();
-    for (std::size_t i = 0; i < recording.ops.size(); ++i) {
-        const QString text = name(recording.ops[i]);
+    for (std::uint32_t i = 0; i < placed.opBegins.size(); ++i) {
+        const QString text = name(i);
         if (bands.empty() || bands.back().text != text)
             bands.push_back({.begin = placed.opBegins[i],
                              .end = placed.opEnds[i],
@@ -72,6 +73,16 @@ template <class Name> std::vector<Band> bandsOf(const Placed& placed, Name name)
         bands.back().end = std::max(bands.back().end, placed.opEnds[i]);
     }
     return bands;
+}
+
+// Of every op the number of its tile, of those beside each other the first; 0: it is for all of them.
+std::vector<std::uint32_t> tileNumbers(const Recording& recording) {
+    std::vector<std::uint32_t> numbers(recording.ops.size());
+    for (std::size_t i = recording.tiles.size(); i-- > 0;)
+        for (std::uint32_t op = recording.tiles[i].firstOp; op <= recording.tiles[i].lastOp && op < numbers.size();
+             ++op)
+            numbers[op] = static_cast<std::uint32_t>(i + 1);
+    return numbers;
 }
 
 } // namespace
@@ -158,19 +169,28 @@ QList<QPointF> curvePoints(const Curve& curve, Range view, std::size_t columns) 
 }
 
 std::vector<Band> phaseBands(const Placed& placed) {
-    return bandsOf(placed, [](const RecordedOp& op) { return QString::fromUtf8(name(op.phase).data()); });
+    const Recording& recording = placed.timeline->recording();
+    return bandsOf(placed, [&](std::uint32_t op) { return textOf(name(recording.ops[op].phase)); });
 }
 
 std::vector<Band> layerBands(const Placed& placed, Range view, double pixels) {
+    constexpr double pixelsToName = 60.0, pixelsToSee = 20.0;
     const Recording& recording = placed.timeline->recording();
-    const auto layerOf = [&](const RecordedOp& op) { return std::string(layerName(recording, op.layer)); };
     const auto first = std::ranges::upper_bound(placed.opEnds, view.begin) - placed.opEnds.begin();
     const auto last = std::ranges::lower_bound(placed.opBegins, view.end) - placed.opBegins.begin();
-    constexpr double pixelsToName = 60.0;
     const bool roomForLayers = static_cast<double>(last - first) * pixelsToName < pixels * 2.0;
-    return bandsOf(placed, [&](const RecordedOp& op) {
-        if (op.phase == Phase::Load) return QStringLiteral("weights");
-        return roomForLayers ? shortLayer(layerOf(op)) : stageName(layerOf(op));
+    const auto byLayer = [&](std::uint32_t op) {
+        if (recording.ops[op].phase == Phase::Load) return QStringLiteral("weights");
+        const std::string layer(layerName(recording, recording.ops[op].layer));
+        return roomForLayers ? shortLayer(layer) : stageName(layer);
+    };
+    std::vector<Band> bands = bandsOf(placed, byLayer);
+    const auto inView = [&](const Band& band) { return band.end > view.begin && band.begin < view.end; };
+    if (recording.tiles.empty() || static_cast<double>(std::ranges::count_if(bands, inView)) * pixelsToSee < pixels)
+        return bands;
+    const std::vector<std::uint32_t> numbers = tileNumbers(recording);
+    return bandsOf(placed, [&](std::uint32_t op) {
+        return numbers[op] ? QStringLiteral("tile %1").arg(numbers[op]) : byLayer(op);
     });
 }
 

@@ -79,7 +79,7 @@ struct Band {
     std::uint32_t index = 0; // for its colour
 };
 std::vector<Band> phaseBands(const Placed& placed);
-// Stages while many layers are in view, layers when there is room to name them.
+// Tiles where even their stages would be too narrow to be named, then stages, and layers when there is room for them.
 std::vector<Band> layerBands(const Placed& placed, Range view, double pixels);
 
 // The event before or after `event`.

@@ -257,7 +257,8 @@ QString Workspace::explanation() const {
     const bool atPeak = m_cursor == timeline->peak().eventIndex;
     QString text = textOf(describeMoment(timeline->recording(), m_cursor, timeline->space()));
     if (!atPeak) return text;
-    text.prepend(QStringLiteral("The peak. "));
+    text.prepend(m_live ? QStringLiteral("The peak so far. ") : QStringLiteral("The peak. "));
+    if (m_live) return text;
     const bool ofPlan = m_plan && timeline->recording().controls == m_plan->recording().controls;
     if (!ofPlan || !m_advice.advice || m_advice.advice->flips.empty()) return text;
     const Flip& best = m_advice.advice->flips.front();

@@ -26,6 +26,14 @@ void ValueStrip::setItems(std::vector<Item> items) {
     QStringList words;
     for (const Item& item : m_items) words << item.name + QLatin1Char(' ') + item.value;
     setAccessibleDescription(words.join(QStringLiteral(", ")));
+    // Every value, for where there is too little room, and what the words mean.
+    setToolTip(words.isEmpty()
+                   ? QString()
+                   : QStringLiteral("At the cursor: %1<br><b>allocated</b>: bytes of live tensors; the coloured parts "
+                                    "sum to it<br><b>reserved</b>: bytes held from the driver<br><b>cached</b>: "
+                                    "reserved less allocated<br><b>plan − shown</b>: what the plan has allocated at "
+                                    "this place, less what is allocated here")
+                         .arg(words.join(QStringLiteral(", ")).toHtmlEscaped()));
     update();
 }
 
@@ -43,6 +51,13 @@ int ValueStrip::rows(QPainter* painter, int all) const {
         const int nameWidth = item.name.isEmpty() ? 0 : plainMetrics.horizontalAdvance(item.name) + gapInside;
         const int width = std::min(mark + nameWidth + boldMetrics.horizontalAdvance(item.value), all);
         if (x > 0 && x + width > all) {
+            if (painter && (row + 2) * rowHeight() > height()) {
+                painter->setFont(bold);
+                painter->setPen(chartColours().text);
+                painter->drawText(QRect(x - gapBetween + gapInside, row * rowHeight(), gapBetween, rowHeight()),
+                                  Qt::AlignLeft | Qt::AlignVCenter, QStringLiteral("…"));
+                break;
+            }
             x = 0;
             ++row;
         }
@@ -80,11 +95,6 @@ CursorBar::CursorBar(Workspace& workspace, QWidget* parent)
     , m_values(new ValueStrip(this))
     , m_sentence(new ElidedLabel(this)) {
     m_values->setAccessibleName(QStringLiteral("Values at the cursor"));
-    m_values->setToolTip(
-        QStringLiteral("At the cursor:<br><b>allocated</b>: bytes of live tensors; the coloured parts sum to it<br>"
-                       "<b>reserved</b>: bytes held from the driver<br>"
-                       "<b>cached</b>: reserved less allocated<br>"
-                       "<b>plan − shown</b>: what the plan has allocated at this place, less what is allocated here"));
     m_sentence->setTextInteractionFlags(Qt::TextSelectableByMouse);
     m_sentence->setAccessibleName(QStringLiteral("Why memory is what it is here"));
     m_sentence->setObjectName(QStringLiteral("explanation"));

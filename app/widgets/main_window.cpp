@@ -269,8 +269,9 @@ void MainWindow::makeActions() {
     m_align = new QComboBox(bar);
     m_align->addItems({QStringLiteral("Overlays: by layer"), QStringLiteral("Overlays: by time")});
     m_align->setAccessibleName(QStringLiteral("How overlays are aligned"));
-    m_align->setToolTip(QStringLiteral(
-        "By layer: the same layers lie above each other. By time: each run by its own clock, or op index."));
+    m_align->setToolTip(QStringLiteral("By layer: layers of one name lie above each other, and of one that runs "
+                                       "several times the largest value is drawn. "
+                                       "By time: each run by its own clock, or op number."));
     connect(m_align, &QComboBox::activated, this, [this](int index) { m_workspace.setOverlaysByLayer(index == 0); });
     bar->addWidget(m_axis);
     bar->addWidget(m_align);
@@ -317,6 +318,7 @@ void MainWindow::makeStatusBar() {
     m_progress->setAccessibleName(QStringLiteral("Progress"));
     m_progress->hide();
     m_progressText = new ElidedLabel(this);
+    m_progressText->setAlignment(Qt::AlignLeft | Qt::AlignVCenter);
     m_progressText->setAccessibleName(QStringLiteral("What is going on"));
     m_device = label(QStringLiteral("Device"), QStringLiteral("The Vulkan device that runs, and its driver"));
     m_heap = label(QStringLiteral("Memory of the device"),

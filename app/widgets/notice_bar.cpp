@@ -2,6 +2,7 @@
 
 #include "app/widgets/theme.h"
 
+#include <QEvent>
 #include <QHBoxLayout>
 #include <QToolButton>
 
@@ -44,17 +45,23 @@ NoticeBar::NoticeBar(Workspace& workspace, QWidget* parent)
     hide();
 }
 
+void NoticeBar::changeEvent(QEvent* event) {
+    QFrame::changeEvent(event);
+    if (event->type() == QEvent::PaletteChange) paint(); // the style sheet has colours of the theme in it
+}
+
 void NoticeBar::paint() {
     const Notice::Kind kind = m_notice.kind;
     const QColor edge = kind == Notice::Kind::Error ? chartColours().failure : palette().color(QPalette::Highlight);
     QColor ground = edge;
     ground.setAlpha(darkTheme() ? 60 : 28);
-    setStyleSheet(QStringLiteral("#notice { background: rgba(%1,%2,%3,%4); border-left: 4px solid %5; }")
-                      .arg(ground.red())
-                      .arg(ground.green())
-                      .arg(ground.blue())
-                      .arg(ground.alpha())
-                      .arg(edge.name()));
+    const QString sheet = QStringLiteral("#notice { background: rgba(%1,%2,%3,%4); border-left: 4px solid %5; }")
+                              .arg(ground.red())
+                              .arg(ground.green())
+                              .arg(ground.blue())
+                              .arg(ground.alpha())
+                              .arg(edge.name());
+    if (sheet != styleSheet()) setStyleSheet(sheet); // which changes the palette once more
 }
 
 void NoticeBar::show(const Notice& notice) {

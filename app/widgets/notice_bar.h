@@ -18,6 +18,9 @@ public:
     void show(const Notice& notice);
     void ask(); // Workspace::awaitingChoice()
 
+protected:
+    void changeEvent(QEvent* event) override;
+
 private:
     void paint();
 

@@ -207,16 +207,29 @@ int TablesPanel::rowOfCursor(Tab tab) const {
 
 void TablesPanel::markCursor() {
     const auto tab = static_cast<Tab>(currentIndex());
-    if ((tab != Layers && tab != Events) || m_pages[tab].stale) return;
-    QTableView* view = m_pages[tab].view;
+    if (tab != Layers && tab != Events) return;
+    Page& page = m_pages[tab];
+    // A run under way says so often where the cursor is: whoever reads elsewhere is left there.
+    const bool moved = page.marked != m_workspace.cursor();
+    QItemSelectionModel& selection = *page.view->selectionModel();
+    if (!moved && selection.hasSelection()) return;
     const int row = rowOfCursor(tab);
-    if (row < 0) {
-        view->clearSelection();
+    if (row < 0) { // not in the selected range, or not in the table yet
+        selection.clearSelection();
         return;
     }
-    const QModelIndex index = view->model()->index(row, 0);
-    view->selectionModel()->setCurrentIndex(index, QItemSelectionModel::ClearAndSelect | QItemSelectionModel::Rows);
-    view->scrollTo(index);
+    page.marked = m_workspace.cursor();
+    const QModelIndex index = page.model->index(row, 0);
+    selection.select(index, QItemSelectionModel::ClearAndSelect | QItemSelectionModel::Rows);
+    if (!moved) return;
+    page.view->setCurrentIndex(index);
+    page.view->scrollTo(index); // not every view is on the screen yet and does it by itself
+}
+
+void TablesPanel::resizeEvent(QResizeEvent* event) {
+    QTabWidget::resizeEvent(event);
+    if (const auto tab = static_cast<Tab>(currentIndex()); tab == Layers || tab == Events)
+        m_pages[tab].view->scrollTo(m_pages[tab].view->currentIndex());
 }
 
 void TablesPanel::refresh(Tab tab) {

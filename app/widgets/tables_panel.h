@@ -27,6 +27,9 @@ public:
 protected:
     bool eventFilter(QObject* watched, QEvent* event) override;
 
+protected:
+    void resizeEvent(QResizeEvent* event) override;
+
 private:
     // A column that gives way where all do not fit.
     struct Yielding {
@@ -40,6 +43,7 @@ private:
         QLabel* note = nullptr;
         std::vector<Yielding> yielding;
         bool stale = true;
+        std::uint32_t marked = noIndex; // event, whose row was last shown
     };
 
     Page& addPage(Tab tab, const QString& title, const QString& tip, TableModel* model);

@@ -125,7 +125,10 @@ void TimelineChart::updateColours() {
 
 void TimelineChart::changeEvent(QEvent* event) {
     if (event->type() == QEvent::PaletteChange && m_budget) updateColours();
-    if (event->type() == QEvent::FontChange && m_budget) layOut(viewport()->size());
+    if (event->type() == QEvent::FontChange && m_budget) {
+        layOut(viewport()->size());
+        updateSeries();
+    }
     QChartView::changeEvent(event);
 }
 
@@ -153,7 +156,8 @@ std::uint32_t TimelineChart::eventUnder(double pixel) const {
 void TimelineChart::rebuild() {
     m_legend.setEntries(legendOf(m_workspace.scene()));
     updateOverlays();
-    layOut(viewport()->size()); // the legend may have got another row; the series follow
+    layOut(viewport()->size()); // the legend may have got another row
+    // The series follow with the view, which always comes after a scene.
 }
 
 void TimelineChart::rescale() {
@@ -238,12 +242,12 @@ void TimelineChart::layOut(QSize size, const QStringList& titleLines, std::optio
     chart()->layout()->invalidate();
     chart()->layout()->activate();
     rescale();
-    updateSeries();
 }
 
 void TimelineChart::resizeEvent(QResizeEvent* event) {
     QChartView::resizeEvent(event);
     layOut(viewport()->size());
+    updateSeries();
 }
 
 void TimelineChart::paintEvent(QPaintEvent*) {
@@ -275,12 +279,14 @@ void TimelineChart::paintTo(QPainter& painter, QSize size) {
     if (shown.shown.timeline) lines << shown.shownLabel << configurationLines(shown.shown.timeline->recording());
     constexpr int allRows = 1000;
     layOut(size, lines, allRows);
+    updateSeries();
     painter.fillRect(QRect(QPoint(), size), chartColours().ground);
     paintTitle(painter, lines);
     paintGround(painter);
     scene()->render(&painter, QRectF(QPointF(), size), scene()->sceneRect());
     paintMarks(painter);
     layOut(viewport()->size());
+    updateSeries();
 }
 
 } // namespace spikescope

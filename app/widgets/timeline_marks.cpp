@@ -90,11 +90,12 @@ void TimelineChart::paintBands(QPainter& painter) const {
             if (area.width() < 0.5) continue;
             painter.fillRect(area, band.index % 2 ? colours.bandOdd : colours.bandEven);
             if (area.width() < 18) continue;
-            painter.setPen(colours.text);
             const QRectF inner = area.adjusted(4, 0, -3, 0);
-            painter.drawText(
-                inner, Qt::AlignVCenter | Qt::AlignLeft | Qt::TextSingleLine,
-                painter.fontMetrics().elidedText(band.text, Qt::ElideMiddle, static_cast<int>(inner.width())));
+            const QString text =
+                painter.fontMetrics().elidedText(band.text, Qt::ElideMiddle, static_cast<int>(inner.width()));
+            if (text != band.text && text.size() < 5) continue; // says nothing
+            painter.setPen(colours.text);
+            painter.drawText(inner, Qt::AlignVCenter | Qt::AlignLeft | Qt::TextSingleLine, text);
         }
         painter.setPen(colours.dimText);
         painter.drawText(QRectF(4, top, leftMargin - 12, bandHeight), Qt::AlignVCenter | Qt::AlignRight, title);
@@ -196,7 +197,8 @@ void TimelineChart::paintPeak(QPainter& painter) const {
     painter.setPen(Qt::NoPen);
     painter.setBrush(colours.ink);
     painter.drawPolygon(QPolygonF({{x, y - 1}, {x - 5, y - 9}, {x + 5, y - 9}}));
-    const QString text = QStringLiteral("peak %1").arg(bytesText(peak.allocated));
+    const QString text =
+        (scene.whole ? QStringLiteral("peak so far %1") : QStringLiteral("peak %1")).arg(bytesText(peak.allocated));
     const double width = painter.fontMetrics().horizontalAdvance(text) + 12;
     const double left = std::clamp(x - width / 2, plot.left() + 2, std::max(plot.left() + 2, plot.right() - width - 2));
     const QRectF flag(left, std::max(y - 27, plot.top() - 14.0), width, 18);

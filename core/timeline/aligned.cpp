@@ -18,10 +18,11 @@ Visits byLayer(const std::vector<LayerVisit>& visits) {
     return found;
 }
 
-// A visit of the curve's Recording, drawn from `begin` to `end`.
+// A visit of the curve's Recording, drawn from `begin` to `end`: over the visit `over` of the reference, else evenly.
 struct Piece {
     std::size_t visit = 0;
     double begin = 0.0, end = 0.0;
+    std::optional<std::size_t> over = {};
 };
 
 // Where the visits of `mine` lie over those of `theirs`.
@@ -52,7 +53,7 @@ private:
     double beginOf(std::size_t at) const { return m_reference.opBegins[m_theirs[at].firstOp]; }
     double endOf(std::size_t at) const { return m_reference.opEnds[m_theirs[at].endOp - 1]; }
     void add(std::size_t visit, std::size_t at) {
-        m_pieces.push_back({.visit = visit, .begin = beginOf(at), .end = endOf(at)});
+        m_pieces.push_back({.visit = visit, .begin = beginOf(at), .end = endOf(at), .over = at});
     }
 
     // Both in order and in equal shares, so that each visit of either meets one of the other.
@@ -88,6 +89,20 @@ private:
     std::vector<Piece> m_pieces;
 };
 
+// Where the boundary in front of op `done` of `ops` lies in a piece; ops share those of the visit that they lie over.
+// What is freed there lies at the end of the op before, what is allocated at the begin of the next one.
+double placeIn(const Piece& piece, std::uint32_t done, std::uint32_t ops, bool freed,
+               const std::vector<LayerVisit>& theirs, const Placed& reference) {
+    if (!piece.over) return piece.begin + (piece.end - piece.begin) * done / ops;
+    const LayerVisit& over = theirs[*piece.over];
+    const std::uint64_t shares = std::uint64_t{done} * (over.endOp - over.firstOp);
+    const std::uint64_t whole = shares / ops, part = shares % ops;
+    const std::size_t op = over.firstOp + whole;
+    if (part == 0 && whole > 0 && (freed || op == over.endOp)) return reference.opEnds[op - 1];
+    const double begin = reference.opBegins[op];
+    return begin + (reference.opEnds[op] - begin) * static_cast<double>(part) / ops;
+}
+
 // The largest of several step functions, each known from its begin to its end.
 class Envelope {
 public:
@@ -100,7 +115,7 @@ public:
     }
 
     void fill(Curve& curve) {
-        std::ranges::stable_sort(m_steps, {}, &Step::x);
+        if (!std::ranges::is_sorted(m_steps, {}, &Step::x)) std::ranges::stable_sort(m_steps, {}, &Step::x);
         std::vector<std::uint64_t> values;
         std::vector<std::optional<std::uint64_t>> now(m_functions);
         std::multiset<std::uint64_t> alive;
@@ -152,7 +167,8 @@ Curve curveOf(const Placed& placed) {
             .end = placed.end};
 }
 
-Curve alignedCurve(TimelinePtr timeline, const Placed& reference) {
+Curve alignedCurve(const TimelinePtr& timeline, const Placed& reference) {
+    if (timeline == reference.timeline) return curveOf(reference);
     const Recording& recording = timeline->recording();
     const std::vector<LayerVisit> mine = layerVisits(recording), theirs = layerVisits(reference.timeline->recording());
     Curve curve{.timeline = timeline, .places = {}, .values = {}, .begin = reference.begin, .end = reference.end};
@@ -176,10 +192,12 @@ Curve alignedCurve(TimelinePtr timeline, const Placed& reference) {
     for (const Piece& piece : alignment.pieces()) {
         const auto [layer, firstOp, endOp] = mine[piece.visit];
         steps.clear();
+        double at = piece.begin;
         for (std::size_t i = first[piece.visit]; i < first[piece.visit + 1]; ++i) {
-            const std::uint32_t op = std::clamp(events[i].op, firstOp, endOp);
-            const double share = static_cast<double>(op - firstOp) / (endOp - firstOp);
-            steps.emplace_back(piece.begin + (piece.end - piece.begin) * share, allocated.value(i));
+            const std::uint32_t done = std::clamp(events[i].op, firstOp, endOp) - firstOp;
+            const bool freed = events[i].kind == EventKind::Free || events[i].kind == EventKind::Return;
+            at = std::max(at, placeIn(piece, done, endOp - firstOp, freed, theirs, reference));
+            steps.emplace_back(at, allocated.value(i));
         }
         const std::size_t before = first[piece.visit];
         envelope.add(piece.begin, piece.end, before == 0 ? 0 : allocated.value(before - 1), steps);

@@ -21,7 +21,7 @@ struct Curve {
 
 Curve curveOf(const Placed& placed); // on its own axis
 // Keeps every event's value, or a larger one, so that the highest value is the timeline's peak.
-Curve alignedCurve(TimelinePtr timeline, const Placed& reference);
+Curve alignedCurve(const TimelinePtr& timeline, const Placed& reference);
 
 // The value of the last place at or before x; nothing before the first one.
 std::optional<std::uint64_t> valueAt(const Curve& curve, double x);
