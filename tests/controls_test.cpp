@@ -209,5 +209,33 @@ TEST(Controls, flipsSuggestionsAndPresetsAreValid) {
     }
 }
 
+// Protects: what was typed stays as it was typed, in reports, sessions and on the command line.
+TEST(Controls, numbersOfGiBStayAsTheyWereWritten) {
+    for (const char* text :
+         {"0.3", "0.1", "0.7", "1", "8", "12.5", "141", "0.001", "1048576", "0.000000001", "3.14159"}) {
+        Controls controls;
+        ASSERT_TRUE(setControl(controls, "budget", text)) << text;
+        EXPECT_EQ(controlValue(controls, "budget"), text);
+    }
+    // Any number of bytes is one that comes back.
+    for (std::uint64_t bytes = 1; bytes < (std::uint64_t{1} << 49); bytes = bytes * 7 / 3 + 1) {
+        Controls controls, again;
+        controls.budgetBytes = bytes;
+        const std::string text = *controlValue(controls, "budget");
+        ASSERT_TRUE(setControl(again, "budget", text)) << text;
+        EXPECT_EQ(again.budgetBytes, bytes) << text;
+    }
+}
+
+TEST(Controls, sizesMayHaveBlanks) {
+    Controls controls;
+    ASSERT_TRUE(setControl(controls, "size", "512 x 256"));
+    EXPECT_EQ(controlValue(controls, "size"), "512x256");
+    ASSERT_TRUE(setControl(controls, "tile", "64 x 96"));
+    EXPECT_EQ(controlValue(controls, "tile"), "64x96");
+    for (const char* wrong : {"512 256", "x256", "512x", "5 12x256", " x "})
+        EXPECT_FALSE(setControl(controls, "size", wrong)) << wrong;
+}
+
 } // namespace
 } // namespace spikescope

@@ -304,6 +304,7 @@ TEST(Workspace, fitSetsTheControlsAndSaysWhatItGaveUp) {
     const QString nothing = fit("0.125", {.approximate = true});
     EXPECT_TRUE(nothing.contains(QStringLiteral("Nothing fits into 128.00 MiB: the weights alone are 189.00 MiB")))
         << nothing.toStdString();
+    EXPECT_TRUE(nothing.contains(QStringLiteral("It fits with “fewer bits” ticked"))) << nothing.toStdString();
     EXPECT_EQ(desk.workspace.controls().activations, DType::F32);
     const QString fewer = fit("0.125", {.dtype = true});
     EXPECT_TRUE(fewer.contains(QStringLiteral("Given up: bits of activations or weights"))) << fewer.toStdString();

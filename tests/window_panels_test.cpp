@@ -7,6 +7,7 @@
 #include "app/engine/room.h"
 #include "app/models/picture_effect.h"
 #include "app/widgets/image_panel.h"
+#include "app/widgets/picture_canvas.h"
 #include "app/widgets/tables_panel.h"
 #include "core/base/machine_memory.h"
 
@@ -133,6 +134,19 @@ TEST(ImagePanel, whatIsUnfinishedIsNoResult) {
         << desk.workspace.whyNoPicture().toStdString();
 }
 
+TEST(ImagePanel, rowsThatAreNotYetMadeAreNotBlack) {
+    QImage half(64, 64, QImage::Format_RGB32);
+    half.fill(Qt::black);
+    PictureCanvas canvas;
+    canvas.resize(256, 256);
+    canvas.setImages(half, {}, {}, 32);
+    const QImage seen = canvas.grab().toImage();
+    EXPECT_EQ(qGray(seen.pixel(128, 60)), 0);
+    EXPECT_GT(qGray(seen.pixel(20, 240)), 60);
+    canvas.setImages(half, {}, {});
+    EXPECT_EQ(qGray(canvas.grab().toImage().pixel(20, 240)), 0);
+}
+
 TEST(Room, isShortWhereAPlanTakesMoreThanThereIs) {
     Recording plan = smallRun();
     std::uint64_t reserved = 0;
@@ -231,6 +245,20 @@ TEST(Closing, asksAboutRunsThatAreInNoFile) {
     EXPECT_EQ(other.workspace.runs().entries()[3].label, QStringLiteral("mine"));
     EXPECT_EQ(other.window.windowTitle(), QStringLiteral("sess.spikescope[*] – Spikescope"));
     EXPECT_FALSE(other.window.isWindowModified());
+    // Opening a session would cost what is here as much as closing does.
+    other.workspace.keepPlan();
+    other.window.openPaths({path});
+    box = other.question("askToSave");
+    ASSERT_NE(box, nullptr);
+    box->button(QMessageBox::Cancel)->click();
+    drain();
+    EXPECT_EQ(other.workspace.runs().rowCount(), 5);
+    other.window.openPaths({path});
+    box = other.question("askToSave");
+    ASSERT_NE(box, nullptr);
+    box->button(QMessageBox::Discard)->click();
+    EXPECT_TRUE(wait([&] { return other.workspace.runs().rowCount() == 4; }));
+    drain();
     other.window.close();
     EXPECT_FALSE(other.window.isVisible());
 }

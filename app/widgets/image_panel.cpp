@@ -241,6 +241,7 @@ void ImagePanel::refreshText() {
     m_text->setMinimumHeight(tiled ? lines * m_text->fontMetrics().lineSpacing() : 0);
     const QString tile = textOfTile(part);
     if (m_text->text() != m_about + tile) m_text->setText(m_about + tile);
+    m_canvas->setAccessibleDescription(m_about.isEmpty() ? m_canvas->hint() : m_about + tile);
 }
 
 // As they were made, from the one that stands out.

@@ -232,17 +232,20 @@ void MainWindow::makeActions() {
     m_preset->setAccessibleName(QStringLiteral("Preset"));
     m_preset->setObjectName(QStringLiteral("preset"));
     for (const Configuration& known : configurations()) {
-        m_preset->addItem(QStringLiteral("Preset: ") + known.name, known.name);
+        m_preset->addItem(known.name, known.name);
         m_preset->setItemData(m_preset->count() - 1, known.help, Qt::ToolTipRole);
     }
     // Says that none is in force; nobody chooses it.
-    m_preset->addItem(QStringLiteral("No preset"));
+    m_preset->addItem(QStringLiteral("no preset"));
     if (auto* items = qobject_cast<QStandardItemModel*>(m_preset->model()))
         items->item(m_preset->count() - 1)->setFlags(Qt::NoItemFlags);
     connect(m_preset, &QComboBox::activated, this, [this](int index) {
         m_workspace.applyPreset(m_preset->itemData(index).toString().toStdString());
         refreshPreset();
     });
+    auto* presetName = new QLabel(QStringLiteral("Preset "), bar);
+    presetName->setBuddy(m_preset);
+    bar->addWidget(presetName);
     bar->addWidget(m_preset);
     bar->addAction(problem);
     bar->addSeparator();

@@ -65,7 +65,9 @@ private:
     void refreshPreset();
     void refreshPictureExports();
     void askForRoom(const Shortage& shortage);
-    void askToSave(); // before closing
+    // Before runs that are in no file would be lost by this; `then` is called unless it is to be left.
+    void askToSave(std::function<void()> then);
+    void readSession(const QString& path);
     bool chooseAndSaveSession(std::function<void()> saved);
     void setTheme(int theme);
     void fillExportMenu(QMenu& menu);

@@ -253,10 +253,18 @@ void MainWindow::saveSession(const QString& path, std::function<void()> saved) {
 }
 
 void MainWindow::openSession(const QString& path) {
+    // It takes the place of all that is here.
+    if (m_workspace.unsaved())
+        askToSave([this, path] { readSession(path); });
+    else
+        readSession(path);
+}
+
+void MainWindow::readSession(const QString& path) {
     const auto read = std::make_shared<SessionData>();
     m_engine.background(
         [read, path]() -> Result<void> {
-            TRY(*read, readSession(path.toStdString()));
+            TRY(*read, spikescope::readSession(path.toStdString()));
             return {};
         },
         [this, read, path](const Result<void>& result) {

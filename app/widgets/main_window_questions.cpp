@@ -1,5 +1,5 @@
-// What the window asks before it does something that cannot be taken back: a run that does not fit, and closing with
-// runs that are in no file.
+// What the window asks before it does something that cannot be taken back: a run that does not fit, and closing or
+// opening a session with runs that are in no file.
 
 #include "app/widgets/main_window.h"
 
@@ -45,7 +45,10 @@ void MainWindow::askForRoom(const Shortage& shortage) {
 void MainWindow::closeEvent(QCloseEvent* event) {
     if (m_workspace.unsaved() && !m_closing) {
         event->ignore();
-        askToSave();
+        askToSave([this] {
+            m_closing = true;
+            close();
+        });
         return;
     }
     saveSettings();
@@ -53,7 +56,7 @@ void MainWindow::closeEvent(QCloseEvent* event) {
     event->accept();
 }
 
-void MainWindow::askToSave() {
+void MainWindow::askToSave(std::function<void()> then) {
     if (findChild<QMessageBox*>(QStringLiteral("askToSave"))) return;
     QMessageBox* box = question(this, "askToSave", QStringLiteral("Save the runs of this session?"),
                                 QStringLiteral("Their timelines and pictures are in no file yet."));
@@ -61,16 +64,12 @@ void MainWindow::askToSave() {
     QPushButton* discard = box->addButton(QMessageBox::Discard);
     box->addButton(QMessageBox::Cancel);
     box->setDefaultButton(save);
-    const auto closeNow = [this] {
-        m_closing = true;
-        close();
-    };
-    connect(discard, &QPushButton::clicked, this, closeNow);
-    connect(save, &QPushButton::clicked, this, [this, closeNow] {
+    connect(discard, &QPushButton::clicked, this, then);
+    connect(save, &QPushButton::clicked, this, [this, then] {
         if (m_workspace.session().isEmpty())
-            chooseAndSaveSession(closeNow);
+            chooseAndSaveSession(then);
         else
-            saveSession(m_workspace.session(), closeNow);
+            saveSession(m_workspace.session(), then);
     });
     box->open();
 }

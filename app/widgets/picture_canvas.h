@@ -20,7 +20,8 @@ public:
     void setImages(const QImage& left, const QImage& right, const QString& hint, std::optional<int> rows = {});
     void setTiles(const TileLayout& left, const TileLayout& right); // none are drawn of an empty layout
     void setHighlight(std::uint32_t part);                          // of the left layout; noIndex: none
-    QRectF frame() const;                                           // where the picture lies, in widget coordinates
+    const QString& hint() const { return m_hint; }
+    QRectF frame() const; // where the picture lies, in widget coordinates
 
 Q_SIGNALS:
     // Where tiles are drawn and nothing is wiped: a pixel of the picture, and steps from tile to tile.
