@@ -96,15 +96,15 @@ std::size_t Rates::size() const {
     return count;
 }
 
-std::size_t Rates::learnCalls(const TracedRun& traced) {
+std::size_t Rates::learnCalls(const TracedRun& traced, bool onlyFaster) {
     const auto& [program, trace, run] = traced;
     std::map<std::pair<std::string, double>, std::vector<double>> times;
-    std::map<std::uint32_t, std::pair<std::string, double>> known; // by call
+    std::map<std::uint32_t, std::pair<std::string, double>> works; // by call
     for (const TraceItem& item : trace) {
         if (item.kind != TraceItem::Kind::Work || item.call == noIndex || item.op >= run.ops.size()) continue;
         const RecordedOp& op = run.ops[item.op];
         if (!isDecodeOrEncode(op) || op.endNs <= op.beginNs) continue;
-        auto [of, isNew] = known.try_emplace(item.call);
+        auto [of, isNew] = works.try_emplace(item.call);
         if (isNew) {
             const KernelCall& call = program.calls[item.call].kernel;
             of->second = {workKind(call, program), workOf(call, program)};
@@ -114,7 +114,9 @@ std::size_t Rates::learnCalls(const TracedRun& traced) {
     std::size_t changed = 0;
     for (auto& [of, list] : times) {
         const double ns = median(list);
-        changed += sampleOf(of.first, of.second) != ns;
+        const std::optional<double> known = sampleOf(of.first, of.second);
+        if (known == ns || (known && onlyFaster && *known < ns)) continue;
+        ++changed;
         set(of.first, {.work = of.second, .ns = ns});
     }
     return changed;
@@ -168,20 +170,27 @@ private:
     }
     void staged(const RecordedOp& op, const TraceItem& item) {
         endBatch();
+        addGapToDownload(op);
         m_waited = false;
         m_staged = true;
-        m_last = nullptr;
+        m_upload = nullptr;
         const auto bytes = static_cast<double>(item.bytes);
         if (op.kind == OpKind::Download)
-            m_last = &downloads.emplace_back(bytes, static_cast<double>(op.endNs - std::max(op.beginNs, m_end)));
+            m_download = &downloads.emplace_back(bytes, static_cast<double>(op.endNs - std::max(op.beginNs, m_end)));
         else if (op.kind == OpKind::UploadPart && m_isUsual)
-            m_last = &uploads.emplace_back(bytes, static_cast<double>(op.endNs - m_end));
+            m_upload = &uploads.emplace_back(bytes, static_cast<double>(op.endNs - m_end));
         m_end = op.endNs;
+    }
+    // The host reads what was downloaded while the device waits for it.
+    void addGapToDownload(const RecordedOp& op) {
+        if (m_download) m_download->second += static_cast<double>(std::max(op.beginNs - m_end, std::int64_t{0}));
+        m_download = nullptr;
     }
     void call(const RecordedOp& op, bool waitsForEachOp) {
         const auto gap = static_cast<double>(op.beginNs - m_end);
+        addGapToDownload(op);
         if (m_staged) {
-            if (m_last) m_last->second += gap;
+            if (m_upload) m_upload->second += gap;
         } else if (m_isUsual && (m_waited || (waitsForEachOp && m_end > 0))) {
             endBatch();
             m_gap = gap;
@@ -191,12 +200,13 @@ private:
         m_end = op.endNs;
     }
 
-    std::int64_t m_end = 0;                      // of the last op
-    bool m_staged = false, m_waited = false;     // the host, since the last call
-    bool m_isUsual = false;                      // the pass
-    std::pair<double, double>* m_last = nullptr; // of uploads or downloads, since the last call
-    double m_gap = -1.0;                         // before the batch that is followed; negative: not of interest
-    double m_inBatch = 0;                        // calls
+    std::int64_t m_end = 0;                          // of the last op
+    bool m_staged = false, m_waited = false;         // the host, since the last call
+    bool m_isUsual = false;                          // the pass
+    std::pair<double, double>* m_upload = nullptr;   // since the last call
+    std::pair<double, double>* m_download = nullptr; // the last op
+    double m_gap = -1.0;                             // before the batch that is followed; negative: not of interest
+    double m_inBatch = 0;                            // calls
 };
 
 } // namespace

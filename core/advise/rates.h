@@ -57,7 +57,8 @@ public:
 
     // From a run's own times: of each kind and size the median. Returns how many samples are new or changed.
     // Tiles that ran beside each other have no times of their own.
-    std::size_t learnCalls(const TracedRun& traced);
+    // `onlyFaster`: what is known stays where the run was slower.
+    std::size_t learnCalls(const TracedRun& traced, bool onlyFaster = false);
     // From the times between the ops of runs.
     void learnOther(std::span<const TracedRun> runs, bool waitsForEachOp);
     void learnTransfers(const TracedRun& run); // between device and host alone

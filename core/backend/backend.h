@@ -36,8 +36,9 @@ struct CallOfProgram {
 };
 // Device times of a call alone, ns. They agree where nothing else disturbs the device.
 struct CallTimes {
-    double ns = 0.0, again = 0.0; // the fastest of its repeats, and the next one
-    double between = 0.0;         // from the end of one pass to the beginning of the next
+    double ns = 0.0;             // the fastest of its repeats
+    std::optional<double> again; // the next one, where there were enough to compare
+    double between = 0.0;        // from the end of one pass to the beginning of the next
 };
 
 // What one run reads and writes beside the device's memory. All of it outlives the run.
