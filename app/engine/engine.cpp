@@ -107,26 +107,35 @@ template <class Answer, class Make> Answer answerOf(Answer otherwise, Make make)
     return otherwise;
 }
 
-// How long the ops that are left will take, if they go on as those that are done did.
+// How long the ops that are left will take: by this device's rates where those are known, else as long as those that
+// are done took for their share of the work.
 class TimeLeft {
 public:
-    explicit TimeLeft(const Recording& plan) {
-        double sum = 0.0;
-        m_before.push_back(0.0);
-        for (const RecordedOp& op : plan.ops) {
+    TimeLeft(const Job& job, const TracedPlan& plan, const Rates* rates)
+        : m_measured(rates != nullptr) {
+        std::vector<double> costs; // of the ops: ns, or work where that is not known
+        for (const RecordedOp& op : plan.recording.ops)
             // On most devices a byte moved costs as much as some twenty operations.
-            sum += static_cast<double>(op.flops) + 20.0 * static_cast<double>(op.traffic) + 1.0;
-            m_before.push_back(sum);
+            costs.push_back(m_measured ? 0.0
+                                       : static_cast<double>(op.flops) + 20.0 * static_cast<double>(op.traffic) + 1.0);
+        for (const TraceItem& item : plan.trace()) {
+            if (!rates || item.kind != TraceItem::Kind::Work || item.call == noIndex) continue;
+            const auto time = rates->callTime(job.program.calls[item.call].kernel, job.program);
+            costs[item.op] = time ? time->ns : 0.0;
         }
+        m_before.push_back(0.0);
+        for (const double cost : costs) m_before.push_back(m_before.back() + cost);
     }
     std::optional<double> ms(std::uint32_t done, double elapsed) const {
-        const double all = m_before.back(), share = m_before[std::min<std::size_t>(done, m_before.size() - 1)] / all;
-        if (!(share > 0.02)) return std::nullopt; // too early to tell
-        return elapsed * (1.0 - share) / share;
+        const double before = m_before[std::min<std::size_t>(done, m_before.size() - 1)], all = m_before.back();
+        if (m_measured) return (all - before) / 1e6;
+        if (!(before > 0.02 * all)) return std::nullopt; // too early to tell
+        return elapsed * (all - before) / before;
     }
 
 private:
-    std::vector<double> m_before;
+    bool m_measured;
+    std::vector<double> m_before; // costs of all ops before each one
 };
 
 } // namespace
@@ -357,10 +366,13 @@ RunResult Engine::runNow(const Controls& controls, const InputSource& input, Roo
     const PreviewSink& preview = **made;
     sinks.push_back(std::move(*made));
 
-    const Recording plan = planJob(*job, (*backend)->heap().traits());
+    VirtualHeap heap((*backend)->heap().traits());
+    if (job->controls.enforce) heap.limitTo(*job->controls.budgetBytes);
+    const TracedPlan plan(*job, heap);
     if (room == Room::Check)
-        if ((result.shortage = shortageOf(plan, m_threads->freeMemory()))) return result;
-    const TimeLeft timeLeft(plan);
+        if ((result.shortage = shortageOf(plan.recording, m_threads->freeMemory()))) return result;
+    const auto rates = m_threads->knownFacts().rates;
+    const TimeLeft timeLeft(*job, plan, rates.get());
     const Clock::time_point begin = Clock::now();
     Clock::time_point last = begin;
     double pauseMs = 0.0;

@@ -3,6 +3,7 @@
 #include "app/widgets/chart_legend.h"
 #include "app/widgets/rich_text.h"
 #include "app/widgets/theme.h"
+#include "core/base/text.h"
 
 #include <QEvent>
 #include <QPainter>
@@ -79,6 +80,7 @@ PeakGauge::PeakGauge(Workspace& workspace, QWidget* parent)
         "The predicted peak by category; pale: reserved beyond what is allocated; red line: the budget"));
     connect(&workspace, &Workspace::planChanged, this, &PeakGauge::refresh);
     connect(&workspace, &Workspace::deviceChanged, this, &PeakGauge::refresh);
+    connect(&workspace, &Workspace::adviceChanged, this, &PeakGauge::refresh);
     refresh();
 }
 
@@ -122,6 +124,15 @@ void PeakGauge::refreshMeasured() {
                                .arg(peak.reserved)
                                .arg(allocated)
                                .arg(reserved));
+}
+
+// Nothing while it is not known, or known of other controls than those that are set.
+QString PeakGauge::timeText() const {
+    const AdviceResult& advice = m_workspace.advice();
+    if (!advice.timed || !advice.advice || !advice.advice->ms ||
+        controlValues(advice.controls) != controlValues(m_workspace.controls()))
+        return {};
+    return QStringLiteral("<br>Takes about <b>%1</b>").arg(QString::fromStdString(formatDuration(*advice.advice->ms)));
 }
 
 void PeakGauge::refresh() {
@@ -168,10 +179,11 @@ void PeakGauge::refresh() {
     const QString what = QStringLiteral("%1%2").arg(bytesText(*availableBytes),
                                                     budget ? QString() : QStringLiteral(" free on the device"));
     setRichText(*m_fits,
-                peak.reserved <= *availableBytes
-                    ? QStringLiteral("Fits in %1: <b>yes</b>").arg(what)
-                    : QStringLiteral("Fits in %1: <b style='color:%2'>no, %3 over</b>")
-                          .arg(what, chartColours().failure.name(), bytesText(peak.reserved - *availableBytes)));
+                (peak.reserved <= *availableBytes
+                     ? QStringLiteral("Fits in %1: <b>yes</b>").arg(what)
+                     : QStringLiteral("Fits in %1: <b style='color:%2'>no, %3 over</b>")
+                           .arg(what, chartColours().failure.name(), bytesText(peak.reserved - *availableBytes))) +
+                    timeText());
 }
 
 } // namespace spikescope

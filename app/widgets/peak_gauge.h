@@ -20,6 +20,7 @@ private:
     class Bar;
     void refresh();
     void refreshMeasured();
+    QString timeText() const; // of the controls as they stand
 
     Workspace& m_workspace;
     QLabel* m_peak;

@@ -152,11 +152,12 @@ TablesPanel::Page& TablesPanel::addPage(Tab tab, const QString& title, const QSt
     page.view->setShowGrid(false);
     page.view->setWordWrap(false);
     page.view->setTabKeyNavigation(false);
-    page.view->setTextElideMode(Qt::ElideMiddle); // names begin alike
+    const bool hasPaths = tab == Layers || tab == Alive || tab == Events; // which begin alike
+    page.view->setTextElideMode(hasPaths ? Qt::ElideLeft : Qt::ElideMiddle);
     page.view->viewport()->installEventFilter(this);
     if (tab == Layers) page.yielding = {{.column = 0, .least = 120}, {.column = 1, .least = 76}};
     if (tab == Alive) page.yielding = {{.column = 0, .least = 130}};
-    if (tab == AdviceTab) page.yielding = {{.column = model->columnCount() - 1, .least = 130}};
+    if (tab == AdviceTab) page.yielding = {{.column = model->columnCount() - 1, .least = 80}};
     page.view->setFrameShape(QFrame::NoFrame);
     page.view->verticalHeader()->hide();
     page.view->verticalHeader()->setDefaultSectionSize(page.view->fontMetrics().height() + 7);

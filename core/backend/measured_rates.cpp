@@ -207,13 +207,14 @@ Result<MeasuredRates> measureRates(Backend& backend, const Controls& controls, c
     const auto begin = Clock::now();
     const bool cpu = backend.facts().cpu;
     const double enough = cpu ? 22.0 : 9.0; // s; what follows takes a few more
-    std::optional<Rates> kept;
-    if (!options.again) kept = keptRates(backend, options.cacheFolder);
+    const std::optional<Rates> kept = keptRates(backend, options.cacheFolder);
+    const bool anew = !kept || options.again;
     MeasuredRates measured{.rates = kept.value_or(Rates())};
     measured.rates.submit = backend.facts().submit;
-    const WantedCalls wanted = wantedCalls(controls, cpu, measured.rates, options.cancel);
+    // Measured again, what there is no time for stays as it was.
+    const WantedCalls wanted = wantedCalls(controls, cpu, anew ? Rates() : measured.rates, options.cancel);
     if (options.cancel && options.cancel->raised()) return fail(ErrorCode::Cancelled, "cancelled");
-    if (wanted.calls.empty() && kept) return measured;
+    if (wanted.calls.empty() && !anew) return measured;
 
     measured.left = wanted.calls.size();
     std::vector<double> spread, between;
@@ -244,7 +245,7 @@ Result<MeasuredRates> measureRates(Backend& backend, const Controls& controls, c
         if (times) change.push_back(std::max(times->ns, first[i].second) / std::min(times->ns, first[i].second));
         return !raised();
     }));
-    if (!kept) {
+    if (anew) {
         measureMemory(backend, measured.rates.other);
         CHECK(measureHost(backend, measured.rates, options.cancel));
         measured.rates.other.betweenOps = cpu ? 0.0 : median(between);
@@ -277,9 +278,10 @@ std::string learnFromRun(Backend& backend, const Job& job, const Recording& run,
     const TracedPlan traced(job, heap);
     const auto estimate = estimatePass(job.program, traced.recording, traced.trace(), *rates);
     if (estimate && estimate->unknown < 0.1 && run.durationMs > tooSlow * estimate->ms)
-        return fmt::format("the run took {}, {:.1f} times what was estimated; the machine may have been busy, so its "
-                           "times are not kept",
-                           formatDuration(run.durationMs), run.durationMs / estimate->ms);
+        return fmt::format(
+            "the run took {}, {:.1f} times what was estimated; the machine may have been busy, or shaders "
+            "were compiled in the run, so its times are not kept",
+            formatDuration(run.durationMs), run.durationMs / estimate->ms);
     // On a CPU device an op that writes to new memory also pays for its pages.
     if (rates->learnCalls({job.program, traced.trace(), run}, backend.facts().cpu) > 0)
         keep(backend, cacheFolder, *rates);

@@ -37,7 +37,8 @@ Result<MeasuredRates> measureRates(Backend& backend, const Controls& controls, c
 bool knowsKindsOf(const Rates& rates, const Program& program);
 
 // Adds the times of a run's ops to the rates that are kept. A run that took more than 1.5 times what was
-// estimated teaches nothing, for the machine may have been busy: the sentence that comes back says so.
+// estimated teaches nothing, for the machine may have been busy or shaders were compiled: the sentence that comes back
+// says so.
 std::string learnFromRun(Backend& backend, const Job& job, const Recording& run, const std::string& cacheFolder);
 
 } // namespace spikescope
