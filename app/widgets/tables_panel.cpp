@@ -28,6 +28,13 @@ int widthOf(const QAbstractItemView& view, int column) {
     return std::min(std::max(view.sizeHintForColumn(column) + padding, least + titlePadding), most);
 }
 
+QStringList titlesOf(const QAbstractItemModel& model) {
+    QStringList titles;
+    for (int i = 0; i < model.columnCount(); ++i)
+        titles << model.headerData(i, Qt::Horizontal, Qt::DisplayRole).toString();
+    return titles;
+}
+
 QString timesNote(const AdviceResult& result, const std::optional<Workspace::Measuring>& measuring) {
     if (measuring)
         return measuring->total == 0
@@ -254,7 +261,7 @@ void TablesPanel::refresh(Tab tab) {
     const ChartScene& scene = m_workspace.scene();
     const auto selection = m_workspace.selection();
     Page& page = m_pages[tab];
-    const int columnsBefore = page.model->columnCount();
+    const QStringList titlesBefore = titlesOf(*page.model);
     const bool empty = page.model->rowCount() == 0;
     switch (tab) {
     case Layers: {
@@ -329,7 +336,7 @@ void TablesPanel::refresh(Tab tab) {
     default: return;
     }
     // Widths are set once, for good reason or by the user.
-    if ((empty || page.model->columnCount() != columnsBefore) && page.model->rowCount() > 0) {
+    if ((empty || titlesOf(*page.model) != titlesBefore) && page.model->rowCount() > 0) {
         for (int i = 0; i < page.model->columnCount(); ++i) page.view->setColumnWidth(i, widthOf(*page.view, i));
     }
     for (Yielding& each : page.yielding)
