@@ -69,15 +69,28 @@ TEST_F(MeasuredRatesTest, aCancelLeavesNothing) {
     const Controls controls = controlsOf({{"model", "taesd"}, {"size", "64x64"}});
     CancelFlag cancel;
     const auto stopped = measureRates(
-        *backend, controls, {.cacheFolder = folder, .cancel = &cancel, .progress = [&](const RateProgress& p) {
-                                 EXPECT_LE(p.done, p.total);
-                                 if (p.done == 2) cancel.raise();
-                             }});
+        *backend, controls,
+        {.cacheFolder = folder, .mostLoad = 1.0, .cancel = &cancel, .progress = [&](const RateProgress& p) {
+             EXPECT_LE(p.done, p.total);
+             if (p.done == 2) cancel.raise();
+         }});
     ASSERT_FALSE(stopped);
     EXPECT_EQ(stopped.error().code, ErrorCode::Cancelled);
     EXPECT_EQ(kept(), "");
     cancel.raise();
-    EXPECT_FALSE(measureRates(*backend, controls, {.cacheFolder = folder, .cancel = &cancel, .progress = {}}));
+    EXPECT_FALSE(
+        measureRates(*backend, controls, {.cacheFolder = folder, .mostLoad = 1.0, .cancel = &cancel, .progress = {}}));
+}
+
+TEST_F(MeasuredRatesTest, aBusyMachineIsNotMeasured) {
+    if (!backend->facts().cpu) GTEST_SKIP() << "the machine's processor computes nothing here";
+    const Controls controls = controlsOf({{"model", "taesd"}, {"size", "64x64"}});
+    const auto measured = measureRates(*backend, controls, {.cacheFolder = folder, .mostLoad = -1.0, .progress = {}});
+    ASSERT_TRUE(measured) << measured.error().message;
+    EXPECT_NE(measured->disagreement, "");
+    EXPECT_TRUE(measured->rates.empty());
+    EXPECT_EQ(measured->added, 0u);
+    EXPECT_EQ(kept(), "");
 }
 
 TEST_F(MeasuredRatesTest, aRunRefinesWhatIsKept) {

@@ -2,6 +2,7 @@
 
 #include "core/advise/estimate.h"
 #include "core/backend/run_job.h"
+#include "core/base/machine_load.h"
 #include "core/base/text.h"
 #include "core/program/planner.h"
 #include "core/program/presets.h"
@@ -184,8 +185,24 @@ Result<void> measureHost(Backend& backend, Rates& rates, const CancelFlag* cance
     return {};
 }
 
+// The same calls, timed twice: long ones count for more, as the clock and chance do less to them.
+class Repeats {
+public:
+    void add(double first, double second) {
+        m_first += first;
+        m_second += second;
+    }
+    double factor() const {
+        if (m_first <= 0.0 || m_second <= 0.0) return 1.0;
+        return std::max(m_first / m_second, m_second / m_first);
+    }
+
+private:
+    double m_first = 0.0, m_second = 0.0; // ns
+};
+
 // Repeats of a call on a quiet machine differ by a few percent.
-constexpr double disagree = 1.15;
+constexpr double disagree = 1.25;
 constexpr double tooSlow = 1.5;
 
 void keep(const Backend& backend, const std::string& cacheFolder, const Rates& rates) {
@@ -217,7 +234,17 @@ Result<MeasuredRates> measureRates(Backend& backend, const Controls& controls, c
     if (wanted.calls.empty() && !anew) return measured;
 
     measured.left = wanted.calls.size();
-    std::vector<double> spread, between;
+    if (cpu) {
+        // Under a steady load repeats agree.
+        const double load = machineLoad(std::chrono::milliseconds(300));
+        if (load > options.mostLoad) {
+            measured.disagreement =
+                fmt::format("other programs take {:.0f} % of the processors, so nothing was measured", 100.0 * load);
+            return measured;
+        }
+    }
+    Repeats repeats, later;
+    std::vector<double> between;
     std::vector<std::pair<std::size_t, double>> first; // calls that are timed once more in the end
     const auto raised = [&] { return options.cancel && options.cancel->raised(); };
     CHECK(backend.timeCalls(wanted.calls, [&](std::size_t i, const std::optional<CallTimes>& times) {
@@ -227,9 +254,10 @@ Result<MeasuredRates> measureRates(Backend& backend, const Controls& controls, c
             measured.rates.set(wanted.kinds[i],
                                {.work = workOf(program->calls[call].kernel, *program), .ns = times->ns});
             ++measured.added;
-            if (times->again) spread.push_back(*times->again / times->ns);
+            if (times->again && !cpu) repeats.add(times->ns, *times->again);
             if (times->between > 0.0) between.push_back(times->between);
-            if (cpu && first.size() < 8) first.emplace_back(i, times->ns);
+            if (cpu && times->ns > 1e7 && first.size() < 8)
+                first.emplace_back(i, times->ns); // short ones vary by chance
         }
         --measured.left;
         if (options.progress)
@@ -240,9 +268,8 @@ Result<MeasuredRates> measureRates(Backend& backend, const Controls& controls, c
     if (raised()) return fail(ErrorCode::Cancelled, "cancelled");
     std::vector<CallOfProgram> again;
     for (const auto& [i, ns] : first) again.push_back(wanted.calls[i]);
-    std::vector<double> change;
     CHECK(backend.timeCalls(again, [&](std::size_t i, const std::optional<CallTimes>& times) {
-        if (times) change.push_back(std::max(times->ns, first[i].second) / std::min(times->ns, first[i].second));
+        if (times) later.add(times->ns, first[i].second);
         return !raised();
     }));
     if (anew) {
@@ -250,7 +277,7 @@ Result<MeasuredRates> measureRates(Backend& backend, const Controls& controls, c
         CHECK(measureHost(backend, measured.rates, options.cancel));
         measured.rates.other.betweenOps = cpu ? 0.0 : median(between);
     }
-    const double worst = std::max(median(spread), median(change));
+    const double worst = std::max(repeats.factor(), later.factor());
     if (worst > disagree) {
         measured.disagreement = fmt::format(
             "repeats of the same calls differ by a factor of {:.2f}, so the machine is busy and nothing was kept",

@@ -17,6 +17,8 @@ struct RateProgress {
 struct MeasureOptions {
     std::string cacheFolder;
     bool again = false; // also what is known
+    // Of a CPU device: the largest share of the processors' time that others may take, 0 to 1.
+    double mostLoad = 0.25;
     const CancelFlag* cancel = nullptr;
     std::function<void(const RateProgress&)> progress;
 };
@@ -30,7 +32,8 @@ struct MeasuredRates {
 
 // Times the calls of these controls, of all presets and of every single flip from them, in small pictures, as far as
 // they are not known yet, for at most 15 s on a GPU and 30 s on a CPU device, the most important ones first. Where
-// repeats disagree, as on a busy machine, nothing is kept and the rates are those from before.
+// repeats disagree, or others keep the processor of a CPU device busy, nothing is kept and the rates are those from
+// before.
 Result<MeasuredRates> measureRates(Backend& backend, const Controls& controls, const MeasureOptions& options);
 
 // Whether every kind of call of a program was measured.
