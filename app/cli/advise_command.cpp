@@ -101,7 +101,8 @@ private:
         if (showFits) lines.front().push_back("fits");
         std::vector<std::string> same;
         for (const Flip& flip : advice.flips) {
-            const std::string time = signedTime(advice.ms, flip.ms);
+            std::string time = signedTime(advice.ms, flip.ms);
+            if (counted && advice.ms && flip.ms && time != "=") time = fmt::format("x{:.2f}", *flip.ms / *advice.ms);
             if (flip.allocated == advice.allocated && flip.reserved == advice.reserved &&
                 (time == "=" || time == "?")) {
                 same.push_back(fmt::format("{} {}", flip.control, flip.to));
