@@ -5,6 +5,7 @@
 
 #include "app/cli/control_options.h"
 #include "core/backend/run_job.h"
+#include "core/base/median.h"
 #include "core/base/text.h"
 #include "core/timeline/peak.h"
 #include "core/vulkan/vulkan_backend.h"
@@ -29,11 +30,6 @@ struct KernelSum {
     double flops = 0, bytes = 0;
     int count = 0;
 };
-
-double median(std::vector<double> values) {
-    std::ranges::sort(values);
-    return values[values.size() / 2];
-}
 
 // A GPU that was idle takes a while to reach its clock: so many runs come before those that count.
 std::uint64_t warmRuns(double msEach) { return static_cast<std::uint64_t>(std::clamp(1000.0 / msEach, 1.0, 500.0)); }

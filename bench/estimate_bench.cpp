@@ -6,16 +6,13 @@
 #include "core/advise/advice.h"
 #include "core/backend/measured_rates.h"
 #include "core/backend/run_job.h"
-#include "core/base/text.h"
+#include "core/base/median.h"
 #include "core/program/presets.h"
 #include "core/vulkan/vulkan_backend.h"
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 
 namespace spikescope {
 namespace {
@@ -32,11 +29,6 @@ struct Options {
 // Of passes before those that count; passes that take longer than `longMs` are not repeated.
 constexpr double warmMs = 300.0, longMs = 1500.0;
 
-double median(std::vector<double> values) {
-    std::ranges::sort(values);
-    return values.empty() ? 0.0 : values[values.size() / 2];
-}
-
 struct Errors {
     std::string of;
     std::vector<double> errors;
@@ -49,12 +41,11 @@ struct Errors {
     }
 };
 
-Result<RunOutcome> ran(Backend& backend, Controls controls, std::uint64_t repeat, Job* kept = nullptr) {
+Result<RunOutcome> ran(Backend& backend, Controls controls, std::uint64_t repeat) {
     controls.repeat = repeat;
     TRY(Job job, makeJob(std::move(controls), InputChoice(std::uint64_t{7})));
     RunOutcome outcome = runJob(backend, job, {}, CancelFlag{});
     if (outcome.error) return tl::unexpected<Error>(*outcome.error);
-    if (kept) *kept = std::move(job);
     return outcome;
 }
 
@@ -134,17 +125,20 @@ Result<void> bench(const Options& options) {
 
 int main(int argc, char** argv) {
     spikescope::Options options;
-    options.cache = (std::filesystem::temp_directory_path() / "spikescope-estimate-bench").string();
     CLI::App app("Predicted against measured times of all presets");
     app.add_option("--device", options.device, "which Vulkan device");
     app.add_option("--models", options.models, "families");
     app.add_option("--sizes", options.sizes, "sides of square pictures");
     app.add_option("--preset", options.only, "this one alone");
-    app.add_option("--cache", options.cache, "where rates and shaders are kept; emptied first");
+    app.add_option("--cache", options.cache, "where rates and shaders are kept, instead of in a folder that is new");
     app.add_flag("--rates-only", options.ratesOnly, "measure rates and leave");
     CLI11_PARSE(app, argc, argv);
-    std::error_code ignored;
-    std::filesystem::remove_all(options.cache, ignored);
+    if (options.cache.empty()) { // a folder that was named is never emptied
+        const auto fresh = std::filesystem::temp_directory_path() / "spikescope-estimate-bench";
+        std::error_code ignored;
+        std::filesystem::remove_all(fresh, ignored);
+        options.cache = fresh.string();
+    }
     const auto done = spikescope::bench(options);
     if (!done) fmt::print(stderr, "{}\n", done.error().message);
     return done ? 0 : 1;

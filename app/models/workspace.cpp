@@ -90,7 +90,7 @@ QString Workspace::controlError(const std::string& control) const {
 }
 
 bool Workspace::setControl(const std::string& control, const QString& value) {
-    beginDeed();
+    beginUserAction();
     Controls changed = m_controls;
     Result<void> result = spikescope::setControl(changed, control, value.trimmed().toStdString());
     if (result) result = checkControls(changed);
@@ -119,7 +119,7 @@ bool Workspace::setControl(const std::string& control, const QString& value) {
 }
 
 bool Workspace::applyPreset(const std::string& wanted) {
-    beginDeed();
+    beginUserAction();
     const auto made = withConfiguration(m_controls, wanted);
     if (!made) {
         tell(Notice::Kind::Error, textOf(made.error().message));
@@ -142,8 +142,8 @@ void Workspace::change(const Setting& setting, const QString& text) {
     m_undo.push(new ControlsCommand(*this, setting, text));
 }
 
-void Workspace::beginDeed() {
-    ++m_deed;
+void Workspace::beginUserAction() {
+    ++m_userActions;
     Q_EMIT done();
 }
 
@@ -155,7 +155,7 @@ void Workspace::set(const Setting& setting) {
     cancelFitting(); // it was for what was there before
     if (!m_takingBack) {
         m_controlErrors.clear();
-        beginDeed();
+        beginUserAction();
     }
     Q_EMIT controlsChanged();
     if (otherDevice) m_engine.openDevice(m_controls.device);
@@ -290,7 +290,7 @@ QString labelOf(const Controls& controls) {
 
 void Workspace::run(Engine::Room room) {
     if (m_runState.running) return;
-    beginDeed();
+    beginUserAction();
     if (m_controls.op == VaeTask::Encode && m_input.path.empty()) {
         tell(Notice::Kind::Error, QStringLiteral("An encode needs a picture: open one first (PNG, JPEG or WebP)"));
         return;
@@ -409,7 +409,7 @@ void Workspace::keepPlan() {
 }
 
 void Workspace::showProblem() {
-    beginDeed();
+    beginUserAction();
     std::vector<std::pair<std::string, Controls>> wanted;
     for (const char* preset : {"mlx-before", "mlx-after", "leanest"}) {
         const auto controls = withConfiguration(m_controls, preset);

@@ -25,8 +25,8 @@ struct Notice {
     };
     Kind kind = Kind::Note;
     QString text;
-    // How much its user had done; it is withdrawn when more is done. Nothing: it stays until it is closed.
-    std::optional<std::uint64_t> deed = std::nullopt;
+    // The user's actions up to then; it is withdrawn at the next one. Nothing: it stays until it is closed.
+    std::optional<std::uint64_t> userActions = std::nullopt;
 };
 
 // What is set: all of it is undone together.
@@ -150,10 +150,12 @@ public:
 
     void tell(const Notice& notice) { Q_EMIT told(notice); }
     // Of what was done last.
-    void tell(Notice::Kind kind, const QString& text) { tell(Notice{.kind = kind, .text = text, .deed = m_deed}); }
+    void tell(Notice::Kind kind, const QString& text) {
+        tell(Notice{.kind = kind, .text = text, .userActions = m_userActions});
+    }
+    std::uint64_t userActions() const { return m_userActions; } // so far
     // Whether its cause is still there.
-    std::uint64_t deed() const { return m_deed; }
-    bool holds(const Notice& notice) const { return !notice.deed || *notice.deed == m_deed; }
+    bool holds(const Notice& notice) const { return !notice.userActions || *notice.userActions == m_userActions; }
 
 Q_SIGNALS:
     void controlsChanged();
@@ -186,7 +188,7 @@ private:
     Setting setting() const { return {.controls = m_controls, .input = m_input, .preset = m_preset}; }
     void change(const Setting& setting, const QString& text);
     void set(const Setting& setting);
-    void beginDeed();
+    void beginUserAction();
     void replan();
     void takeBack(const Error& error);
     void refuse(const std::string& control, const std::string& reason);
@@ -209,7 +211,7 @@ private:
     QUndoStack m_undo;
     std::optional<Setting> m_planned; // the last setting that there is a plan of
     bool m_takingBack = false;
-    std::uint64_t m_deed = 0;
+    std::uint64_t m_userActions = 0;
 
     std::uint64_t m_planRequest = 0, m_adviceRequest = 0, m_fitRequest = 0;
     QTimer m_adviceSoon; // a flip's ghost comes first

@@ -15,7 +15,7 @@ QString fileName(const std::string& path) { return QFileInfo(QString::fromStdStr
 } // namespace
 
 void Workspace::open(const QString& path) {
-    beginDeed();
+    beginUserAction();
     m_openingInput = {.path = path.toStdString(), .key = {}};
     m_opening.push_back(path.toStdString());
     m_engine.open(path.toStdString(), m_controls, m_openingInput);

@@ -426,7 +426,7 @@ void MainWindow::welcome() {
              "Change "
              "a control and watch the spike move, press “Show me the problem”, or Run. Drop a checkpoint, latents or a "
              "PyTorch snapshot here to see your own."),
-         .deed = m_workspace.deed()});
+         .userActions = m_workspace.userActions()});
 }
 
 } // namespace spikescope

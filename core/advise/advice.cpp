@@ -50,6 +50,18 @@ Result<PlannedControls> planControls(const Controls& controls, const HeapTraits&
     return planned;
 }
 
+std::vector<FlippedControls> flippedControls(const Controls& controls) {
+    std::vector<FlippedControls> flips;
+    for (const ControlInfo& info : controlTable())
+        for (const std::string_view value : info.flips) {
+            FlippedControls flip{.control = info.name, .from = info.get(controls), .to = {}, .controls = controls};
+            if (!setControl(flip.controls, info.name, value)) continue;
+            flip.to = info.get(flip.controls);
+            if (flip.from != flip.to && checkControls(flip.controls)) flips.push_back(std::move(flip));
+        }
+    return flips;
+}
+
 Result<Advice> advise(const Controls& given, const HeapTraits& traits, const Rates* rates,
                       std::optional<std::uint64_t> availableBytes) {
     Controls controls = given;
@@ -60,23 +72,18 @@ Result<Advice> advise(const Controls& given, const HeapTraits& traits, const Rat
                   .ms = base.ms,
                   .fits = base.fits,
                   .flips = {}};
-    for (const ControlInfo& info : controlTable())
-        for (const std::string_view value : info.flips) {
-            Controls flipped = controls;
-            CHECK(setControl(flipped, info.name, value));
-            const std::string from = info.get(controls), to = info.get(flipped);
-            if (from == to || !checkControls(flipped)) continue;
-            const Result<PlannedControls> planned = planControls(flipped, traits, rates, availableBytes);
-            if (!planned) continue;
-            advice.flips.push_back({.control = std::string(info.name),
-                                    .from = from,
-                                    .to = to,
-                                    .allocated = planned->peak.allocated,
-                                    .reserved = planned->peak.reserved,
-                                    .layer = planned->peak.layer,
-                                    .ms = planned->ms,
-                                    .fits = planned->fits});
-        }
+    for (FlippedControls& flip : flippedControls(controls)) {
+        const Result<PlannedControls> planned = planControls(flip.controls, traits, rates, availableBytes);
+        if (!planned) continue;
+        advice.flips.push_back({.control = std::string(flip.control),
+                                .from = std::move(flip.from),
+                                .to = std::move(flip.to),
+                                .allocated = planned->peak.allocated,
+                                .reserved = planned->peak.reserved,
+                                .layer = planned->peak.layer,
+                                .ms = planned->ms,
+                                .fits = planned->fits});
+    }
     std::ranges::stable_sort(advice.flips, {}, [](const Flip& flip) {
         return std::tuple(flip.allocated, flip.reserved, flip.ms.value_or(0.0));
     });

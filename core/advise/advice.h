@@ -21,6 +21,14 @@ struct PlannedControls {
 Result<PlannedControls> planControls(const Controls& controls, const HeapTraits& traits, const Rates* rates,
                                      std::optional<std::uint64_t> availableBytes);
 
+// Every flip of a control that changes it and contradicts no other one.
+struct FlippedControls {
+    std::string_view control;
+    std::string from, to;
+    Controls controls;
+};
+std::vector<FlippedControls> flippedControls(const Controls& controls);
+
 // Without rates no times. Flips that contradict another control, or that the model's files do not allow, are left out.
 // The budget is not enforced: what would not fit is shown with its peak. `availableBytes`: of a heap that has no more,
 // on which flips that need more are planned once again: an allocator that caches then gives back what it does not use.

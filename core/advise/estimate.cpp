@@ -108,7 +108,7 @@ std::optional<Estimate> estimatePass(const Program& program, const Recording& pl
         case TraceItem::Kind::Work: break;
         }
         const RecordedOp& op = plan.ops[item.op];
-        if (op.phase != Phase::Decode && op.phase != Phase::Encode) continue;
+        if (!isDecodeOrEncode(op)) continue;
         if (op.kind == OpKind::Upload) {
             clocks.beginPass();
             passes = static_cast<double>(op.times);

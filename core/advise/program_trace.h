@@ -9,6 +9,9 @@
 
 namespace spikescope {
 
+// The phases whose ops make up a pass.
+inline bool isDecodeOrEncode(const RecordedOp& op) { return op.phase == Phase::Decode || op.phase == Phase::Encode; }
+
 struct TraceItem {
     enum class Kind : std::uint8_t { Work, Wait, Reserve, Return };
     Kind kind = Kind::Work;       // an op

@@ -1,5 +1,7 @@
 #include "core/advise/rates.h"
 
+#include "core/base/median.h"
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -16,13 +18,18 @@ constexpr double busBytesPerNs = 25.0; // what PCIe 4.0 gives through 16 lanes, 
 // Sizes that differ by less are one.
 constexpr double sameWork = 1.0001;
 
-bool isDecodeOrEncode(const RecordedOp& op) { return op.phase == Phase::Decode || op.phase == Phase::Encode; }
-
-double median(std::vector<double>& values) {
-    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::ranges::nth_element(values, middle);
-    return *middle;
-}
+// Of a kept table.
+constexpr std::pair<const char*, double OtherCosts::*> costKeys[]{{"between_ops", &OtherCosts::betweenOps},
+                                                                  {"op", &OtherCosts::perOp},
+                                                                  {"wait", &OtherCosts::perWait},
+                                                                  {"reserve", &OtherCosts::perReserve},
+                                                                  {"reserved_byte", &OtherCosts::perReservedByte},
+                                                                  {"return", &OtherCosts::perReturn},
+                                                                  {"returned_byte", &OtherCosts::perReturnedByte},
+                                                                  {"upload", &OtherCosts::perUpload},
+                                                                  {"uploaded_byte", &OtherCosts::perUploadedByte},
+                                                                  {"download", &OtherCosts::perDownload},
+                                                                  {"downloaded_byte", &OtherCosts::perDownloadedByte}};
 
 std::vector<std::string_view> words(std::string_view text) {
     std::vector<std::string_view> list;
@@ -258,10 +265,10 @@ const Rates::Samples* Rates::mostLike(std::string_view kind) const {
 
 std::optional<CallTime> Rates::callTime(const KernelCall& call, const Program& program) const {
     if (m_counted) {
-        const bool crosses = opKind(call) == OpKind::ToHost || opKind(call) == OpKind::ToDevice;
         const auto bytes = static_cast<double>(traffic(call, program));
-        return CallTime{crosses ? bytes / busBytesPerNs
-                                : static_cast<double>(flops(call, program)) / 20e3 + bytes / 500.0};
+        return CallTime{std::holds_alternative<TransferCall>(call)
+                            ? bytes / busBytesPerNs
+                            : static_cast<double>(flops(call, program)) / 20e3 + bytes / 500.0};
     }
     const std::string kind = workKind(call, program);
     if (const auto found = m_calls.find(kind); found != m_calls.end())
@@ -280,17 +287,8 @@ std::string Rates::toJson() const {
         for (const auto& [work, ns] : samples) list.push_back({work, ns});
         calls.push_back({{"kind", kind}, {"work_ns", std::move(list)}});
     }
-    const Json costs{{"between_ops", other.betweenOps},
-                     {"op", other.perOp},
-                     {"wait", other.perWait},
-                     {"reserve", other.perReserve},
-                     {"reserved_byte", other.perReservedByte},
-                     {"return", other.perReturn},
-                     {"returned_byte", other.perReturnedByte},
-                     {"upload", other.perUpload},
-                     {"uploaded_byte", other.perUploadedByte},
-                     {"download", other.perDownload},
-                     {"downloaded_byte", other.perDownloadedByte}};
+    Json costs = Json::object();
+    for (const auto& [key, cost] : costKeys) costs[key] = other.*cost;
     return Json{{"schema", schema}, {"other_ns", costs}, {"calls", std::move(calls)}}.dump();
 }
 
@@ -303,24 +301,13 @@ Result<Rates> Rates::fromJson(std::string_view text) {
     if (!has(json, "schema") || json["schema"] != schema || !has(json, "other_ns") || !has(json, "calls") ||
         !json["calls"].is_array())
         return broken;
-    const auto possible = [](const nlohmann::json& value, double least) {
-        return value.is_number() && value.get<double>() >= least && value.get<double>() <= slowest;
+    const auto possible = [](const nlohmann::json& value) {
+        return value.is_number() && value.get<double>() >= 0.0 && value.get<double>() <= slowest;
     };
     Rates rates;
-    const std::pair<const char*, double*> costs[]{{"between_ops", &rates.other.betweenOps},
-                                                  {"op", &rates.other.perOp},
-                                                  {"wait", &rates.other.perWait},
-                                                  {"reserve", &rates.other.perReserve},
-                                                  {"reserved_byte", &rates.other.perReservedByte},
-                                                  {"return", &rates.other.perReturn},
-                                                  {"returned_byte", &rates.other.perReturnedByte},
-                                                  {"upload", &rates.other.perUpload},
-                                                  {"uploaded_byte", &rates.other.perUploadedByte},
-                                                  {"download", &rates.other.perDownload},
-                                                  {"downloaded_byte", &rates.other.perDownloadedByte}};
-    for (const auto& [key, value] : costs) {
-        if (!has(json["other_ns"], key) || !possible(json["other_ns"][key], 0.0)) return broken;
-        *value = json["other_ns"][key].get<double>();
+    for (const auto& [key, cost] : costKeys) {
+        if (!has(json["other_ns"], key) || !possible(json["other_ns"][key])) return broken;
+        rates.other.*cost = json["other_ns"][key].get<double>();
     }
     std::size_t count = 0;
     for (const auto& entry : json["calls"]) {

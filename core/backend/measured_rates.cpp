@@ -1,10 +1,10 @@
 #include "core/backend/measured_rates.h"
 
-#include "core/advise/estimate.h"
+#include "core/advise/advice.h"
 #include "core/backend/run_job.h"
 #include "core/base/machine_load.h"
+#include "core/base/median.h"
 #include "core/base/text.h"
-#include "core/program/planner.h"
 #include "core/program/presets.h"
 
 #include <algorithm>
@@ -23,12 +23,6 @@ using Clock = std::chrono::steady_clock;
 
 double secondsSince(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-double median(std::vector<double> values) {
-    if (values.empty()) return 0.0;
-    std::ranges::sort(values);
-    return values[values.size() / 2];
-}
-
 // The configurations whose calls are wanted: these controls and the presets, and behind them every single flip.
 std::array<std::vector<Controls>, 2> configurations(const Controls& asked) {
     std::array<std::vector<Controls>, 2> lists{{{asked}, {}}};
@@ -36,11 +30,7 @@ std::array<std::vector<Controls>, 2> configurations(const Controls& asked) {
         Controls controls = asked;
         if (applyPreset(controls, preset.name)) lists[0].push_back(controls);
     }
-    for (const ControlInfo& info : controlTable())
-        for (const std::string_view value : info.flips) {
-            Controls controls = asked;
-            if (setControl(controls, info.name, value) && checkControls(controls)) lists[1].push_back(controls);
-        }
+    for (FlippedControls& flip : flippedControls(asked)) lists[1].push_back(std::move(flip.controls));
     return lists;
 }
 
@@ -186,7 +176,7 @@ Result<void> measureHost(Backend& backend, Rates& rates, const CancelFlag* cance
 }
 
 // The same calls, timed twice: long ones count for more, as the clock and chance do less to them.
-class Repeats {
+class TimedTwice {
 public:
     void add(double first, double second) {
         m_first += first;
@@ -243,7 +233,7 @@ Result<MeasuredRates> measureRates(Backend& backend, const Controls& controls, c
             return measured;
         }
     }
-    Repeats repeats, later;
+    TimedTwice repeats, later;
     std::vector<double> between;
     std::vector<std::pair<std::size_t, double>> first; // calls that are timed once more in the end
     const auto raised = [&] { return options.cancel && options.cancel->raised(); };

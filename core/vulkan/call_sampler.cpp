@@ -1,12 +1,12 @@
 #include "core/vulkan/call_sampler.h"
 
 #include "core/base/checked.h"
+#include "core/base/median.h"
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstring>
-#include <numeric>
 #include <random>
 #include <set>
 #include <stop_token>
@@ -44,7 +44,7 @@ Places placesOf(const CallOfProgram& of) {
     return places;
 }
 
-// Each half of a word is a number of magnitude 1/16 to 2 in bf16 and 1 to 2 in fp16, and so is the word in fp32: calls
+// Each half of a word is a number of magnitude 1/16 to 1 in bf16 and 1 to 2 in fp16, and so is the word in fp32: calls
 // of any dtype find values that stay finite.
 void writeRandom(std::byte* out, std::uint64_t bytes) {
     std::minstd_rand random(7);
@@ -98,12 +98,6 @@ std::uint64_t passesOf(const CallOfProgram& of) {
     return static_cast<std::uint64_t>(std::clamp(wantedNs / std::max(ns, 1.0), 2.0, 16.0));
 }
 
-double median(std::vector<double>& values) {
-    if (values.empty()) return 0.0;
-    std::ranges::sort(values);
-    return values[values.size() / 2];
-}
-
 using Clock = std::chrono::steady_clock;
 double msSince(Clock::time_point begin) {
     return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
@@ -136,11 +130,11 @@ Result<void> CallSampler::makeMemory(std::span<const CallOfProgram> calls) {
     return {};
 }
 
-std::optional<Bindings> CallSampler::bind(const CallOfProgram& call) const {
-    const Places places = placesOf(call);
-    if (places.bytes > m_memory.bytes) return std::nullopt;
+bool CallSampler::fits(const CallOfProgram& call) const { return placesOf(call).bytes <= m_memory.bytes; }
+
+Bindings CallSampler::bind(const CallOfProgram& call) const {
     Bindings bindings(call.program->tensors.size());
-    for (const auto& [tensor, offset] : places.offsets)
+    for (const auto& [tensor, offset] : placesOf(call).offsets)
         bindings[tensor.index] = {.buffer = m_heap.buffer(m_memory.id),
                                   .offset = offset,
                                   .address = m_memory.address + offset,
@@ -150,7 +144,7 @@ std::optional<Bindings> CallSampler::bind(const CallOfProgram& call) const {
 
 Result<std::vector<Dispatch>> CallSampler::encode(const CallOfProgram& call) {
     std::vector<Dispatch> list;
-    CHECK(m_kernels.encode(call.program->calls[call.call].kernel, *call.program, *bind(call), list));
+    CHECK(m_kernels.encode(call.program->calls[call.call].kernel, *call.program, bind(call), list));
     return list;
 }
 
@@ -231,19 +225,22 @@ Result<void> CallSampler::sample(std::span<const CallOfProgram> calls,
                                  const std::function<bool(std::size_t, const std::optional<CallTimes>&)>& each) {
     if (calls.empty()) return {};
     CHECK(makeMemory(calls));
-    const auto filler = std::ranges::find_if(calls, [&](const CallOfProgram& call) { return bind(call).has_value(); });
-    if (filler == calls.end()) {
-        for (std::size_t i = 0; i < calls.size() && each(i, std::nullopt);) ++i;
-        return {};
-    }
+    std::vector<std::size_t> waiting;
+    bool wanted = true;
+    for (std::size_t i = 0; i < calls.size() && wanted; ++i)
+        if (fits(calls[i]))
+            waiting.push_back(i);
+        else
+            wanted = each(i, std::nullopt);
+    if (waiting.empty() || !wanted) return {};
+    const CallOfProgram& filler = calls[waiting.front()];
     const bool cpu = m_device.report().cpu;
     std::optional<PipelineMaker> pipelines;
     if (!cpu) pipelines.emplace(m_kernels, calls); // the processor of a CPU device has nothing to spare
-    CHECK(wake(*filler));
+    CHECK(wake(filler));
     while (!m_inFlight.empty()) CHECK(finishOldest());
     m_finished.clear();
     std::vector<Sample> samples; // of the call that is reported next
-    bool wanted = true;
     const auto report = [&](std::size_t repeats) {
         for (const Sample& sample : std::exchange(m_finished, {})) {
             if (sample.index >= calls.size()) continue;
@@ -260,23 +257,17 @@ Result<void> CallSampler::sample(std::span<const CallOfProgram> calls,
         while (!m_inFlight.empty()) CHECK(finishOldest());
         return {};
     };
-    std::vector<std::size_t> waiting(calls.size());
-    std::iota(waiting.begin(), waiting.end(), std::size_t{0});
     while (!waiting.empty() && wanted) {
-        const auto ready = std::ranges::find_if(
-            waiting, [&](std::size_t i) { return !pipelines || !bind(calls[i]) || pipelines->isMade(i); });
+        const auto ready =
+            std::ranges::find_if(waiting, [&](std::size_t i) { return !pipelines || pipelines->isMade(i); });
         if (ready == waiting.end()) {
             // Work for nothing keeps the device awake until there is something to time.
-            CHECK(submit(calls.size(), *filler));
+            CHECK(submit(calls.size(), filler));
             report(2);
             continue;
         }
         const std::size_t i = *ready;
         waiting.erase(ready);
-        if (!bind(calls[i])) {
-            wanted = each(i, std::nullopt) && wanted;
-            continue;
-        }
         CHECK(submit(i, calls[i]));
         if (!cpu) {
             CHECK(submit(i, calls[i]));

@@ -26,8 +26,8 @@ private:
         , m_kernels(kernels) {}
 
     Result<void> makeMemory(std::span<const CallOfProgram> calls);
-    // Nothing where the memory is too small.
-    std::optional<Bindings> bind(const CallOfProgram& call) const;
+    bool fits(const CallOfProgram& call) const; // into the memory
+    Bindings bind(const CallOfProgram& call) const;
     Result<std::vector<Dispatch>> encode(const CallOfProgram& call);
     Result<void> wake(const CallOfProgram& call);
     // Refills the memory that the call uses and carries it out several times. Waits for the oldest submission where as
